@@ -1,0 +1,40 @@
+# Two commands matter: `make demo` and `make test`. Both install what is missing into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS ?= ros,viz,dev
+
+.PHONY: help setup demo test test-slow lint bench clean
+
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP)  ## .venv with everything pinned in constraints.txt (idempotent)
+
+$(STAMP): setup.py constraints.txt $(wildcard models/sparse/csrc/*)
+	@$(PYTHON) scripts/bootstrap.py --venv $(VENV) --extras $(EXTRAS)
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## replay a held-out drive over DDS through the trained network; results/latest/report.html
+	@$(BIN)/perception demo
+
+test: $(STAMP)  ## lint, types and every fast test
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -m "not slow" --durations=10
+
+test-slow: $(STAMP)  ## the tests that train or measure for minutes
+	@$(BIN)/python -m pytest -m slow --timeout=3600
+
+lint: $(STAMP)  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/python -m mypy perception_nodes models
+
+bench: $(STAMP)  ## side by side with peers; JSON into results/
+	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]" --no-build-isolation
+	@mkdir -p results
+	@$(BIN)/python -m benchmarks.sparse --json results/bench_sparse.json
+	@$(BIN)/python -m benchmarks.node --json results/bench_node.json
+
+clean:  ## remove build products, keep .venv and results
+	rm -rf build install log *.egg-info models/sparse/*.so
