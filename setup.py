@@ -33,7 +33,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[f"{p}{s}" for p in (NAME, "models", "training", "benchmarks") for s in ("", ".*")]),
-    package_data={"models": ["weights/*/*", "sparse/csrc/*"], NAME: ["py.typed"]},
+    package_data={"models": ["weights/*/*", "sparse/csrc/*"], NAME: ["py.typed", "evaluation/*.j2"]},
     ext_modules=[KERNELS] if KERNELS.sources else [],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

@@ -1,0 +1,105 @@
+"""Recorded outputs beside their ground truth: two bags read side by side, one sweep in memory at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perception_nodes.bags import BagReader
+from perception_nodes.messages.point_cloud import decode_point_cloud2, read_columns
+
+POINTS = "/lidar/points"
+TRUTH = "/ground_truth/segmentation"
+OUTPUT = "/perception/segmentation"
+
+
+class EvaluationError(Exception):
+    """There is nothing to score, or it does not fit together; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ScoredSweep:
+    """One sweep with its prediction. xyz float32 [N, 3] m sensor frame · predicted, truth uint8 [N] (truth None where
+    the bag holds none) · score float32 [N] · ring uint16 [N] or None."""
+
+    stamp_ns: int
+    xyz: NDArray[np.float32]
+    predicted: NDArray[np.uint8]
+    score: NDArray[np.float32]
+    truth: NDArray[np.uint8] | None
+    ring: NDArray[np.uint16] | None
+
+
+def class_names(reader: BagReader, topic: str) -> tuple[str, ...]:
+    """Class table that travels with a label topic (faults.md 20).
+
+    Raises EvaluationError if the bag lacks it: numbers without names are not scored.
+    """
+    table = f"{topic}/classes"
+    for _, kind, _, raw in reader.messages([table]):
+        return tuple(json.loads(reader.decode(raw, kind).data)["classes"])
+    raise EvaluationError(
+        f"{reader.path}: no class table on {table}, so the labels of {topic} cannot be named. "
+        "Record it together with the labels (perception replay does)"
+    )
+
+
+def sweeps(output: BagReader, truth: BagReader | None) -> Iterator[ScoredSweep]:
+    """Every recorded output in order, joined by stamp with the ground truth, if any.
+
+    Raises EvaluationError where truth and output have unequal point counts.
+    """
+    labels = stamped(truth, TRUTH) if truth is not None and TRUTH in truth.topics() else iter(())
+    pending = next(labels, None)
+    for stamp, message in stamped(output, OUTPUT):
+        while pending is not None and pending[0] < stamp:
+            pending = next(labels, None)
+        truth_label = None
+        columns = read_columns(message, ("label", "score"))
+        cloud = decode_point_cloud2(message)
+        if pending is not None and pending[0] == stamp:
+            truth_label = read_columns(pending[1], ("label",))["label"].astype(np.uint8)
+            if len(truth_label) != len(columns["label"]):
+                raise EvaluationError(
+                    f"sweep at {stamp} ns: found {len(columns['label'])} output points and {len(truth_label)} "
+                    "ground-truth labels, expected the same points in the same order"
+                )
+        yield ScoredSweep(
+            stamp, cloud.xyz, columns["label"].astype(np.uint8), columns["score"], truth_label, cloud.ring
+        )
+
+
+def stamped(reader: BagReader, topic: str) -> Iterator[tuple[int, object]]:
+    """(header stamp ns, decoded message) of a topic."""
+    for _, kind, _, raw in reader.messages([topic]):
+        message = reader.decode(raw, kind)
+        yield message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec, message
+
+
+def numbers(reader: BagReader, suffix: str) -> dict[str, list[float]]:
+    """Float64 topics that end in `suffix`: topic name without it -> recorded values."""
+    topics = [t for t in reader.topics() if t.endswith(suffix)]
+    found: dict[str, list[float]] = {t.removesuffix(suffix): [] for t in topics}
+    if topics:
+        for topic, kind, _, raw in reader.messages(topics):
+            found[topic.removesuffix(suffix)].append(float(reader.decode(raw, kind).data))
+    return found
+
+
+def count(reader: BagReader, topic: str, first_ns: int | None = None, last_ns: int | None = None) -> int:
+    """Messages of a topic, of those with a bag time within [first, last] if given."""
+    return sum(
+        1
+        for _, _, stamp, _ in reader.messages([topic])
+        if (first_ns is None or stamp >= first_ns) and (last_ns is None or stamp <= last_ns)
+    )
+
+
+def open_bag(path: str | Path) -> BagReader:
+    """BagReader; its BagError (missing, truncated, not a bag) passes through."""
+    return BagReader(path)
