@@ -1,0 +1,219 @@
+"""Typed parameters of every node. No ROS: the command line and tests read them too.
+
+A node's parameters are a frozen pydantic model; nested models make dotted names, which are the same in YAML, in ROS and
+on the command line (`model.precision`). Unknown names are refused. Fields marked `live` may change while a node is
+active; all others are read in `on_configure`.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from perception_nodes.classes import POINT_CLASSES
+
+LIVE: dict[str, Any] = {"live": True}
+
+
+class ConfigError(ValueError):
+    """A parameter that does not exist or has a value that is not allowed; the sentence names it."""
+
+
+class Section(BaseModel):
+    """Base of all parameter groups: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Qos(Section):
+    """Quality of service of one kind of topic."""
+
+    reliability: Literal["reliable", "best_effort"] = Field("reliable", description="reliable or best_effort")
+    durability: Literal["volatile", "transient_local"] = Field("volatile", description="volatile or transient_local")
+    depth: int = Field(1, ge=1, le=1000, description="messages kept by the middleware")
+
+
+class QosGroup(Section):
+    input: Qos = Qos(reliability="best_effort", depth=5)
+    output: Qos = Qos(reliability="reliable", depth=1)
+
+
+class Stream(Section):
+    """How the stamps of the input are judged."""
+
+    queue: int = Field(1, ge=1, le=10_000, description="messages that may wait for the worker; 1: the latest wins")
+    gap_periods: float = Field(5.0, gt=1, description="a step of more periods than this is a gap")
+    jump_back_s: float = Field(1.0, gt=0, description="a step back of more seconds than this restarts time")
+
+
+class Latency(Section):
+    """Thresholds on stamp-to-output latency."""
+
+    warn_ms: float = Field(100.0, gt=0, description="above: WARN in /diagnostics", json_schema_extra=LIVE)
+    error_ms: float = Field(500.0, gt=0, description="above: ERROR in /diagnostics", json_schema_extra=LIVE)
+
+
+class Diagnostics(Section):
+    period_s: float = Field(1.0, gt=0.01, description="seconds between messages on /diagnostics")
+    hold_s: float = Field(5.0, gt=0, description="seconds for which a single fault keeps its level")
+    clock_patience_s: float = Field(5.0, gt=0, description="seconds without /clock before a warning, with use_sim_time")
+
+
+class NodeConfig(Section):
+    """Parameters that every node has."""
+
+    autostart: bool = Field(True, description="configure and activate at start; false: wait for a lifecycle manager")
+    diagnostics: Diagnostics = Diagnostics()
+
+
+class PipelineConfig(NodeConfig):
+    """Parameters of a node that turns one sensor stream into results."""
+
+    qos: QosGroup = QosGroup()
+    stream: Stream = Stream()
+    latency: Latency = Latency()
+
+
+class Model(Section):
+    """Which network, and how it runs."""
+
+    name: str = Field("spvcnn-lite", description="a name of `perception weights list`, or a folder with model.yaml")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the network")
+    threads: int = Field(2, ge=1, le=256, description="CPU threads of the network")
+
+
+class CloudInput(Section):
+    max_points: int = Field(200_000, ge=1, description="points used of one cloud; the others are labelled 255 (ignore)")
+
+
+class Filtered(Section):
+    drop_classes: list[str] = Field(
+        ["road", "parking", "sidewalk", "other-ground", "terrain"],
+        description="classes whose points ~/output/filtered leaves out; [''] for none",
+        json_schema_extra=LIVE,
+    )
+
+    @field_validator("drop_classes")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        names = [name for name in names if name]  # ROS parameters have no empty list: [''] stands for it
+        known = [c.name for c in POINT_CLASSES]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no point class {name!r}; known: {', '.join(known)}")
+        return names
+
+
+class SpvcnnConfig(PipelineConfig):
+    """spvcnn_node."""
+
+    model: Model = Model()
+    input: CloudInput = CloudInput()
+    filtered: Filtered = Filtered()
+
+
+class Playback(Section):
+    rate: float = Field(
+        1.0, ge=0, le=1000, description="times real time; 0: each cloud waits for the last one's answer"
+    )
+    loop: bool = Field(False, description="start again at the end, for ever")
+    start_s: float = Field(0.0, ge=0, description="seconds of the bag to skip")
+    duration_s: float = Field(0.0, ge=0, description="seconds to play; 0: to the end")
+    paused: bool = Field(False, description="wait for ~/resume or ~/step before the first message")
+    topics: list[str] = Field([""], description="topics to play; ['']: all")
+    wait_for: list[str] = Field([""], description="topics that must have a subscriber before the start")
+    wait_s: float = Field(10.0, ge=0, description="seconds to wait for subscribers before playing all the same")
+
+
+class ClockOut(Section):
+    publish: bool = Field(True, description="publish bag time on /clock")
+    rate_hz: float = Field(100.0, gt=0, le=1000, description="messages per second on /clock between the bag's messages")
+
+
+class PlayerConfig(NodeConfig):
+    """player_node."""
+
+    bag: str = Field("", description="path of the rosbag2 folder, or of one .mcap or .db3 file")
+    playback: Playback = Playback()
+    clock: ClockOut = ClockOut()
+    latched: list[str] = Field(
+        ["/tf_static", "*/classes", "/ground_truth/map/*"],
+        description="topics published transient local (patterns with *)",
+    )
+    best_effort: list[str] = Field([""], description="topics published best effort (patterns with *)")
+    answer_topic: str = Field("/perception/segmentation", description="topic waited for at rate 0")
+
+
+class SimulatorConfig(NodeConfig):
+    """simulator_node."""
+
+    scenario: str = Field("suburb", description="a name of `perception simulate --list`, or random")
+    rig: Literal["nuscenes", "kitti", "vlp16"] = Field("kitti", description="sensor rig")
+    seed: int = Field(0, ge=0, description="the same seed gives the same drive")
+    rate: float = Field(1.0, gt=0, le=100, description="times real time")
+    duration_s: float = Field(0.0, ge=0, description="seconds to drive; 0: for ever")
+    image_scale: float = Field(0.5, gt=0, le=1, description="camera size, as a share of the rig's")
+    cameras: int = Field(1, ge=0, le=6, description="cameras rendered, front first")
+    jpeg_quality: int = Field(85, ge=10, le=100, description="of the compressed images")
+    truth: bool = Field(True, description="publish /ground_truth/...")
+
+
+NODE_CONFIGS: dict[str, type[NodeConfig]] = {
+    "spvcnn_node": SpvcnnConfig,
+    "player_node": PlayerConfig,
+    "simulator_node": SimulatorConfig,
+}
+
+C = TypeVar("C", bound=NodeConfig)
+
+
+class ParameterInfo(NamedTuple):
+    """One leaf of a config: its dotted name, default, sentence and whether it may change while active."""
+
+    name: str
+    default: Any
+    description: str
+    live: bool
+
+
+def parameters_of(config: type[Section] | Section, prefix: str = "") -> Iterator[ParameterInfo]:
+    """Every leaf of a config class (with defaults) or of an instance (with its values), in reading order."""
+    cls = config if isinstance(config, type) else type(config)
+    for name, info in cls.model_fields.items():
+        value = info.default if isinstance(config, type) else getattr(config, name)
+        if isinstance(value, Section):
+            yield from parameters_of(value, f"{prefix}{name}.")
+            continue
+        extra = info.json_schema_extra
+        live = isinstance(extra, dict) and bool(extra.get("live"))
+        yield ParameterInfo(prefix + name, value, info.description or "", live)
+
+
+def build_config(cls: type[C], values: Mapping[str, Any], owner: str = "") -> C:
+    """A config from dotted names; names not given keep their defaults.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest known one) or a value that is not allowed.
+    """
+    known = [p.name for p in parameters_of(cls)]
+    whose = f" of {owner}" if owner else ""
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"no parameter {name!r}{whose}: {hint}known: {', '.join(known)}")
+    merged: dict[str, Any] = {}
+    for parameter in parameters_of(cls):
+        *groups, leaf = parameter.name.split(".")
+        place = merged
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = values.get(parameter.name, parameter.default)
+    try:
+        return cls.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigError(f"parameter {name!r}{whose}: {said} (found {first['input']!r})") from None

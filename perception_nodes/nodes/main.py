@@ -1,0 +1,128 @@
+"""Starting and ending a process of nodes: signals, autostart, exit codes. Nothing heavy is imported before it must."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from perception_nodes.nodes.environment import prepare_environment, rclpy_or_explain
+
+Factory = Callable[[], Any]
+
+
+class StopRequest:
+    """A wish to end, from a signal or from a node; the first exit code that is not 0 stays."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.code = 0
+
+    def __call__(self, code: int = 0) -> None:
+        self.code = self.code or code
+        self._event.set()
+
+    def wait(self) -> None:
+        self._event.wait()
+
+    @property
+    def wished(self) -> bool:
+        return self._event.is_set()
+
+
+def catch_signals(stop: StopRequest) -> None:
+    """SIGINT and SIGTERM ask for the end and do nothing else, however often they come (launch sends SIGINT twice)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop(0))
+
+
+def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
+    """Builds nodes, spins them in one executor, configures and activates those with autostart, waits for the end.
+
+    Args:
+        factories: functions that build one node each; called after rclpy is initialised.
+        args: command line with ROS arguments; sys.argv by default.
+
+    Returns:
+        The process's exit code: 0 after SIGINT, SIGTERM or a node that finished; 1 if a node could not be built or
+        configured. No node, thread or context is left.
+    """
+    stop = StopRequest()
+    if threading.current_thread() is threading.main_thread():
+        catch_signals(stop)
+    prepare_environment()
+    try:
+        rclpy_or_explain()
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        return 1
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    context = rclpy.Context()
+    try:
+        rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rclpy's own sentence names the argument or file that it cannot read
+        print(f"ROS arguments not understood: {error}", file=sys.stderr)
+        return 1
+    executor = SingleThreadedExecutor(context=context)
+    nodes: list[Any] = []
+    spinner = threading.Thread(target=_spin, args=(executor, stop), name="executor")
+    try:
+        if not _build(factories, context, nodes, stop):
+            return 1
+        for node in nodes:
+            node.finish = stop
+            executor.add_node(node)
+        spinner.start()
+        for node in nodes:
+            if node.config.autostart and not stop.wished and not _autostart(node):
+                stop(1)
+        stop.wait()
+    finally:
+        _end(executor, spinner, nodes, context)
+    return stop.code
+
+
+def _build(factories: Sequence[Factory], context: Any, nodes: list[Any], stop: StopRequest) -> bool:
+    for factory in factories:
+        if stop.wished:
+            return True
+        try:
+            nodes.append(factory(context=context))  # type: ignore[call-arg]
+        except Exception as error:
+            print(f"cannot start: {error or type(error).__name__}", file=sys.stderr)
+            return False
+    return True
+
+
+def _autostart(node: Any) -> bool:
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    good = TransitionCallbackReturn.SUCCESS
+    return bool(node.trigger_configure() == good and node.trigger_activate() == good)
+
+
+def _spin(executor: Any, stop: StopRequest) -> None:
+    """The executor's thread: an exception that reaches it is a fault of ours; it ends the process with a sentence."""
+    try:
+        executor.spin()
+    except Exception as error:
+        if not stop.wished:
+            print(f"the executor ended: {type(error).__name__}: {error}", file=sys.stderr)
+            stop(1)
+
+
+def _end(executor: Any, spinner: threading.Thread, nodes: list[Any], context: Any) -> None:
+    for node in nodes:
+        try:
+            node.trigger_shutdown()
+        except Exception as error:
+            print(f"{node.get_name()}: {error}", file=sys.stderr)
+    executor.shutdown(timeout_sec=2.0)
+    if spinner.is_alive():
+        spinner.join(timeout=5.0)
+    for node in nodes:
+        node.destroy_node()
+    context.try_shutdown()

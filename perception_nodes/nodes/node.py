@@ -1,0 +1,166 @@
+"""What every node shares: lifecycle, typed parameters, diagnostics, the clock watch, errors kept at the edge."""
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+
+from perception_nodes.nodes.config import NodeConfig, Qos
+from perception_nodes.nodes.diagnostics import DiagnosticsPublisher
+from perception_nodes.nodes.parameters import Parameters
+from perception_nodes.nodes.qos import profile, publisher_events
+from perception_nodes.streaming.clock import StartWatch
+from perception_nodes.streaming.health import Health, Level, RepeatedErrors
+
+C = TypeVar("C", bound=NodeConfig)
+
+
+class PerceptionNode(LifecycleNode, Generic[C]):
+    """A lifecycle node with a typed config.
+
+    Subclasses implement `load` (on_configure: build what is slow), `start` (on_activate: subscribe, publish), `stop`
+    (on_deactivate) and `unload` (on_cleanup). An exception in any of them is logged as one sentence and fails the
+    transition.
+
+    Args:
+        name: node name.
+        config_class: its parameters.
+        overrides: dotted parameter names to values, as YAML or `-p` would give them.
+        aspects: names of the statuses on /diagnostics.
+        kwargs: handed on to rclpy's node (context, namespace, cli_args …).
+
+    Raises:
+        ConfigError: an unknown parameter, or a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config_class: type[C],
+        overrides: dict[str, Any] | None = None,
+        aspects: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        given = [Parameter(key, value=value) for key, value in (overrides or {}).items()]
+        super().__init__(
+            name, parameter_overrides=given, automatically_declare_parameters_from_overrides=True, **kwargs
+        )
+        self.finish: Callable[[int], None] = lambda code: None  # set by the process that spins this node
+        self._parameters = Parameters(self, config_class)
+        settings = self.config.diagnostics
+        self.health = Health((*aspects, "clock", "qos"), settings.hold_s)
+        self.errors = RepeatedErrors()
+        self._owned: list[Publisher] = []
+        self._diagnostics = DiagnosticsPublisher(self, self.health, settings.period_s)
+        self._clock_watch = StartWatch(time.monotonic(), settings.clock_patience_s)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watch_timer = self.create_timer(min(0.5, settings.clock_patience_s), self._watch_clock, clock=steady)
+
+    @property
+    def config(self) -> C:
+        """The parameters at this moment; immutable, replaced as a whole when one is set."""
+        return self._parameters.config
+
+    # --- for subclasses -------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Builds what is slow: loads weights, opens files."""
+
+    def start(self) -> None:
+        """Begins to publish and subscribe."""
+
+    def stop(self) -> None:
+        """Ends what `start` began; called also at shutdown, and safe to call twice."""
+
+    def unload(self) -> None:
+        """Frees what `load` built; safe to call twice."""
+
+    def advertise(self, message_type: Any, topic: str, qos: Qos) -> Publisher:
+        """A publisher that lives until the node is deactivated, and reports QoS mismatches."""
+        events = publisher_events(self, topic, self._on_qos_mismatch)
+        publisher = self.create_publisher(message_type, topic, profile(qos), event_callbacks=events)
+        self._owned.append(publisher)
+        return publisher
+
+    def report(self, aspect: str, counter: str, level: Level, error: BaseException, sentence: str = "") -> None:
+        """Keeps an exception at the node's edge: logged once per kind and place, counted, shown in /diagnostics."""
+        text = sentence or f"{type(error).__name__}: {error}"
+        self.health.event(aspect, counter, level, text)
+        if self.errors.note(error) == 1:
+            say = self.get_logger().error if level == Level.ERROR else self.get_logger().warning
+            say(f"{text} (repetitions are counted in /diagnostics, not logged)")
+            self.get_logger().debug("".join(traceback.format_exception(error)))
+
+    # --- lifecycle ------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._attempt("configure", self.load, undo=self.unload)
+        self._parameters.lock(done == TransitionCallbackReturn.SUCCESS)
+        return done
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._attempt("activate", self.start, undo=self._stop_all)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._attempt("deactivate", self._stop_all)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._parameters.lock(False)
+        return self._attempt("clean up", self.unload)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._attempt("stop", self._stop_all)
+        return self._attempt("shut down", self.unload)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self.on_shutdown(state)
+
+    def _stop_all(self) -> None:
+        self.stop()
+        for publisher in self._owned:
+            self.destroy_publisher(publisher)
+        self._owned.clear()
+
+    def _attempt(
+        self, what: str, action: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> TransitionCallbackReturn:
+        try:
+            action()
+            return TransitionCallbackReturn.SUCCESS
+        except Exception as error:
+            self.get_logger().error(f"cannot {what}: {error or type(error).__name__}")
+            self.get_logger().debug(traceback.format_exc())
+        if undo is not None:
+            try:
+                undo()
+            except Exception as error:
+                self.get_logger().error(f"cannot undo the attempt to {what}: {error}")
+        return TransitionCallbackReturn.FAILURE
+
+    # --- watches --------------------------------------------------------------------------------------------------
+
+    def _on_qos_mismatch(self, topic: str, sentence: str) -> None:
+        self.health.count("qos", "mismatches")
+        self.health.condition("qos", topic, Level.WARN, sentence)
+        self.get_logger().warning(sentence)
+
+    def clock_runs(self) -> bool:
+        """False while use_sim_time is set and nothing has come on /clock."""
+        return self.get_clock().now().nanoseconds > 0
+
+    def _watch_clock(self) -> None:
+        runs = self.clock_runs()
+        if runs:
+            self.health.clear("clock", "no_clock")
+        elif self._clock_watch.overdue(time.monotonic(), runs):
+            text = (
+                "use_sim_time is true but nothing comes on /clock: add -p clock.publish:=true to player_node "
+                "(--clock to ros2 bag play), or start this node with -p use_sim_time:=false"
+            )
+            self.health.condition("clock", "no_clock", Level.WARN, text)
+            self.get_logger().warning(text)

@@ -1,0 +1,37 @@
+"""Timing topics under Autoware's names, as std_msgs/Float64 (its stamped type is in no core distribution)."""
+
+from rclpy.node import Node
+from std_msgs.msg import Float64
+
+from perception_nodes.streaming.stopwatch import STAGES
+
+TIMING_TOPICS = (
+    *(f"~/debug/processing_time/{stage}_ms" for stage in (*STAGES, "total")),
+    "~/debug/cyclic_time_ms",
+    "~/debug/pipeline_latency_ms",
+)
+
+
+class TimingTopics:
+    """Publishers of a node's timing; nothing is sent on a topic that nobody reads."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._publishers = {topic: node.create_publisher(Float64, topic, 10) for topic in TIMING_TOPICS}
+
+    def publish(self, stages_ms: dict[str, float], cyclic_ms: float | None, latency_ms: float | None) -> None:
+        """Sends one frame's figures; None is not sent."""
+        for stage, ms in stages_ms.items():
+            self._send(f"~/debug/processing_time/{stage}_ms", ms)
+        self._send("~/debug/cyclic_time_ms", cyclic_ms)
+        self._send("~/debug/pipeline_latency_ms", latency_ms)
+
+    def _send(self, topic: str, value: float | None) -> None:
+        publisher = self._publishers[topic]
+        if value is not None and publisher.get_subscription_count():
+            publisher.publish(Float64(data=float(value)))
+
+    def destroy(self) -> None:
+        for publisher in self._publishers.values():
+            self._node.destroy_publisher(publisher)
+        self._publishers.clear()

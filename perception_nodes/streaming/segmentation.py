@@ -1,0 +1,106 @@
+"""One cloud through a segmentation session: the step that the node and the offline run share. No ROS."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perception_nodes.classes import IGNORE, POINT_CLASSES
+from perception_nodes.messages.cloud_layout import CloudLayout, append_layout, point_cloud2_layout
+from perception_nodes.messages.point_cloud import PointCloud
+
+# rgb of each label, with grey for `IGNORE`; uint32 0x00RRGGBB [256]
+PALETTE: NDArray[np.uint32] = np.full(256, 0x606060, np.uint32)
+for _i, _c in enumerate(POINT_CLASSES):
+    PALETTE[_i] = (_c.rgb[0] << 16) | (_c.rgb[1] << 8) | _c.rgb[2]
+
+
+class Session(Protocol):
+    """What a segmentation model must offer (models/spvcnn/session.py)."""
+
+    def step(self, xyz: NDArray[np.float32], intensity: NDArray[np.float32]) -> Any:
+        """xyz float32 [N, 3] m, intensity float32 [N] 0..1 -> label uint8 [N], score float32 [N]."""
+
+    def reset(self) -> None:
+        """Forgets the past."""
+
+
+def open_session(name: str, precision: str = "auto", threads: int = 2) -> Session:
+    """The session of a trained network, by name or folder; its errors are one sentence with what to do."""
+    from models.spvcnn.session import SegmentationSession
+
+    return SegmentationSession.from_weights(name, precision=precision, threads=threads)
+
+
+def is_trained(session: Any) -> bool:
+    """False where the session's facts say that its weights were never trained."""
+    return bool(getattr(getattr(session, "facts", None), "trained", True))
+
+
+def class_table_text(untrained: bool = False) -> str:
+    """The class table that travels with the labels, as JSON; `untrained` marks labels that mean nothing."""
+    rows = [{"id": i, "name": c.name, "rgb": list(c.rgb)} for i, c in enumerate(POINT_CLASSES)]
+    return json.dumps({"classes": rows, "ignore": IGNORE, "untrained": untrained})
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """Labels of one cloud, for every point of the message and in its order.
+
+    label uint8 [total] (255: no class: not finite, or beyond `max_points`) · score float32 [total] 0..1.
+    """
+
+    cloud: PointCloud
+    label: NDArray[np.uint8]
+    score: NDArray[np.float32]
+
+
+def segment(session: Session, cloud: PointCloud) -> Segmented:
+    """Labels every point of a cloud; points that are not finite never reach the network and get `IGNORE`."""
+    label = np.full(len(cloud), IGNORE, np.uint8)
+    score = np.zeros(len(cloud), np.float32)
+    use = cloud.finite
+    if use.all():
+        use = slice(None)  # no copy of the usual cloud
+    xyz = np.ascontiguousarray(cloud.xyz[use], np.float32)
+    intensity = np.ascontiguousarray(cloud.intensity[use], np.float32)
+    if len(xyz):
+        # An intensity that is not finite would spread through the sparse convolutions; it counts as unknown.
+        points = session.step(xyz, np.nan_to_num(intensity, nan=0.0, posinf=0.0, neginf=0.0))
+        label[use] = points.label
+        score[use] = points.score
+    return Segmented(cloud, cloud.expand(label, IGNORE), cloud.expand(score, 0.0))
+
+
+def segmentation_layout(result: Segmented) -> CloudLayout:
+    """The message's own points, fields and order, with `label` uint8 and `score` float32 behind."""
+    return append_layout(result.cloud.source, label=result.label, score=result.score)
+
+
+def visualization_layout(result: Segmented) -> CloudLayout:
+    """x, y, z and packed `rgb` (float32 whose bits are 0x00RRGGBB, as RViz and PCL expect)."""
+    cloud = result.cloud
+    used = result.label if cloud.rows is None else result.label[cloud.rows]
+    return point_cloud2_layout({"xyz": cloud.xyz, "rgb": PALETTE[used].view(np.float32)})
+
+
+def filtered_layout(result: Segmented, drop: NDArray[np.bool_]) -> CloudLayout:
+    """x, y, z, intensity and label of the finite points whose class is not dropped.
+
+    Args:
+        drop: bool [256], True for labels to leave out. Points without a class stay: unknown is not free space.
+    """
+    cloud = result.cloud
+    used = result.label if cloud.rows is None else result.label[cloud.rows]
+    keep = cloud.finite & ~drop[used]
+    return point_cloud2_layout({"xyz": cloud.xyz[keep], "intensity": cloud.intensity[keep], "label": used[keep]})
+
+
+def drop_table(names: list[str]) -> NDArray[np.bool_]:
+    """bool [256]: True at the labels of the named point classes."""
+    table = np.zeros(256, np.bool_)
+    for i, info in enumerate(POINT_CLASSES):
+        table[i] = info.name in names
+    return table
