@@ -1,0 +1,96 @@
+"""Kernel maps from sorted voxel keys: the functions that `level` caches.
+
+The two maps that U-Nets are made of (3^3 submanifold, 2^3 stride 2) are linear-time merges, done by the C extension
+where it was built and by numba elsewhere; every other kernel is searched by bisection with numpy.
+"""
+
+import numpy as np
+
+from .kernel_map import KernelMap, sort_by_output
+from .keys import BATCH_SHIFT, X_BITS, X_SHIFT, Y_BITS, Y_SHIFT, Z_BITS, step
+from .offsets import Triple, kernel_offsets
+
+_SLABS = ((0, 1), (1, -1), (1, 0), (1, 1))
+
+
+def _half_offsets() -> list[tuple[int, int, int]]:
+    return [(0, 0, 1)] + [(dx, dy, dz) for dx, dy in _SLABS for dz in (-1, 0, 1)]
+
+
+def submanifold_map(keys: np.ndarray) -> KernelMap:
+    """3^3 map of a level onto itself. keys: int64 [N] sorted, unique; rows are positions in `keys`."""
+    from .index_numba import half_neighbours
+
+    n = len(keys)
+    first, second = np.empty((13, n), np.int32), np.empty((13, n), np.int32)
+    counts = half_neighbours(keys, first, second)
+    parts: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int32),) * 2] * 27
+    itself = np.arange(n, dtype=np.int32)
+    parts[13] = (itself, itself)
+    for h, (dx, dy, dz) in enumerate(_half_offsets()):
+        k = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1)
+        i, j = first[h, : counts[h]], second[h, : counts[h]]
+        parts[k], parts[26 - k] = (j, i), (i, j)
+    starts = np.zeros(28, np.int64)
+    np.cumsum([len(p[0]) for p in parts], out=starts[1:])
+    pairs = np.stack([np.concatenate([p[side] for p in parts]) for side in (0, 1)])
+    return KernelMap(pairs, starts, n, n, centre=13)
+
+
+def halve_keys(keys: np.ndarray) -> np.ndarray:
+    """Keys of the parents at twice the stride (coordinates halved, rounding down)."""
+    x, y = (keys >> X_SHIFT) & ((1 << X_BITS) - 1), (keys >> Y_SHIFT) & ((1 << Y_BITS) - 1)
+    z = keys & ((1 << Z_BITS) - 1)
+    x, y, z = ((v >> 1) + (1 << (bits - 2)) for v, bits in ((x, X_BITS), (y, Y_BITS), (z, Z_BITS)))
+    return (keys >> BATCH_SHIFT << BATCH_SHIFT) | (x << X_SHIFT) | (y << Y_SHIFT) | z
+
+
+def down_map(keys: np.ndarray) -> tuple[np.ndarray, KernelMap]:
+    """2^3 stride-2 map: (parent keys int64 [M] sorted, map with the N voxels as inputs and the M parents as
+    outputs).
+    """
+    from .index_numba import order_by_parent, split_by_offset
+
+    parents = halve_keys(keys)
+    order = order_by_parent(keys, parents)
+    ordered = parents[order]
+    new = np.ones(len(keys), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    row = (np.cumsum(new) - 1).astype(np.int32)
+    slot = (((keys >> X_SHIFT) & 1) << 2) | (((keys >> Y_SHIFT) & 1) << 1) | (keys & 1)
+    starts = np.zeros(9, np.int64)
+    np.cumsum(np.bincount(slot, minlength=8), out=starts[1:])
+    pairs = np.empty((2, len(keys)), np.int32)
+    split_by_offset(slot, order, row, starts[:-1].copy(), pairs)
+    return ordered[new], KernelMap(pairs, starts, len(keys), int(new.sum()))
+
+
+def search_map(
+    input_keys: np.ndarray, output_keys: np.ndarray, size: Triple, dilation: Triple, centre: bool = False
+) -> KernelMap:
+    """Map of any kernel by bisection. Both key arrays are sorted and packed in units of the INPUT's stride."""
+    offsets = kernel_offsets(size, dilation)
+    ins, outs, starts = [], [], np.zeros(len(offsets) + 1, np.int64)
+    for k, delta in enumerate(step(offsets)):
+        wanted = output_keys + delta
+        at = np.searchsorted(input_keys, wanted)
+        at[at == len(input_keys)] = 0
+        hit = np.flatnonzero(input_keys[at] == wanted) if len(input_keys) else np.empty(0, np.int64)
+        ins.append(at[hit])
+        outs.append(hit)
+        starts[k + 1] = starts[k] + len(hit)
+    pairs = np.stack([np.concatenate(ins), np.concatenate(outs)]).astype(np.int32)
+    middle = len(offsets) // 2 if centre and len(offsets) % 2 else -1
+    return KernelMap(pairs, starts, len(input_keys), len(output_keys), middle)
+
+
+def reorder(kernel_map: KernelMap, input_order: np.ndarray | None, output_order: np.ndarray | None) -> KernelMap:
+    """The map of rows stored in another order: sorted position p is row order[p]. None means sorted already."""
+    if input_order is None and output_order is None:
+        return kernel_map
+    pairs = kernel_map.pairs.copy()
+    for side, order in enumerate((input_order, output_order)):
+        if order is not None:
+            pairs[side] = order[pairs[side]]
+    pairs = sort_by_output(pairs, kernel_map.starts)
+    return KernelMap(pairs, kernel_map.starts, kernel_map.inputs, kernel_map.outputs, kernel_map.centre)

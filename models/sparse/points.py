@@ -1,0 +1,158 @@
+"""Points and the voxels around them: quantisation, and the maps between points and the voxels of a level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .kernel_map import KernelMap
+from .keys import LIMITS, check_coords, pack, unpack
+from .level import Level
+from .offsets import kernel_offsets
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Voxels(NamedTuple):
+    """Result of `voxelize`.
+
+    coords: int32 [N, 4] (x, y, z, batch), sorted by (batch, x, y, z), unique.
+    inverse: int32 [P], the voxel of every point.
+    first: int32 [N], the first point in every voxel.
+    counts: int32 [N], points per voxel.
+    """
+
+    coords: np.ndarray
+    inverse: np.ndarray
+    first: np.ndarray
+    counts: np.ndarray
+
+
+def voxelize(xyz: np.ndarray, size: float, batch: np.ndarray | int = 0) -> Voxels:
+    """Quantises points: voxel = floor(xyz / size).
+
+    xyz: float [P, 3] in metres, finite. size: voxel edge in metres. batch: integer [P] or one for all.
+    Raises ValueError for a wrong shape, a non-finite point, a size that is not positive, or voxels out of range (see
+    `keys`).
+    """
+    xyz = np.asarray(xyz)
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise ValueError(f"points have shape {xyz.shape}: expected [P, 3]")
+    if not size > 0:
+        raise ValueError(f"voxel size is {size}: expected a positive number of metres")
+    grid = np.floor(xyz.astype(np.float32) * np.float32(1.0 / size))
+    if not np.isfinite(grid).all():
+        raise ValueError(
+            f"{int((~np.isfinite(grid).all(1)).sum())} of {len(xyz)} points are not finite: remove them first"
+        )
+    if len(grid) and (abs(grid).max(0) > LIMITS).any():
+        raise ValueError(
+            f"points reach {abs(xyz).max(0).tolist()} m from the origin: at voxels of {size} m the limit is "
+            f"{(LIMITS * size).tolist()} m (x, y, z); crop the cloud or use larger voxels"
+        )
+    coords = np.empty((len(grid), 4), np.int32)
+    coords[:, :3] = grid
+    coords[:, 3] = batch
+    keys = pack(check_coords(coords))
+    order = np.argsort(keys, kind="stable").astype(np.int32)
+    ordered = keys[order]
+    new = np.ones(len(keys), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    inverse = np.empty(len(keys), np.int32)
+    inverse[order] = np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
+    counts = np.diff(np.append(starts, len(keys))).astype(np.int32)
+    return Voxels(unpack(ordered[starts]), inverse, order[starts], counts)
+
+
+@dataclass
+class PointMap:
+    """Points against the voxels of one level.
+
+    voxel: int32 [P], the voxel that holds the point, -1 where that voxel does not exist.
+    corners: int32 [P, 8], voxels at the corners offset by {0, 1} strides from it (x outermost, z fastest); 0 where
+        missing.
+    weights: float32 [P, 8], trilinear weights; missing corners have 0, the rest is scaled to sum to s / (s + 1e-8).
+    voxels: number of voxels of the level.
+    """
+
+    voxel: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
+    voxels: int
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.voxel)
+
+    def tensors(self, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(voxel, corners, weights) on `device`, kept there for the next call."""
+        import torch
+
+        if str(device) not in self._cache:
+            arrays = (self.voxel, self.corners, self.weights)
+            self._cache[str(device)] = tuple(torch.from_numpy(a).to(device) for a in arrays)
+        return self._cache[str(device)]
+
+
+def corner_table(level: Level) -> np.ndarray:
+    """int32 [N, 8]: the voxel at each corner offset {0, 1}^3 of every voxel (x outermost), -1 where there is none.
+
+    These are 8 of the 27 columns of the submanifold map, so nothing is searched.
+    """
+    if "corners" not in level.cache:
+        found: KernelMap = level.submanifold(3)
+        table = np.full((len(level), 8), -1, np.int32)
+        for c, (dx, dy, dz) in enumerate(kernel_offsets(2)):
+            k = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1)
+            ins, outs = found.pairs[:, found.starts[k] : found.starts[k + 1]]
+            table[outs, c] = ins
+        level.cache["corners"] = table
+    return level.cache["corners"]
+
+
+def find_voxels(level: Level, coords: np.ndarray) -> np.ndarray:
+    """Rows int32 [P] of voxels given by any coordinates inside them (x, y, z, batch; full-resolution units); -1 where
+    absent.
+    """
+    wanted = pack(coords, level.stride)
+    if not len(level):
+        return np.full(len(wanted), -1, np.int32)
+    at = np.searchsorted(level.keys, wanted)
+    at[at == len(level)] = 0
+    rows = at if level.order is None else level.order[at]
+    return np.where(level.keys[at] == wanted, rows, -1).astype(np.int32)
+
+
+def map_points(
+    level: Level, points: np.ndarray, batch: np.ndarray | int = 0, voxel: np.ndarray | None = None
+) -> PointMap:
+    """Maps points onto a level.
+
+    points: float [P, 3] in voxel units of stride 1 (metres / voxel size). batch: integer [P] or one for all.
+    voxel: int32 [P], where the caller knows it already: the voxel of every point, -1 where absent.
+    """
+    scaled = np.asarray(points, np.float32) / np.array(level.stride, np.float32)
+    base = np.floor(scaled)
+    coords = np.empty((len(base), 4), np.int64)
+    coords[:, :3] = base * np.array(level.stride)
+    coords[:, 3] = batch
+    if voxel is None:
+        voxel = find_voxels(level, check_coords(coords))
+    table = corner_table(level) if len(level) else np.full((1, 8), -1, np.int32)
+    corners = table[voxel]
+    absent = np.flatnonzero(voxel < 0)
+    if len(absent):
+        for c, offset in enumerate(kernel_offsets(2)):
+            shifted = coords[absent]
+            shifted[:, :3] += offset * np.array(level.stride)
+            corners[absent, c] = find_voxels(level, shifted)
+    upper = scaled - base
+    parts = np.stack([1 - upper, upper])  # [corner 0 or 1, P, axis]
+    weights = (parts[:, None, None, :, 0] * parts[None, :, None, :, 1] * parts[None, None, :, :, 2]).reshape(8, -1).T
+    weights = np.where(corners < 0, np.float32(0), weights)
+    weights = weights / (weights.sum(1, keepdims=True) + np.float32(1e-8))
+    return PointMap(voxel, np.maximum(corners, 0), np.ascontiguousarray(weights, np.float32), len(level))
