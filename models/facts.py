@@ -1,0 +1,175 @@
+"""What travels with a model's weights: `models/weights/<name>/model.yaml`, and how a network is loaded by its name.
+
+A model folder holds `weights.safetensors`, `model.yaml` (these facts) and CARD.md. Weights are read from safetensors
+only, after their sha256 was compared with the facts: nothing in a model folder can run code. Random weights exist only
+where they are asked for by name (`random:spvcnn-lite`), and say so in `ModelFacts.trained`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+FACTS_FILE = "model.yaml"
+RANDOM = "random:"
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message says what was found, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts of one trained network.
+
+    name · architecture: a key of the family's builder · network: the builder's numbers (channels, …) · classes: rows
+    {name, rgb}, id = position · voxel_size m · features: names of the input channels in order · normalisation: how they
+    are scaled, in words · point_range: x, y, z least and most (m) or None · sha256 of the weights file · trained: False
+    for random weights · training_data, licence: text · metrics: nested numbers · folder: where the files are.
+    """
+
+    name: str
+    architecture: str
+    network: dict[str, Any]
+    classes: tuple[dict[str, Any], ...]
+    voxel_size: float
+    features: tuple[str, ...]
+    normalisation: str = ""
+    point_range: tuple[float, ...] | None = None
+    weights: str = "weights.safetensors"
+    sha256: str = ""
+    trained: bool = True
+    training_data: str = ""
+    licence: str = "Apache-2.0"
+    metrics: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by id."""
+        return tuple(str(c["name"]) for c in self.classes)
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights file."""
+        return Path(self.folder) / self.weights
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hex digest of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def list_models(folder: str | Path = WEIGHTS) -> list[str]:
+    """Names of the models at hand, sorted."""
+    return sorted(p.parent.name for p in Path(folder).glob(f"*/{FACTS_FILE}"))
+
+
+def load_facts(name_or_path: str | Path) -> ModelFacts:
+    """Facts of a model: a name in models/weights, a model folder, its model.yaml, or `random:<preset>`.
+
+    Raises ModelError where there is no such model or its facts are incomplete.
+    """
+    text = str(name_or_path)
+    if text.startswith(RANDOM):
+        return _random_facts(text[len(RANDOM) :])
+    path = Path(text)
+    if not path.exists():
+        path = WEIGHTS / text
+    if path.is_dir():
+        path = path / FACTS_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"no model {text!r}: expected one of {', '.join(list_models()) or '(none trained yet)'}, a folder with {FACTS_FILE}, "
+            f"or an explicit `{RANDOM}<preset>`; `perception weights list` shows what is there"
+        )
+    try:
+        found = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ModelError(f"{path} is not valid YAML ({' '.join(str(error).split())}); restore it from the repository") from None
+    return _from_dict(found, path)
+
+
+def _from_dict(found: Any, path: Path) -> ModelFacts:
+    known = set(ModelFacts.__dataclass_fields__) - {"folder"}
+    needed = {"name", "architecture", "network", "classes", "voxel_size", "features", "sha256"}
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds {type(found).__name__}, expected a mapping of facts; restore it from the repository")
+    missing, unknown = sorted(needed - set(found)), sorted(set(map(str, found)) - known)
+    if missing or unknown:
+        said = [f"misses {', '.join(missing)}"] * bool(missing) + [f"has unknown keys {', '.join(unknown)}"] * bool(unknown)
+        raise ModelError(f"{path} {' and '.join(said)}; known keys: {', '.join(sorted(known))}")
+    box = found.get("point_range")
+    found = dict(found, classes=tuple(found["classes"]), features=tuple(found["features"]), folder=str(path.parent))
+    found["point_range"] = None if box is None else tuple(float(v) for v in box)
+    return ModelFacts(**found)
+
+
+def save_facts(facts: ModelFacts, folder: str | Path) -> None:
+    """Writes model.yaml into `folder`."""
+    out = {k: v for k, v in asdict(facts).items() if k != "folder"}
+    out.update(classes=[dict(c, rgb=list(c["rgb"])) for c in facts.classes], features=list(facts.features))
+    out["point_range"] = None if facts.point_range is None else list(facts.point_range)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / FACTS_FILE).write_text(yaml.safe_dump(out, sort_keys=False, default_flow_style=None, width=120))
+
+
+def verify(name_or_path: str | Path) -> ModelFacts:
+    """Facts of a model whose weights file is there and has the right hash; raises ModelError otherwise."""
+    facts = load_facts(name_or_path)
+    if not facts.trained and not facts.sha256:
+        return facts
+    path = facts.weights_path
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{path} is no .safetensors file; convert it: `perception weights import {path} OUT`")
+    if not path.is_file():
+        raise ModelError(f"weights of {facts.name!r} are missing: expected {path}; restore the file from the repository")
+    found = sha256_of(path)
+    if found != facts.sha256:
+        raise ModelError(
+            f"{path} has sha256 {found}, {FACTS_FILE} says {facts.sha256 or '(nothing)'}: the weights are damaged or belong to "
+            "another model; restore both files from the repository"
+        )
+    return facts
+
+
+def load_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file; ModelError where it is none."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file ({error}); restore it from the repository") from None
+
+
+def load_network(name_or_path: str | Path) -> tuple[nn.Module, ModelFacts]:
+    """The network of a model, in eval mode on the CPU, and its facts. Raises ModelError."""
+    from models.spvcnn.build import build_network, load_weights
+
+    facts = verify(name_or_path)
+    if not facts.trained and not facts.sha256:
+        return build_network(facts, seed=0), facts
+    network = build_network(facts)
+    load_weights(network, load_state(facts.weights_path), str(facts.weights_path))
+    return network, facts
+
+
+def _random_facts(preset: str) -> ModelFacts:
+    from models.spvcnn.build import preset_facts
+
+    return preset_facts(preset)

@@ -1,0 +1,102 @@
+"""From facts or a preset to a network, and strict loading of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from models.facts import ModelError, ModelFacts
+from models.spvcnn.minkunet import MinkUNet
+from models.spvcnn.presets import PRESETS, NetworkSpec
+from models.spvcnn.spvcnn import SPVCNN
+
+ARCHITECTURES = {"spvcnn": SPVCNN, "minkunet": MinkUNet}
+POINT_BRANCH = "point_transforms."
+
+# SemanticKITTI's 19 classes in the order of the released checkpoints, with the colours of its API.
+CLASSES = (
+    ("car", (100, 150, 245)), ("bicycle", (100, 230, 245)), ("motorcycle", (30, 60, 150)), ("truck", (80, 30, 180)),
+    ("other-vehicle", (0, 0, 255)), ("person", (255, 30, 30)), ("bicyclist", (255, 40, 200)),
+    ("motorcyclist", (150, 30, 90)), ("road", (255, 0, 255)), ("parking", (255, 150, 255)), ("sidewalk", (75, 0, 75)),
+    ("other-ground", (175, 0, 75)), ("building", (255, 200, 0)), ("fence", (255, 120, 50)), ("vegetation", (0, 175, 0)),
+    ("trunk", (135, 60, 0)), ("terrain", (150, 240, 80)), ("pole", (255, 240, 150)), ("traffic-sign", (255, 0, 0)),
+)  # fmt: skip
+
+NORMALISATION = {
+    True: "voxel means; height z/2, range log(1+r)/2, intensity 0..1 (0 where unknown, then known is 0), offsets of the mean "
+    "from the voxel centre in voxels, count log2(1+n)/4; see models/spvcnn/features.py",
+    False: "none: metres and intensity 0..1 of the point that stands for the voxel",
+}
+
+
+def preset_facts(preset: str) -> ModelFacts:
+    """Facts of an untrained preset; ModelError names the presets."""
+    if preset not in PRESETS:
+        raise ModelError(f"no preset {preset!r}; known: {', '.join(PRESETS)}")
+    return facts_of(PRESETS[preset], f"random:{preset}")
+
+
+def facts_of(spec: NetworkSpec, name: str) -> ModelFacts:
+    """Facts of a network that is not trained yet."""
+    return ModelFacts(
+        name=name,
+        architecture=spec.architecture,
+        network={"channels": list(spec.channels), "num_classes": spec.num_classes},
+        classes=tuple({"name": n, "rgb": list(rgb)} for n, rgb in CLASSES[: spec.num_classes]),
+        voxel_size=spec.voxel_size,
+        features=spec.features,
+        normalisation=NORMALISATION["height" in spec.features],
+        point_range=spec.point_range,
+        trained=False,
+    )
+
+
+def build_network(facts: ModelFacts, seed: int | None = None) -> nn.Module:
+    """The network that `facts` describe, in eval mode; `seed` makes its random weights reproducible."""
+    if facts.architecture not in ARCHITECTURES:
+        raise ModelError(f"{facts.name}: architecture {facts.architecture!r} is unknown; known: {', '.join(ARCHITECTURES)}")
+    if facts.architecture == "minkunet" and "point_branch" not in facts.network:
+        numbers = dict(facts.network, point_branch=False)
+    else:
+        numbers = dict(facts.network)
+    try:
+        if seed is None:
+            return ARCHITECTURES[facts.architecture](in_channels=len(facts.features), **numbers).eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return ARCHITECTURES[facts.architecture](in_channels=len(facts.features), **numbers).eval()
+    except TypeError as error:
+        raise ModelError(f"{facts.name}: `network` in its facts does not fit {facts.architecture} ({error})") from None
+
+
+def load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Copies `state` into the network: every key must be there with its shape, none left over.
+
+    Two leniencies, both harmless: `num_batches_tracked` may be absent (nothing reads it), and the unused
+    `point_transforms.*` of released MinkUNet checkpoints are dropped where the network does not own them.
+    Raises ModelError.
+    """
+    own = network.state_dict()
+    given = dict(state)
+    if isinstance(network, MinkUNet) and not any(k.startswith(POINT_BRANCH) for k in own):
+        given = {k: v for k, v in given.items() if not k.startswith(POINT_BRANCH)}
+    missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in given if k not in own]
+    wrong = [k for k in own if k in given and own[k].shape != given[k].shape]
+    if missing or unknown or wrong:
+        parts = []
+        if missing:
+            parts.append(f"{len(missing)} keys are missing (first: {missing[0]})")
+        if unknown:
+            parts.append(f"{len(unknown)} keys are unknown (first: {unknown[0]})")
+        if wrong:
+            k = wrong[0]
+            parts.append(f"{len(wrong)} shapes differ (first: {k} is {list(given[k].shape)}, expected {list(own[k].shape)})")
+        raise ModelError(
+            f"{source} does not fit {type(network).__name__} with channels {list(getattr(network, 'channels', ()))}: "
+            f"{'; '.join(parts)}; check architecture and widths in {source}'s facts, or convert an official file with "
+            "`perception weights import`"
+        )
+    network.load_state_dict(given, strict=False)
