@@ -29,9 +29,11 @@ class Section(BaseModel):
 class Qos(Section):
     """Quality of service of one kind of topic."""
 
-    reliability: Literal["reliable", "best_effort"] = Field("reliable", description="reliable or best_effort")
-    durability: Literal["volatile", "transient_local"] = Field("volatile", description="volatile or transient_local")
-    depth: int = Field(1, ge=1, le=1000, description="messages kept by the middleware")
+    reliability: Literal["reliable", "best_effort"] = Field(default="reliable", description="reliable or best_effort")
+    durability: Literal["volatile", "transient_local"] = Field(
+        default="volatile", description="volatile or transient_local"
+    )
+    depth: int = Field(default=1, ge=1, le=1000, description="messages kept by the middleware")
 
 
 class QosGroup(Section):
@@ -42,28 +44,34 @@ class QosGroup(Section):
 class Stream(Section):
     """How the stamps of the input are judged."""
 
-    queue: int = Field(1, ge=1, le=10_000, description="messages that may wait for the worker; 1: the latest wins")
-    gap_periods: float = Field(5.0, gt=1, description="a step of more periods than this is a gap")
-    jump_back_s: float = Field(1.0, gt=0, description="a step back of more seconds than this restarts time")
+    queue: int = Field(
+        default=1, ge=1, le=10_000, description="messages that may wait for the worker; 1: the latest wins"
+    )
+    gap_periods: float = Field(default=5.0, gt=1, description="a step of more periods than this is a gap")
+    jump_back_s: float = Field(default=1.0, gt=0, description="a step back of more seconds than this restarts time")
 
 
 class Latency(Section):
     """Thresholds on stamp-to-output latency."""
 
-    warn_ms: float = Field(100.0, gt=0, description="above: WARN in /diagnostics", json_schema_extra=LIVE)
-    error_ms: float = Field(500.0, gt=0, description="above: ERROR in /diagnostics", json_schema_extra=LIVE)
+    warn_ms: float = Field(default=100.0, gt=0, description="above: WARN in /diagnostics", json_schema_extra=LIVE)
+    error_ms: float = Field(default=500.0, gt=0, description="above: ERROR in /diagnostics", json_schema_extra=LIVE)
 
 
 class Diagnostics(Section):
-    period_s: float = Field(1.0, gt=0.01, description="seconds between messages on /diagnostics")
-    hold_s: float = Field(5.0, gt=0, description="seconds for which a single fault keeps its level")
-    clock_patience_s: float = Field(5.0, gt=0, description="seconds without /clock before a warning, with use_sim_time")
+    period_s: float = Field(default=1.0, gt=0.01, description="seconds between messages on /diagnostics")
+    hold_s: float = Field(default=5.0, gt=0, description="seconds for which a single fault keeps its level")
+    clock_patience_s: float = Field(
+        default=5.0, gt=0, description="seconds without /clock before a warning, with use_sim_time"
+    )
 
 
 class NodeConfig(Section):
     """Parameters that every node has."""
 
-    autostart: bool = Field(True, description="configure and activate at start; false: wait for a lifecycle manager")
+    autostart: bool = Field(
+        default=True, description="configure and activate at start; false: wait for a lifecycle manager"
+    )
     diagnostics: Diagnostics = Diagnostics()
 
 
@@ -78,18 +86,22 @@ class PipelineConfig(NodeConfig):
 class Model(Section):
     """Which network, and how it runs."""
 
-    name: str = Field("spvcnn-lite", description="a name of `perception weights list`, or a folder with model.yaml")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="arithmetic of the network")
-    threads: int = Field(2, ge=1, le=256, description="CPU threads of the network")
+    name: str = Field(
+        default="spvcnn-lite", description="a name of `perception weights list`, or a folder with model.yaml"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="arithmetic of the network")
+    threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")
 
 
 class CloudInput(Section):
-    max_points: int = Field(200_000, ge=1, description="points used of one cloud; the others are labelled 255 (ignore)")
+    max_points: int = Field(
+        default=200_000, ge=1, description="points used of one cloud; the others are labelled 255 (ignore)"
+    )
 
 
 class Filtered(Section):
     drop_classes: list[str] = Field(
-        ["road", "parking", "sidewalk", "other-ground", "terrain"],
+        default=["road", "parking", "sidewalk", "other-ground", "terrain"],
         description="classes whose points ~/output/filtered leaves out; [''] for none",
         json_schema_extra=LIVE,
     )
@@ -115,48 +127,50 @@ class SpvcnnConfig(PipelineConfig):
 
 class Playback(Section):
     rate: float = Field(
-        1.0, ge=0, le=1000, description="times real time; 0: each cloud waits for the last one's answer"
+        default=1.0, ge=0, le=1000, description="times real time; 0: each cloud waits for the last one's answer"
     )
-    loop: bool = Field(False, description="start again at the end, for ever")
-    start_s: float = Field(0.0, ge=0, description="seconds of the bag to skip")
-    duration_s: float = Field(0.0, ge=0, description="seconds to play; 0: to the end")
-    paused: bool = Field(False, description="wait for ~/resume or ~/step before the first message")
-    topics: list[str] = Field([""], description="topics to play; ['']: all")
-    wait_for: list[str] = Field([""], description="topics that must have a subscriber before the start")
-    wait_s: float = Field(10.0, ge=0, description="seconds to wait for subscribers before playing all the same")
+    loop: bool = Field(default=False, description="start again at the end, for ever")
+    start_s: float = Field(default=0.0, ge=0, description="seconds of the bag to skip")
+    duration_s: float = Field(default=0.0, ge=0, description="seconds to play; 0: to the end")
+    paused: bool = Field(default=False, description="wait for ~/resume or ~/step before the first message")
+    topics: list[str] = Field(default=[""], description="topics to play; ['']: all")
+    wait_for: list[str] = Field(default=[""], description="topics that must have a subscriber before the start")
+    wait_s: float = Field(default=10.0, ge=0, description="seconds to wait for subscribers before playing all the same")
 
 
 class ClockOut(Section):
-    publish: bool = Field(True, description="publish bag time on /clock")
-    rate_hz: float = Field(100.0, gt=0, le=1000, description="messages per second on /clock between the bag's messages")
+    publish: bool = Field(default=True, description="publish bag time on /clock")
+    rate_hz: float = Field(
+        default=100.0, gt=0, le=1000, description="messages per second on /clock between the bag's messages"
+    )
 
 
 class PlayerConfig(NodeConfig):
     """player_node."""
 
-    bag: str = Field("", description="path of the rosbag2 folder, or of one .mcap or .db3 file")
+    bag: str = Field(default="", description="path of the rosbag2 folder, or of one .mcap or .db3 file")
     playback: Playback = Playback()
     clock: ClockOut = ClockOut()
     latched: list[str] = Field(
-        ["/tf_static", "*/classes", "/ground_truth/map/*"],
+        default=["/tf_static", "*/classes", "/ground_truth/map/*"],
         description="topics published transient local (patterns with *)",
     )
-    best_effort: list[str] = Field([""], description="topics published best effort (patterns with *)")
-    answer_topic: str = Field("/perception/segmentation", description="topic waited for at rate 0")
+    best_effort: list[str] = Field(default=[""], description="topics published best effort (patterns with *)")
+    answer_topic: str = Field(default="/perception/segmentation", description="topic waited for at rate 0")
 
 
 class SimulatorConfig(NodeConfig):
     """simulator_node."""
 
-    scenario: str = Field("suburb", description="a name of `perception simulate --list`, or random")
-    rig: Literal["nuscenes", "kitti", "vlp16"] = Field("kitti", description="sensor rig")
-    seed: int = Field(0, ge=0, description="the same seed gives the same drive")
-    rate: float = Field(1.0, gt=0, le=100, description="times real time")
-    duration_s: float = Field(0.0, ge=0, description="seconds to drive; 0: for ever")
-    image_scale: float = Field(0.5, gt=0, le=1, description="camera size, as a share of the rig's")
-    cameras: int = Field(1, ge=0, le=6, description="cameras rendered, front first")
-    jpeg_quality: int = Field(85, ge=10, le=100, description="of the compressed images")
-    truth: bool = Field(True, description="publish /ground_truth/...")
+    scenario: str = Field(default="suburb", description="a name of `perception simulate --list`, or random")
+    rig: Literal["nuscenes", "kitti", "vlp16"] = Field(default="kitti", description="sensor rig")
+    seed: int = Field(default=0, ge=0, description="the same seed gives the same drive")
+    rate: float = Field(default=1.0, gt=0, le=100, description="times real time")
+    duration_s: float = Field(default=0.0, ge=0, description="seconds to drive; 0: for ever")
+    image_scale: float = Field(default=0.5, gt=0, le=1, description="camera size, as a share of the rig's")
+    cameras: int = Field(default=1, ge=0, le=6, description="cameras rendered, front first")
+    jpeg_quality: int = Field(default=85, ge=10, le=100, description="of the compressed images")
+    truth: bool = Field(default=True, description="publish /ground_truth/...")
 
 
 NODE_CONFIGS: dict[str, type[NodeConfig]] = {

@@ -62,7 +62,9 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
 
     context = rclpy.Context()
     try:
-        rclpy.init(args=args, context=context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=None if args is None else list(args), context=context, signal_handler_options=SignalHandlerOptions.NO
+        )
     except Exception as error:  # rclpy's own sentence names the argument or file that it cannot read
         print(f"ROS arguments not understood: {error}", file=sys.stderr)
         return 1

@@ -51,7 +51,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
             name, parameter_overrides=given, automatically_declare_parameters_from_overrides=True, **kwargs
         )
         self.finish: Callable[[int], None] = lambda code: None  # set by the process that spins this node
-        self._parameters = Parameters(self, config_class)
+        self._typed = Parameters(self, config_class)
         settings = self.config.diagnostics
         self.health = Health((*aspects, "clock", "qos"), settings.hold_s)
         self.errors = RepeatedErrors()
@@ -64,7 +64,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
     @property
     def config(self) -> C:
         """The parameters at this moment; immutable, replaced as a whole when one is set."""
-        return self._parameters.config
+        return self._typed.config
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         done = self._attempt("configure", self.load, undo=self.unload)
-        self._parameters.lock(done == TransitionCallbackReturn.SUCCESS)
+        self._typed.lock(done == TransitionCallbackReturn.SUCCESS)
         return done
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -110,7 +110,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         return self._attempt("deactivate", self._stop_all)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._parameters.lock(False)
+        self._typed.lock(False)
         return self._attempt("clean up", self.unload)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -171,7 +171,7 @@ class PipelineNode(PerceptionNode[P]):
             self._timing.publish(stages, cyclic, latency)
 
     def _judge_latency(self, arrival: Arrival) -> float | None:
-        """Milliseconds from the message's stamp to now, by the node's clock; None without a clock or on a foreign one."""
+        """Milliseconds from the message's stamp to now by the node's clock; None if it does not run, or is foreign."""
         if arrival.age_s is None:
             return None
         if abs(arrival.age_s) > FOREIGN_CLOCK_S:

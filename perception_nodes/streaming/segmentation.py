@@ -61,9 +61,7 @@ def segment(session: Session, cloud: PointCloud) -> Segmented:
     """Labels every point of a cloud; points that are not finite never reach the network and get `IGNORE`."""
     label = np.full(len(cloud), IGNORE, np.uint8)
     score = np.zeros(len(cloud), np.float32)
-    use = cloud.finite
-    if use.all():
-        use = slice(None)  # no copy of the usual cloud
+    use: NDArray[np.bool_] | slice = slice(None) if cloud.finite.all() else cloud.finite  # no copy of the usual cloud
     xyz = np.ascontiguousarray(cloud.xyz[use], np.float32)
     intensity = np.ascontiguousarray(cloud.intensity[use], np.float32)
     if len(xyz):

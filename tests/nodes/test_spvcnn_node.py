@@ -89,10 +89,11 @@ def test_timing_topics_carry_autowares_names(stage):
     stage.connected(out)
     stage.until(lambda: all(p.get_subscription_count() for p in node._timing._publishers.values()))
     stage.until(lambda: node._out["~/output/segmentation"].get_subscription_count())
-    for _ in range(2):
+    for frame in (1, 2):
         message = cloud(0)
         message.header.stamp = stage.client.get_clock().now().to_msg()
         out.publish(message)
+        stage.until(lambda n=frame: len(got["processing_time/total_ms"]) == n)
     stage.until(lambda: all(got.values()), what=str({k: len(v) for k, v in got.items()}))
     assert got["processing_time/inference_ms"][0].data >= 20
     assert 20 <= got["pipeline_latency_ms"][0].data < 5000
