@@ -28,7 +28,7 @@ def share(folder: str) -> tuple[str, list[str]]:
 setup(
     name=NAME,
     version="0.1.0",
-    description="Streaming perception for vehicles on CPU cores: TSM, SPVCNN, BEVFusion, sensor-restyling GANs, on ROS 2",
+    description="Streaming perception on CPU cores, on ROS 2: TSM, SPVCNN, BEVFusion, sensor-restyling GANs",
     author="perception_nodes engineers",
     license="Apache-2.0",
     python_requires=">=3.10",

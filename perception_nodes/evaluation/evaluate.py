@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from perception_nodes.bags.reader import BagReader
 from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.evaluation import latency, recorded, report, results
 from perception_nodes.evaluation.recorded import EvaluationError
@@ -22,11 +23,11 @@ def evaluate(
     """Score the recorded outputs of a bag against a bag with ground truth; returns the results folder.
 
     truth: the bag that was replayed. Without ground truth in it (or without `truth`) only frames, latency and pictures
-    are reported. Raises BagError for bags that cannot be read and EvaluationError where nothing was recorded or asked-for
+    are reported. Raises BagError for bags that cannot be read and EvaluationError where nothing was recorded or the
     ground truth does not match: then no folder is left behind.
     """
-    out = recorded.open_bag(output)
-    truth_bag = None if truth is None else recorded.open_bag(truth)
+    out = BagReader(output)
+    truth_bag = None if truth is None else BagReader(truth)
     if recorded.OUTPUT not in out.topics():
         raise EvaluationError(
             f"{output}: no {recorded.OUTPUT} recorded, found {', '.join(sorted(out.topics())) or 'no topic'}. "
@@ -52,7 +53,7 @@ def evaluate(
                 f"{truth}: none of its ground-truth stamps is among the {answered} outputs of {output}. "
                 "Give the bag that was replayed"
             )
-        given = replay.get("frames_in") or (recorded.count(truth_bag, recorded.POINTS) if truth_bag else answered)
+        given = replay.get("frames_in") or (truth_bag.topics()[recorded.POINTS].count if truth_bag else answered)
         metrics = assemble(out, scorer, given, answered, replay)
         results.write_metrics(folder, metrics)
         results.write_config(folder, {"output": str(output), "truth": str(truth) if truth else None, "replay": replay})
@@ -70,7 +71,7 @@ def score(out, truth_bag, own_names, truth_names, folder: Path, pictures: int, r
 
     names = tuple(c.name for c in POINT_CLASSES)
     scorer, shown, answered = SegmentationScorer(names), [], 0
-    total = max(recorded.count(out, recorded.OUTPUT), 1)
+    total = max(out.topics()[recorded.OUTPUT].count, 1)
     wanted = {int(i) for i in np.linspace(0, total - 1, min(pictures, total))}
     note = "" if replay.get("trained", True) else "UNTRAINED WEIGHTS"
     for sweep in recorded.sweeps(out, truth_bag):
@@ -95,7 +96,7 @@ def beam_pattern(ring) -> str | None:
 
 
 def nominal_beams(rings: int) -> int:
-    """The sensor size that a sweep with so many rings comes from: the next of 16, 32, 64, 128 (top rings can be empty)."""
+    """The sensor size behind so many rings: the next of 16, 32, 64, 128, since top rings can be empty."""
     return next((n for n in (16, 32, 64, 128) if rings <= n), rings)
 
 
@@ -121,6 +122,8 @@ def assemble(out, scorer: SegmentationScorer, given: int, answered: int, replay:
 
 def replay_facts(out) -> dict:
     """What the replay said of itself (model, rate, frames_in, …); empty for a bag recorded by other means."""
+    if "replay" in out.notes:
+        return json.loads(out.notes["replay"])
     if REPLAY not in out.topics():
         return {}
     facts: dict = {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.bags import BagReader
-from perception_nodes.messages.point_cloud import decode_point_cloud2, read_columns
+from perception_nodes.bags.reader import BagReader
+from perception_nodes.messages.cloud_fields import read_layout
+from perception_nodes.messages.point_cloud import decode_point_cloud2
 
 POINTS = "/lidar/points"
 TRUTH = "/ground_truth/segmentation"
@@ -25,12 +25,11 @@ class EvaluationError(Exception):
 @dataclass(frozen=True)
 class ScoredSweep:
     """One sweep with its prediction. xyz float32 [N, 3] m sensor frame · predicted, truth uint8 [N] (truth None where
-    the bag holds none) · score float32 [N] · ring uint16 [N] or None."""
+    the bag holds none) · ring uint16 [N] or None."""
 
     stamp_ns: int
     xyz: NDArray[np.float32]
     predicted: NDArray[np.uint8]
-    score: NDArray[np.float32]
     truth: NDArray[np.uint8] | None
     ring: NDArray[np.uint16] | None
 
@@ -41,7 +40,7 @@ def class_names(reader: BagReader, topic: str) -> tuple[str, ...]:
     Raises EvaluationError if the bag lacks it: numbers without names are not scored.
     """
     table = f"{topic}/classes"
-    for _, kind, _, raw in reader.messages([table]):
+    for _, kind, _, raw in reader.messages([table]) if table in reader.topics() else ():
         return tuple(json.loads(reader.decode(raw, kind).data)["classes"])
     raise EvaluationError(
         f"{reader.path}: no class table on {table}, so the labels of {topic} cannot be named. "
@@ -60,18 +59,16 @@ def sweeps(output: BagReader, truth: BagReader | None) -> Iterator[ScoredSweep]:
         while pending is not None and pending[0] < stamp:
             pending = next(labels, None)
         truth_label = None
-        columns = read_columns(message, ("label", "score"))
         cloud = decode_point_cloud2(message)
+        label = np.asarray(cloud.source.column("label"), np.uint8)
         if pending is not None and pending[0] == stamp:
-            truth_label = read_columns(pending[1], ("label",))["label"].astype(np.uint8)
-            if len(truth_label) != len(columns["label"]):
+            truth_label = np.asarray(read_layout(pending[1]).column("label"), np.uint8)
+            if len(truth_label) != len(label):
                 raise EvaluationError(
-                    f"sweep at {stamp} ns: found {len(columns['label'])} output points and {len(truth_label)} "
+                    f"sweep at {stamp} ns: found {len(label)} output points and {len(truth_label)} "
                     "ground-truth labels, expected the same points in the same order"
                 )
-        yield ScoredSweep(
-            stamp, cloud.xyz, columns["label"].astype(np.uint8), columns["score"], truth_label, cloud.ring
-        )
+        yield ScoredSweep(stamp, cloud.xyz, label, truth_label, cloud.ring)
 
 
 def stamped(reader: BagReader, topic: str) -> Iterator[tuple[int, object]]:
@@ -89,17 +86,3 @@ def numbers(reader: BagReader, suffix: str) -> dict[str, list[float]]:
         for topic, kind, _, raw in reader.messages(topics):
             found[topic.removesuffix(suffix)].append(float(reader.decode(raw, kind).data))
     return found
-
-
-def count(reader: BagReader, topic: str, first_ns: int | None = None, last_ns: int | None = None) -> int:
-    """Messages of a topic, of those with a bag time within [first, last] if given."""
-    return sum(
-        1
-        for _, _, stamp, _ in reader.messages([topic])
-        if (first_ns is None or stamp >= first_ns) and (last_ns is None or stamp <= last_ns)
-    )
-
-
-def open_bag(path: str | Path) -> BagReader:
-    """BagReader; its BagError (missing, truncated, not a bag) passes through."""
-    return BagReader(path)

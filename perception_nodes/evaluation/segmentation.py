@@ -92,7 +92,7 @@ class SegmentationScorer:
         return sum(self.by_range.values(), np.zeros((classes, classes + 1), np.int64))
 
     def metrics(self) -> dict:
-        """The `segmentation` part of metrics.json: miou, miou10, iou by class, accuracy, by_range, by_beams, confusion."""
+        """`segmentation` of metrics.json: miou, miou10, iou by class, accuracy, by range and beams, confusion."""
         matrix = self.matrix
         if not matrix.sum():
             return {"miou": NO_DATA, "sweeps": self.sweeps, "points": 0}
