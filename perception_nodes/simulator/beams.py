@@ -68,7 +68,7 @@ class BeamTable:
 
 
 def interleaved(count: int) -> NDArray[np.int64]:
-    """Firing position of each ring (lowest first) where lasers fire lower half, upper half in turns (HDL-32E, VLP-16)."""
+    """Firing position of each ring (lowest first) where lower and upper half fire in turns (HDL-32E, VLP-16)."""
     order = np.arange(count).reshape(2, -1).T.reshape(-1)  # the ring that fires k-th
     position = np.empty(count, np.int64)
     position[order] = np.arange(count)
@@ -97,7 +97,7 @@ def hdl64e(offsets: bool = True) -> BeamTable:
 
 
 def vlp16() -> BeamTable:
-    """Velodyne's 16-laser sensor: -15 to +15 degrees in steps of 2, 1808 columns (0.1991 degrees), 10 turns a second."""
+    """The 16-laser sensor: -15 to +15 degrees in steps of 2, 1808 columns (0.1991 degrees), 10 turns a second."""
     elevation = np.radians(np.linspace(-15.0, 15.0, 16))
     return BeamTable("vlp16", elevation, np.zeros(16), np.zeros(16), interleaved(16) * 2.304e-6, 1808, 0.1)
 

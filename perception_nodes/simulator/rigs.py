@@ -25,8 +25,9 @@ class LidarSpec:
 
     base_from_lidar float64 [4, 4] · min_range, max_range m: firings outside give no point · power: k of
     p(return) = 1 - exp(-k rho cos / r^2), m^2 · range_noise m, 1 sigma · intensity_gain: recorded intensity of a
-    diffuse surface of reflectivity 1 · intensity_levels: quantisation · divergence rad, full beam width (mixed
-    pixels) · dead_sector: (from, to) azimuth, rad, that reports nothing, or None.
+    diffuse surface of reflectivity 1 · intensity_levels: quantisation · intensity_falloff m: where intensity has
+    halved · divergence rad, full beam width (mixed pixels) · dead_sector: (from, to) azimuth, rad, that reports
+    nothing, or None.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LidarSpec:
     range_noise: float = 0.015
     intensity_gain: float = 1.0
     intensity_levels: int = 255
+    intensity_falloff: float = 1000.0
     divergence: float = 0.003
     dead_sector: tuple[float, float] | None = None
 

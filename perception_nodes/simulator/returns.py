@@ -1,0 +1,142 @@
+"""The LiDAR's receiver: turns ray hits into returns with range, intensity and label, or into none.
+
+p(return) = 1 - exp(-k rho cos(theta) exp(-2 alpha r) / r^2). Randomness is a hash of (seed, ray, purpose): no state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from perception_nodes.classes import IGNORE
+from perception_nodes.simulator.raycast import NOTHING, STATIC, coin
+from perception_nodes.simulator.scene import Surface
+
+_PAINTED = int(Surface.CAR_PAINT)
+EGO = -3  # actor of a hit on the recording vehicle itself
+
+# purposes of the hash, apart from the triangle numbers of the ray caster
+_LOSS, _NOISE_A, _NOISE_B, _SPECKLE, _MIX, _MIX_WHERE, _BLOOM, _AIR, _AIR_WHERE, _PAINT = range(1 << 40, (1 << 40) + 10)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _normal(seed, ray, purpose):
+    """Standard normal from the hash (Box and Muller)."""
+    u = np.float32(1.0) - coin(seed, ray, purpose)
+    v = coin(seed, ray, purpose + 100)
+    return np.sqrt(np.float32(-2.0) * np.log(u)) * np.cos(np.float32(6.2831855) * v)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _surface_of(triangle, actor, static, shapes):
+    """(surface, label, brightness) of a hit."""
+    if actor == STATIC:
+        return static[0][triangle], static[1][triangle], static[2][triangle]
+    return shapes[0][triangle], shapes[1][triangle], shapes[2][triangle]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _edge(c, b, r, distance, actor, footprint, seed, ray):
+    """Range of a beam that an edge splits: part of it goes on to what its neighbour in the ring sees."""
+    columns = distance.shape[0]
+    side = 1 if coin(seed, ray, _MIX) < np.float32(0.5) else columns - 1
+    n = (c + side) % columns
+    if actor[n, b] == NOTHING:
+        return r
+    gap = distance[n, b] - r
+    if gap < np.float32(0.15) or gap > np.float32(2.5):
+        return r  # one surface, or two echoes that the receiver tells apart
+    u = coin(seed, ray, _MIX_WHERE)
+    return r + gap * u / footprint if u < footprint else r
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bloom(c, b, r, distance, triangle, actor, static, shapes, table, seed, ray):
+    """(column) of a neighbour whose retro-reflector outshines this beam, or -1."""
+    columns = distance.shape[0]
+    for side in (1, columns - 1):
+        n = (c + side) % columns
+        who = actor[n, b]
+        if who == NOTHING or who == EGO or distance[n, b] > np.float32(45.0) or distance[n, b] > r - np.float32(0.5):
+            continue
+        surface = _surface_of(triangle[n, b], who, static, shapes)[0]
+        if table[surface, 3] > np.float32(0.4) and coin(seed, ray, _BLOOM) < np.float32(0.25):
+            return n
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reflect(surface, shade, cos, table, owner, seed):
+    """(reflectivity that counts for the return, the same for intensity, chance of an echo)."""
+    rho = table[surface, 0]
+    if table[surface, 1] > np.float32(0.0):  # objects differ: paint from black to white
+        z = _normal(seed, owner + 7, _PAINT + np.int64(surface) * 1000)
+        rho *= np.exp(z * table[surface, 1])
+    rho *= np.float32(0.7) + np.float32(0.6) * shade
+    gloss = table[surface, 2]
+    shine = cos * cos
+    shine *= shine
+    shine *= shine
+    shine *= shine * shine  # cos^24
+    rho = min(rho, np.float32(0.95)) * (np.float32(1.0) - gloss * np.float32(0.5)) + gloss * shine
+    strong = rho + table[surface, 3] * np.float32(4.0)
+    bright = rho + table[surface, 3] * max(cos - np.float32(0.2), np.float32(0.0)) * np.float32(0.8)
+    return strong, bright, table[surface, 4]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def receive(
+    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, seed, object_seed,
+    out_range, out_intensity, out_label,
+):  # fmt: skip
+    """Receiver of columns `first` to `last`.
+
+    distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
+    own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
+    materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
+    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range, m. Writes range (m,
+    0 = no return), intensity 0..1 and label [C, B].
+    """
+    power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
+    levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
+    fall = constants[10]
+    one = np.float32(1.0)
+    beams = distance.shape[1]
+    for c in range(first, last):
+        for b in range(beams):
+            ray = c * beams + b
+            out_range[c, b], out_intensity[c, b], out_label[c, b] = 0.0, 0.0, IGNORE
+            who, r, cos, source = actor[c, b], distance[c, b], cosine[c, b], c
+            if clutter > np.float32(0.0) and coin(seed, ray, _AIR) < clutter:
+                air = -scale * np.log(one - coin(seed, ray, _AIR_WHERE)) + np.float32(0.8)
+                if air < (r if who != NOTHING else farthest) and air > nearest:
+                    out_range[c, b] = air
+                    out_intensity[c, b] = np.float32(0.06) * gain * coin(seed, ray, _SPECKLE)
+                    continue
+            if who != EGO:
+                seen = r if who != NOTHING else farthest
+                n = _bloom(c, b, seen, distance, triangle, actor, static, shapes, table, seed, ray)
+                if n >= 0:
+                    who, r, cos, source = actor[n, b], distance[n, b], cosine[n, b], n
+            if who == NOTHING:
+                continue
+            if who == EGO:
+                surface, label, shade = np.uint8(_PAINTED), np.uint8(IGNORE), np.float32(0.5)
+            else:
+                surface, label, shade = _surface_of(triangle[source, b], who, static, shapes)
+            owner = np.int64(tracks[who]) if who >= 0 else np.int64(who)
+            strong, bright, echo = _reflect(surface, shade, cos, table, owner, object_seed)
+            signal = power * strong * max(cos, np.float32(0.02)) * np.exp(np.float32(-2.0) * alpha * r) / (r * r)
+            if coin(seed, ray, _LOSS) >= echo * (one - np.exp(-signal)) * np.float32(0.997):
+                continue
+            if source == c and who != EGO:
+                r = _edge(c, b, r, distance, actor, footprint, seed, ray)
+            r += noise * _normal(seed, ray, _NOISE_A) * (one + np.float32(0.5) / (signal + np.float32(0.25)))
+            if r < nearest or r > farthest:
+                continue
+            x = r / fall
+            seen = bright * (np.float32(0.6) + np.float32(0.4) * cos) * gain / (one + x * x * x)
+            seen *= np.exp(np.float32(0.18) * _normal(seed, ray, _SPECKLE)) * signal / (signal + np.float32(0.5))
+            out_range[c, b] = r
+            out_intensity[c, b] = np.floor(min(max(seen, np.float32(0.0)), one) * levels + np.float32(0.5)) / levels
+            out_label[c, b] = label
