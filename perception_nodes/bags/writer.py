@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
@@ -17,7 +17,7 @@ from perception_nodes.bags.typestore import to_bytes, typestore
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 # Version 8 metadata is read by every distribution from Humble on; 9 writes QoS in a form that older ones refuse.
-METADATA_VERSION = 8
+METADATA_VERSION: Literal[8, 9] = 8
 
 
 class BagWriter:

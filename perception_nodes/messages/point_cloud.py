@@ -73,7 +73,7 @@ class PointCloud:
     @cached_property
     def finite(self) -> NDArray[np.bool_]:
         """bool [N]: x, y and z are finite; whatever `is_dense` says."""
-        return np.isfinite(self.xyz).all(axis=1)
+        return np.asarray(np.isfinite(self.xyz).all(axis=1))
 
     @cached_property
     def ring(self) -> NDArray[np.uint16] | None:

@@ -1,0 +1,61 @@
+"""nav_msgs/OccupancyGrid <-> masks of map classes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perception_nodes.calibration.se3 import from_euler, yaw_of
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.header import as_int, header_fields, ns_to_stamp, read_header
+from perception_nodes.messages.transforms import pose_values, read_pose
+
+
+class Grid(NamedTuple):
+    """`mask` bool [rows, columns]: cell (r, c) begins at x = origin_x + c * resolution, y = origin_y + r * resolution
+    (m) of a frame that is turned by `yaw` in `frame_id`."""
+
+    mask: NDArray[np.bool_]
+    resolution: float
+    origin: tuple[float, float]
+    yaw: float
+    frame_id: str
+    stamp_ns: int
+
+
+def grid_values(grid: Grid) -> dict:
+    """OccupancyGrid as plain values: 100 where the mask holds, 0 elsewhere."""
+    sec, nanosec = ns_to_stamp(grid.stamp_ns)
+    rows, columns = grid.mask.shape
+    pose = from_euler(0.0, 0.0, grid.yaw, (*grid.origin, 0.0))
+    return {
+        "header": header_fields(grid.frame_id, grid.stamp_ns),
+        "info": {
+            "map_load_time": {"sec": sec, "nanosec": nanosec},
+            "resolution": float(grid.resolution),
+            "width": columns,
+            "height": rows,
+            "origin": pose_values(pose),
+        },
+        "data": (grid.mask.reshape(-1) * np.int8(100)).astype(np.int8),
+    }
+
+
+def read_grid(msg: Any, threshold: int = 50) -> Grid:
+    """Cells of at least `threshold` per cent hold, unknown ones (-1) do not. Raises MessageError."""
+    frame_id, stamp_ns = read_header(msg)
+    try:
+        info, data = msg.info, np.asarray(msg.data)
+    except AttributeError as err:
+        raise MessageError(f"{type(msg).__name__} is no OccupancyGrid") from err
+    rows, columns = as_int(info.height, "grid height"), as_int(info.width, "grid width")
+    if data.shape != (rows * columns,) or data.dtype.kind not in "iu":
+        raise MessageError(f"a grid of {rows} x {columns} cells with data of shape {data.shape}, {data.dtype}")
+    resolution = float(info.resolution)
+    if not (np.isfinite(resolution) and resolution > 0):
+        raise MessageError(f"a grid resolution of {resolution} m; a positive number was expected")
+    pose = read_pose(info.origin, "grid origin")
+    origin = (float(pose[0, 3]), float(pose[1, 3]))
+    return Grid(data.reshape(rows, columns) >= threshold, resolution, origin, yaw_of(pose), frame_id, stamp_ns)
