@@ -10,7 +10,7 @@ import numpy as np
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.evaluation import latency, recorded, report, results
-from perception_nodes.evaluation.recorded import EvaluationError
+from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.segmentation import SegmentationScorer, map_labels
 
 PICTURES = 6

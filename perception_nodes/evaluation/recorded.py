@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 
 POINTS = "/lidar/points"
 TRUTH = "/ground_truth/segmentation"
 OUTPUT = "/perception/segmentation"
-
-
-class EvaluationError(Exception):
-    """There is nothing to score, or it does not fit together; the message says what to do."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.classes import IGNORE
+from perception_nodes.evaluation.errors import EvaluationError
 
 RANGE_EDGES_M = (0.0, 10.0, 20.0, 40.0, np.inf)
 
@@ -130,12 +131,12 @@ def or_no_data(value: float | None) -> float | str:
 def map_labels(labels: NDArray, names: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.uint8]:
     """Labels of a table `names` as labels of the table `known`, matched by name.
 
-    Raises ValueError naming the classes that `known` lacks (faults.md 20): a table that cannot be mapped is refused,
+    Raises EvaluationError naming the classes that `known` lacks (faults.md 20): what cannot be mapped is refused,
     never guessed.
     """
     strangers = [n for n in names if n not in known]
     if strangers:
-        raise ValueError(
+        raise EvaluationError(
             f"found classes {', '.join(strangers)} in the output, expected some of {', '.join(known)}: "
             "evaluate against ground truth with the same class table"
         )

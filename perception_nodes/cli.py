@@ -1,0 +1,209 @@
+"""`perception …`: thin; every command imports what it runs when it runs, so that --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OURS = ("perception_nodes", "models", "training", "benchmarks")
+
+app = typer.Typer(
+    help="Streaming perception for vehicles on plain CPU cores.", no_args_is_help=True, add_completion=False
+)
+convert_app = typer.Typer(help="Data sets in their official layouts to bags.", no_args_is_help=True)
+weights_app = typer.Typer(
+    help="The trained models: what is there, whether it is whole, importing others.", no_args_is_help=True
+)
+app.add_typer(convert_app, name="convert")
+app.add_typer(weights_app, name="weights")
+
+BagPath = Annotated[Path, typer.Argument(help="A rosbag2 folder, or a single .mcap or .db3 file.")]
+OutPath = Annotated[Path, typer.Argument(help="The bag to write; it must not exist yet.")]
+Model = Annotated[str, typer.Option(help="A model of models/weights, or a model folder.")]
+
+
+class Storage(str, Enum):
+    """rosbag2 storage plugins."""
+
+    mcap = "mcap"
+    sqlite3 = "sqlite3"
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 12.0,
+    out: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
+    model: Model = "spvcnn-lite",
+) -> None:
+    """Replay a held-out simulated drive over DDS through the trained network, score it, draw it."""
+    from perception_nodes.demo import run
+
+    run(seconds=seconds, root=out, model=model)
+
+
+@app.command()
+def up(
+    config: Annotated[Path | None, typer.Option(help="The stack's YAML (default: config/perception.yaml).")] = None,
+    composed: Annotated[bool, typer.Option(help="All nodes in one process.")] = True,
+) -> None:
+    """Start the stack without ros2 launch (pip machines); Ctrl-C ends it."""
+    from perception_nodes.nodes.compose import up as start
+
+    raise typer.Exit(start(config, composed=composed))
+
+
+@app.command()
+def replay(
+    bag: BagPath,
+    record: Annotated[Path | None, typer.Option(help="Record the outputs into this new bag.")] = None,
+    rate: Annotated[float, typer.Option(help="Speed: 1 is real time.")] = 1.0,
+    start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
+    model: Model = "spvcnn-lite",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or auto.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 2,
+    offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,
+    view: Annotated[bool, typer.Option(help="Look at it live in rerun.")] = False,
+    report: Annotated[bool, typer.Option(help="Score and draw what was recorded, into results/.")] = True,
+) -> None:
+    """Replay a bag through the segmentation node over DDS; record, score and draw the outputs."""
+    from perception_nodes.replay import run
+
+    run(
+        bag, record, rate=rate, start=start, duration=duration, model=model, precision=precision, threads=threads,
+        offline=offline, view=view, report=report,
+    )  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    output: Annotated[Path, typer.Argument(help="The bag with recorded outputs (perception replay --record).")],
+    truth: Annotated[Path | None, typer.Option(help="The bag that was replayed, with its ground truth.")] = None,
+    root: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
+    pictures: Annotated[int, typer.Option(help="How many sweeps to draw.")] = 6,
+) -> None:
+    """Score recorded outputs without ROS: metrics.json and report.html with pictures."""
+    from perception_nodes.evaluation.evaluate import evaluate as score
+    from perception_nodes.evaluation.show import print_metrics
+
+    print_metrics(score(output, truth, root, pictures))
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[str, typer.Option(help="A scenario's name, or 'random'; --list shows them.")] = "random",
+    rig: Annotated[str, typer.Option(help="nuscenes, kitti or vlp16.")] = "kitti",
+    seed: Annotated[int, typer.Option(help="One seed, the same bytes.")] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 10.0,
+    out: Annotated[Path | None, typer.Option(help="The bag to write.")] = None,
+    live: Annotated[
+        bool, typer.Option(help="Stream it as simulator_node instead, with /clock, TF and ground truth.")
+    ] = False,
+    cameras: Annotated[bool, typer.Option(help="Render the cameras.")] = True,
+    lidar: Annotated[bool, typer.Option(help="Cast the LiDAR.")] = True,
+    image_width: Annotated[int, typer.Option(help="Width of the camera images, pixels.")] = 704,
+    storage: Annotated[Storage, typer.Option(help="Format of the bag.")] = Storage.mcap,
+    compress: Annotated[bool, typer.Option(help="Compress the bag with zstd.")] = False,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(help="Draw every scenario, weather and sensor into this PNG.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Name the scenarios.")] = False,
+) -> None:
+    """Drive through the embedded world: into a bag, or live."""
+    from perception_nodes.simulator import command
+
+    command.run(
+        scenario=scenario, rig=rig, seed=seed, seconds=seconds, out=out, live=live, cameras=cameras, lidar=lidar,
+        image_width=image_width, storage=storage.value, compress=compress, contact_sheet=contact_sheet, show_list=list_,
+    )  # fmt: skip
+
+
+@convert_app.command("kitti-raw")
+def convert_kitti_raw(src: Path, out: OutPath) -> None:
+    """KITTI raw (date folder, or one …_sync drive) to a bag."""
+    from perception_nodes.datasets.convert import convert_kitti_raw as convert
+
+    convert(src, out)
+
+
+@convert_app.command("semantickitti")
+def convert_semantickitti(
+    src: Path,
+    out: OutPath,
+    sequence: Annotated[str | None, typer.Option(help="Which of sequences/NN, if there are several.")] = None,
+) -> None:
+    """SemanticKITTI (the folder that holds sequences/, or one sequence) to a bag with ground truth."""
+    from perception_nodes.datasets.convert import convert_semantickitti as convert
+
+    convert(src, out, sequence)
+
+
+@weights_app.command("list")
+def weights_list() -> None:
+    """The models at hand, with what they are and how they scored."""
+    from perception_nodes.weights_command import show
+
+    show()
+
+
+@weights_app.command("verify")
+def weights_verify(name: Annotated[str | None, typer.Argument(help="One model (default: all).")] = None) -> None:
+    """Compare every weights file with the hash in its model.yaml."""
+    from perception_nodes.weights_command import verify
+
+    raise typer.Exit(verify(name))
+
+
+@weights_app.command("import")
+def weights_import(
+    checkpoint: Annotated[Path, typer.Argument(help="An official SPVNAS-repository checkpoint (torch file).")],
+    out: Annotated[Path, typer.Argument(help="The model folder to write.")],
+    architecture: Annotated[str, typer.Option(help="minkunet or spvcnn.")] = "spvcnn",
+) -> None:
+    """Turn an official checkpoint into a model folder (safetensors + model.yaml). Never unpickles code."""
+    from perception_nodes.weights_command import import_checkpoint
+
+    import_checkpoint(checkpoint, out, architecture)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(help="A bag (inputs or recorded outputs) or an .rrd file.")],
+    save: Annotated[Path | None, typer.Option(help="Write an .rrd file instead of opening the viewer.")] = None,
+) -> None:
+    """Look at a bag in rerun: labelled cloud, camera, latency."""
+    from perception_nodes.viewer.view import view as show
+
+    show(file, save)
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, what will be used and why, what is missing and how to get it."""
+    from perception_nodes.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+def main() -> None:
+    """Console entry point: our own errors and missing files become one sentence and exit code 1."""
+    try:
+        app(prog_name="perception")
+    except Exception as error:
+        module = type(error).__module__.split(".")[0]
+        told = module in OURS or isinstance(error, (OSError, ImportError))
+        if not told or os.environ.get("PERCEPTION_TRACEBACK"):
+            raise
+        print(f"perception: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

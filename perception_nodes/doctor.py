@@ -1,0 +1,137 @@
+"""`perception doctor`: what is installed, what will be used and why, what is missing and what to type."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One line of the doctor: a part, its state ("ok", "missing", "note"), what was found, what to type."""
+
+    part: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+NEEDED = ("torch", "numpy", "numba", "scipy", "cv2", "rosbags", "safetensors", "pydantic", "typer", "yaml", "jinja2")
+
+# module -> (what it is used for, what stands in without it, how to get it)
+OPTIONAL = {
+    "rclpy": (
+        "nodes",
+        "bags and evaluation work without",
+        "pip install 'perception_nodes[ros]', or source a ROS 2 install",
+    ),
+    "rerun": (
+        "perception view, --view",
+        "reports with pictures are always written",
+        "pip install 'perception_nodes[viz]'",
+    ),
+    "vision_msgs": (
+        "Detection3DArray, LabelInfo",
+        "markers and a JSON class table carry the same",
+        "a ROS 2 install has it",
+    ),
+    "tf2_ros": ("extrinsics from live TF", "/tf_static is read directly, or a rig YAML", "a ROS 2 install has it"),
+    "launch_ros": ("ros2 launch", "perception up starts the same graph", "a ROS 2 install has it"),
+    "torchsparse": ("GPU sparse convolution", "our own engine runs on the CPU", "build it from source for CUDA"),
+    "spconv": ("a peer in benchmarks", "its rows are left out", "pip install 'perception_nodes[bench]'"),
+}
+
+
+def findings() -> Iterator[Finding]:
+    """Examine this machine part by part."""
+    yield Finding("python", "ok", f"{sys.version.split()[0]} on {platform.machine()}, {os.cpu_count()} cores")
+    for name in NEEDED:
+        yield needed(name)
+    for name, (use, instead, remedy) in OPTIONAL.items():
+        version = installed(name)
+        if version:
+            yield Finding(name, "ok", f"{version}: {use}")
+        else:
+            yield Finding(name, "note", f"not installed ({use}); {instead}", remedy)
+    yield checked("sparse engine", sparse_engine, "reinstall with a C compiler: apt-get install gcc, then make setup")
+    yield checked("models", models, "restore models/weights from the repository")
+    yield checked("DDS", dds, "")
+    if shutil.which("cc") is None and shutil.which("gcc") is None:
+        yield Finding("C compiler", "note", "none: the sparse engine stays on numba", "apt-get install gcc python3-dev")
+
+
+def needed(name: str) -> Finding:
+    """A dependency without which the package does not work."""
+    version = installed(name)
+    if version:
+        return Finding(name, "ok", version)
+    return Finding(name, "missing", "not installed", "make setup (or: pip install -e .)")
+
+
+def installed(module: str) -> str:
+    """Version of a module that can be found (not imported), "" otherwise."""
+    try:
+        if importlib.util.find_spec(module) is None:
+            return ""
+    except (ImportError, ValueError):
+        return ""
+    distributions = importlib.metadata.packages_distributions().get(module, [module])
+    for distribution in distributions:
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "found"
+
+
+def checked(part: str, check: Callable[[], str], remedy: str) -> Finding:
+    """A part that examines itself; what it raises is what is wrong with it."""
+    try:
+        return Finding(part, "ok", check())
+    except Exception as error:  # the doctor reports, it does not fall ill
+        return Finding(part, "missing", f"{type(error).__name__}: {error}", remedy)
+
+
+def sparse_engine() -> str:
+    """Which backend of the sparse engine will run, and why."""
+    from models.sparse.backend import describe
+
+    return str(describe())
+
+
+def models() -> str:
+    """Which trained models are whole."""
+    from models.facts import list_models, verify
+
+    names = [verify(name).name for name in list_models()]
+    if not names:
+        raise FileNotFoundError("no trained model in models/weights")
+    return f"{', '.join(names)} (hashes agree)"
+
+
+def dds() -> str:
+    """The DDS settings that the nodes will start with."""
+    from perception_nodes.nodes.environment import DEFAULTS
+
+    return ", ".join(f"{k}={os.environ.get(k, v)}" for k, v in DEFAULTS.items())
+
+
+def examine() -> int:
+    """Print every finding; returns 1 if something needed is missing, else 0."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", "state", "found", "what to type")
+    colours = {"ok": "green", "note": "yellow", "missing": "bold red"}
+    ill = 0
+    for finding in findings():
+        ill |= finding.state == "missing"
+        table.add_row(finding.part, f"[{colours[finding.state]}]{finding.state}", finding.found, finding.remedy)
+    Console().print(table)
+    return int(ill)
