@@ -143,7 +143,7 @@ class LidarSensor:
         constants = np.array(
             [
                 spec.power, spec.min_range, spec.max_range, spec.range_noise, self._gain, spec.intensity_levels,
-                footprint, m.attenuation, m.clutter, m.clutter_scale, spec.intensity_falloff,
+                footprint, m.attenuation, m.clutter, m.clutter_scale, spec.intensity_falloff, spec.speckle,
             ],
             np.float32,
         )  # fmt: skip

@@ -72,7 +72,7 @@ def _reflect(surface, shade, cos, table, owner, seed):
     if table[surface, 1] > np.float32(0.0):  # objects differ: paint from black to white
         z = _normal(seed, owner + 7, _PAINT + np.int64(surface) * 1000)
         rho *= np.exp(z * table[surface, 1])
-    rho *= np.float32(0.7) + np.float32(0.6) * shade
+    rho *= np.float32(0.8) + np.float32(0.5) * shade
     gloss = table[surface, 2]
     shine = cos * cos
     shine *= shine
@@ -94,12 +94,12 @@ def receive(
     distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
     own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
     materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
-    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range, m. Writes range (m,
-    0 = no return), intensity 0..1 and label [C, B].
+    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range, m, its speckle. Writes
+    range (m, 0 = no return), intensity 0..1 and label [C, B].
     """
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
-    fall = constants[10]
+    fall, speckle = constants[10], constants[11]
     one = np.float32(1.0)
     beams = distance.shape[1]
     for c in range(first, last):
@@ -135,8 +135,8 @@ def receive(
             if r < nearest or r > farthest:
                 continue
             x = r / fall
-            seen = bright * (np.float32(0.6) + np.float32(0.4) * cos) * gain / (one + x * x * x)
-            seen *= np.exp(np.float32(0.18) * _normal(seed, ray, _SPECKLE)) * signal / (signal + np.float32(0.5))
+            seen = bright * (np.float32(0.8) + np.float32(0.2) * cos) * gain / (one + x * x * x)
+            seen *= np.exp(speckle * _normal(seed, ray, _SPECKLE)) * signal / (signal + np.float32(0.5))
             out_range[c, b] = r
             out_intensity[c, b] = np.floor(min(max(seen, np.float32(0.0)), one) * levels + np.float32(0.5)) / levels
             out_label[c, b] = label
