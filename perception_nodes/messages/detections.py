@@ -62,10 +62,10 @@ class Detections3D:
         """From lists or arrays; what is not given is unknown (score: 1). Raises ValueError naming a wrong shape."""
         n = len(category)
 
-        def column(name: str, value: ArrayLike | None, shape: tuple[int, ...], default: float, dtype: type) -> NDArray:
+        def column(name: str, value: ArrayLike | None, shape: tuple[int, ...], default: float, dtype: Any) -> NDArray:
             if value is None:
                 return np.full((n, *shape), default, dtype)
-            out = np.asarray(value, dtype)
+            out: NDArray = np.asarray(value, dtype)
             if out.size == 0 and n == 0:
                 return np.zeros((0, *shape), dtype)
             if out.shape != (n, *shape):

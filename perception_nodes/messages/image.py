@@ -1,4 +1,4 @@
-"""sensor_msgs/Image and CompressedImage <-> `CameraImage` (RGB) by a table of encodings, the unknown refused by name."""
+"""sensor_msgs/Image and CompressedImage <-> `CameraImage` (RGB) by a table of encodings; others are refused by name."""
 
 from __future__ import annotations
 
