@@ -86,14 +86,17 @@ def hdl32e() -> BeamTable:
 def hdl64e(offsets: bool = True) -> BeamTable:
     """KITTI's sensor: an upper block of 32 lasers (+2 to -8.33 degrees in thirds) over a lower one (-8.83 to -24.33 in
     halves), 2083 columns (0.1728 degrees), 10 turns a second. `offsets` sets the lasers' azimuths, which stand in four
-    banks up to 6 degrees apart; without it every column is one vertical fan."""
+    banks 3 degrees apart, and the heights at which they leave the sensor (straight lines fitted to the rings of KITTI's
+    sweeps meet the axis 0.2 m above the origin for the upper block, 0.1 m and less for the lower); without it every
+    column is one fan from one point."""
     elevation = np.radians(np.concatenate((2.0 - np.arange(32) / 3.0, -8.83 - np.arange(32) * 0.5)))
-    azimuth = np.zeros(64)
+    azimuth, height = np.zeros(64), np.zeros(64)
     if offsets:
-        azimuth = np.radians(np.tile([-4.5, -1.5, 1.5, 4.5], 16)) * 0.95
+        azimuth = np.radians(np.tile([-4.5, -1.5, 1.5, 4.5], 16))
+        height = np.concatenate((np.linspace(0.21, 0.18, 32), np.linspace(0.11, -0.02, 32)))
     columns, period = 2083, 0.1
     delay = np.tile(np.arange(32), 2) * (period / columns / 32)
-    return BeamTable("hdl64e", elevation, azimuth, np.zeros(64), delay, columns, period, start=np.pi)
+    return BeamTable("hdl64e", elevation, azimuth, height, delay, columns, period, start=np.pi)
 
 
 def vlp16() -> BeamTable:

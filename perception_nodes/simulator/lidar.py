@@ -78,6 +78,8 @@ class LidarSensor:
         table = spec.beams
         shape = (table.columns, table.rings)
         self._rays = table.directions().astype(np.float32).reshape(*shape, 3)
+        self._heights = table.height.astype(np.float32)
+        self._response = self._draw_response(rng, spread)
         self._times = table.times().reshape(shape)
         self._column_times = self._times.mean(1)
         self._limits, self._ego, self._ego_cosine = self._look_at_hull(hull)
@@ -99,6 +101,14 @@ class LidarSensor:
         self._receive(actors, seed)
         return self._gather(actors, origin, turn, after)
 
+    def _draw_response(self, rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
+        """How each laser records intensity, float32 [B, 2]: gain, and what is taken off (weak echoes read 0), as the
+        rings of KITTI's sweeps differ."""
+        rings = self.spec.beams.rings
+        gain = np.exp(rng.normal(0.0, 0.1 * spread, rings))
+        offset = np.abs(rng.normal(0.0, 0.06 * spread, rings)) * self._gain
+        return np.stack((gain, offset), 1).astype(np.float32)
+
     def _look_at_hull(self, hull: Mesh | None) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
         """The own body never moves against the sensor: where each beam meets it is found once."""
         limits = np.full(self._rays.shape[:2], self.spec.max_range * 1.02, np.float32)
@@ -111,7 +121,7 @@ class LidarSensor:
         origins, turns = np.tile(mount[:3, 3], (columns, 1)), np.tile(mount[:3, :3], (columns, 1, 1))
         nobody = place_actors(ShapePool(), _STILL, _STILL)
         cast_columns(
-            0, columns, origins, turns, np.zeros(columns, np.float32), self._rays, limits, np.uint64(0),
+            0, columns, origins, turns, np.zeros(columns, np.float32), self._rays, self._heights, limits, np.uint64(0),
             (body.bounds, body.meta, body.corners, body.porosity), nobody.arrays(), 0,
             distance, triangle, actor, cosine,
         )  # fmt: skip
@@ -127,8 +137,8 @@ class LidarSensor:
 
         def work(first: int, last: int) -> None:
             cast_columns(
-                first, last, origins, turns, moments, self._rays, self._limits, seed, tree, moving, len(actors),
-                self._distance, self._triangle, self._actor, self._cosine,
+                first, last, origins, turns, moments, self._rays, self._heights, self._limits, seed, tree,
+                moving, len(actors),                self._distance, self._triangle, self._actor, self._cosine,
             )  # fmt: skip
 
         split(work, len(origins), self.threads)
@@ -154,7 +164,7 @@ class LidarSensor:
         def work(first: int, last: int) -> None:
             receive(
                 first, last, self._distance, self._triangle, self._actor, self._cosine, actors.track, static, shapes,
-                m.table, constants, seed, object_seed, self._range, self._intensity, self._label,
+                m.table, constants, self._response, seed, object_seed, self._range, self._intensity, self._label,
             )  # fmt: skip
 
         split(work, len(self._distance), self.threads)
@@ -166,6 +176,7 @@ class LidarSensor:
             kept &= ~self._in_sector(*self.spec.dead_sector)
         column, ring = np.nonzero(kept)
         xyz = self._rays[kept] * self._range[kept][:, None]
+        xyz[:, 2] += self._heights[ring]
         now = after.ego.map_from_base @ self.spec.base_from_lidar
         if self.compensate:
             world = np.einsum("nij,nj->ni", turn[column], xyz) + origin[column]

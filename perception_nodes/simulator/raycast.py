@@ -196,23 +196,24 @@ def _incidence(tri, dx, dy, dz):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def cast_columns(
-    first, last, origins, rotations, moments, rays, limits, seed, static, actors, many,
+    first, last, origins, rotations, moments, rays, heights, limits, seed, static, actors, many,
     distance, triangle, actor, cosine,
 ):  # fmt: skip
     """Casts the firings of columns `first` to `last`.
 
     origins float32 [C, 3] and rotations float32 [C, 3, 3] (map from sensor) · moments float32 [C] in 0..1 · rays
-    float32 [C, B, 3] unit, sensor frame · limits float32 [C, B] m · static: a PackedMesh' first four arrays · actors:
-    `instances.Instances.arrays()`, `many` of them. Writes distance (m), triangle, actor (STATIC, NOTHING or an index)
-    and cosine of incidence, all [C, B].
+    float32 [C, B, 3] unit, sensor frame · heights float32 [B] m of their starts above the origin · limits float32
+    [C, B] m · static: a PackedMesh' first four arrays · actors: `instances.Instances.arrays()`, `many` of them. Writes
+    distance (m), triangle, actor (STATIC, NOTHING or an index) and cosine of incidence, all [C, B].
     """
     bounds, meta, corners, porosity = static
     nodes, entries = np.empty(DEPTH, np.int32), np.empty(DEPTH, np.float32)
     outer = np.empty(DEPTH, np.int32)
     for c in range(first, last):
-        ox, oy, oz = origins[c, 0], origins[c, 1], origins[c, 2]
         m = rotations[c]
         for b in range(rays.shape[1]):
+            h = heights[b]
+            ox, oy, oz = origins[c, 0] + m[0, 2] * h, origins[c, 1] + m[1, 2] * h, origins[c, 2] + m[2, 2] * h
             x, y, z = rays[c, b, 0], rays[c, b, 1], rays[c, b, 2]
             dx = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z
             dy = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z
@@ -233,9 +234,9 @@ def cast_columns(
                 cosine[c, b] = _incidence(corners[hit], dx, dy, dz)
             elif who >= 0:
                 # an actor's triangles are turned about z: turn the ray instead
-                h = actors[7]
-                cy = h[who, 0, 0] + moments[c] * (h[who, 1, 0] - h[who, 0, 0])
-                sy = h[who, 0, 1] + moments[c] * (h[who, 1, 1] - h[who, 0, 1])
+                way = actors[7]
+                cy = way[who, 0, 0] + moments[c] * (way[who, 1, 0] - way[who, 0, 0])
+                sy = way[who, 0, 1] + moments[c] * (way[who, 1, 1] - way[who, 0, 1])
                 cosine[c, b] = _incidence(actors[2][hit], cy * dx + sy * dy, cy * dy - sy * dx, dz)
             else:
                 cosine[c, b] = 0.0

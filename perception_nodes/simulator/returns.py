@@ -86,7 +86,8 @@ def _reflect(surface, shade, cos, table, owner, seed):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def receive(
-    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, seed, object_seed,
+    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
+    object_seed,
     out_range, out_intensity, out_label,
 ):  # fmt: skip
     """Receiver of columns `first` to `last`.
@@ -94,8 +95,9 @@ def receive(
     distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
     own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
     materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
-    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range, m, its speckle. Writes
-    range (m, 0 = no return), intensity 0..1 and label [C, B].
+    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle ·
+    response float32 [B, 2]: every laser's gain and offset of intensity. Writes range (m, 0 = no return), intensity
+    0..1 and label [C, B].
     """
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
@@ -137,6 +139,7 @@ def receive(
             x = r / fall
             seen = bright * (np.float32(0.8) + np.float32(0.2) * cos) * gain / (one + x * x * x)
             seen *= np.exp(speckle * _normal(seed, ray, _SPECKLE)) * signal / (signal + np.float32(0.5))
+            seen = seen * response[b, 0] - response[b, 1]
             out_range[c, b] = r
             out_intensity[c, b] = np.floor(min(max(seen, np.float32(0.0)), one) * levels + np.float32(0.5)) / levels
             out_label[c, b] = label
