@@ -1,0 +1,121 @@
+"""Messages of the stack -> rerun entities: labelled cloud, camera, latency. rerun is imported when a log is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
+from perception_nodes.messages.point_cloud import decode_point_cloud2
+from perception_nodes.viewer.pictures import palette
+
+INSTALL = "rerun is not installed; type: pip install 'perception_nodes[viz]'"
+PREDICTED, TRUTH, RAW = "world/segmentation", "world/ground_truth", "world/points"
+
+
+class ViewerError(RuntimeError):
+    """The viewer cannot run; the message says what to do."""
+
+
+class Log:
+    """A rerun recording that takes decoded messages by topic; unknown topics are passed over.
+
+    `save`: write an .rrd file; `connect`: stream to a viewer at this url ("rerun+http://127.0.0.1:9876/proxy").
+    Raises ViewerError where rerun is not installed.
+    """
+
+    def __init__(self, name: str, save: Path | None = None, connect: str | None = None) -> None:
+        try:
+            import rerun
+        except ImportError as error:
+            raise ViewerError(INSTALL) from error
+        self._rr: Any = rerun
+        self._colours = palette(POINT_CLASSES)
+        self._stream = rerun.RecordingStream(name)
+        if save is not None:
+            self._stream.save(save, default_blueprint=blueprint())
+        if connect is not None:
+            self._stream.connect_grpc(connect, default_blueprint=blueprint())
+        self._describe()
+
+    def message(self, topic: str, type_name: str, message: Any, stamp_ns: int) -> None:
+        """Log one message (rclpy or rosbags) at `stamp_ns`."""
+        self._stream.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))
+        if type_name.endswith("PointCloud2"):
+            self._cloud(topic, message)
+        elif type_name.endswith("CompressedImage"):
+            entity = "cameras/" + topic.strip("/").split("/image")[0].replace("camera/", "")
+            image = self._rr.EncodedImage(contents=bytes(message.data), media_type="image/jpeg")
+            self._stream.log(entity, image)
+        elif type_name.endswith("Float64"):
+            self._stream.log("figures" + topic, self._rr.Scalars(float(message.data)))
+        elif type_name.endswith("Detection3DArray"):
+            self._boxes(message)
+
+    def close(self) -> None:
+        """Write out what is buffered and end the recording."""
+        self._stream.flush()
+        self._stream.disconnect()
+
+    def _describe(self) -> None:
+        classes = [(i, c.name, c.rgb) for i, c in enumerate(POINT_CLASSES)]
+        self._stream.log("world", self._rr.ViewCoordinates.FLU, static=True)
+        self._stream.log("world", self._rr.AnnotationContext(classes), static=True)
+
+    def _cloud(self, topic: str, message: Any) -> None:
+        cloud = decode_point_cloud2(message)
+        keep = cloud.finite
+        if "label" not in cloud.source.fields:
+            grey = (55 + 200 * np.clip(np.sqrt(np.abs(cloud.intensity)), 0, 1)).astype(np.uint8)[:, None].repeat(3, 1)
+            self._stream.log(RAW, self._rr.Points3D(cloud.xyz[keep], colors=grey[keep], radii=0.03))
+            return
+        label = np.asarray(cloud.source.column("label"), np.uint8)
+        points = self._rr.Points3D(
+            cloud.xyz[keep], class_ids=label[keep], colors=self._colours[label][keep], radii=0.04
+        )
+        self._stream.log(TRUTH if "ground_truth" in topic else PREDICTED, points)
+
+    def truth(self, xyz: np.ndarray, label: np.ndarray, stamp_ns: int) -> None:
+        """Ground-truth labels uint8 [N] of points float32 [N, 3], for bags that keep labels apart from points."""
+        self._stream.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))
+        self._stream.log(TRUTH, self._rr.Points3D(xyz, class_ids=label, colors=self._colours[label], radii=0.04))
+
+    def _boxes(self, message: Any) -> None:
+        colours = {c.name: c.rgb for c in BOX_CLASSES}
+        centres, halves, turns, names = [], [], [], []
+        for detection in message.detections:
+            box = detection.bbox
+            p, q, s = box.center.position, box.center.orientation, box.size
+            centres.append((p.x, p.y, p.z))
+            halves.append((s.x / 2, s.y / 2, s.z / 2))
+            turns.append((q.x, q.y, q.z, q.w))
+            names.append(detection.results[0].hypothesis.class_id if detection.results else "")
+        boxes = self._rr.Boxes3D(
+            centers=centres, half_sizes=halves, quaternions=turns, labels=names, show_labels=False,
+            colors=[colours.get(n, (200, 200, 200)) for n in names],
+        )  # fmt: skip
+        self._stream.log("world/boxes", boxes)
+
+
+def blueprint() -> Any:
+    """Layout: labelled cloud large, ground truth beside it, cameras and latency below."""
+    import rerun.blueprint as rrb
+
+    return rrb.Blueprint(
+        rrb.Vertical(
+            rrb.Horizontal(
+                rrb.Spatial3DView(
+                    origin="world", name="segmentation", contents=[f"/{PREDICTED}", f"/{RAW}", "/world/boxes"]
+                ),
+                rrb.Spatial3DView(origin="world", name="ground truth", contents=[f"/{TRUTH}"]),
+            ),
+            rrb.Horizontal(
+                rrb.Grid(rrb.Spatial2DView(origin="cameras", name="cameras")),
+                rrb.TimeSeriesView(origin="figures", name="latency, ms"),
+            ),
+            row_shares=[3, 1],
+        ),
+        collapse_panels=True,
+    )
