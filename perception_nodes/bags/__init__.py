@@ -1,1 +1,1 @@
-"""rosbag2 without ROS: reading, writing, recording and paced replay on `rosbags`."""
+"""rosbag2 without ROS: reading and writing on `rosbags`."""
