@@ -1,0 +1,316 @@
+"""Training of SPVCNN and MinkUNet on the embedded driving world, streamed: nothing is stored but the newest sweeps.
+
+    python -m training.spvcnn --arch both --minutes 8 --workers 14 --out runs/lite
+    python -m training.spvcnn --arch both --minutes 24 --stop-after 9 --out runs/lite2 --resume runs/lite
+    torchrun --nproc-per-node 2 -m training.spvcnn …          (each process with its own generators)
+
+Generator processes drive through endless worlds (`world_sweeps`), a replay buffer keeps the newest sweeps, every step
+draws some, augments them, voxelises them and builds the kernel maps (on the GPU where there is one), and teaches one or
+both architectures on the same batch. The schedule follows wall time: `--minutes` is the whole training, over however
+many calls; `--stop-after` ends this call. Every two minutes a checkpoint; at the end the averaged weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from models.facts import ModelError
+from models.spvcnn.build import build_network, facts_of
+from models.spvcnn.presets import PRESETS, NetworkSpec
+from perception_nodes.classes import IGNORE, POINT_CLASSES
+from training.augment import AugmentConfig, augment, without_ignored
+from training.losses import class_weights, segmentation_loss
+from training.replay import Replay, collate, compact
+from training.scores import confusion, iou, mean_iou
+from training.sweep_stream import SweepStream
+from training.trainee import OptimiserConfig, Trainee
+from training.voxels import VoxelBatch, in_range, voxel_batch
+
+ARCHITECTURES = {"spvcnn": ("spvcnn-lite",), "minkunet": ("minkunet-lite",), "both": ("spvcnn-lite", "minkunet-lite")}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """batch: sweeps per step · first_batch: sweeps in the buffer before training starts · capacity: sweeps kept ·
+    validation_worlds: held-out worlds, three sensors each · lovasz: its weight in the loss · bf16: mixed precision."""
+
+    batch: int = 10
+    first_batch: int = 24
+    capacity: int = 6000
+    validation_worlds: int = 10
+    checkpoint_minutes: float = 2.0
+    validate_minutes: float = 2.0
+    lovasz: float = 1.0
+    bf16: bool = True
+    seed: int = 0
+    sensors: int = 2
+    moments: int = 5
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+def load_config(path: str | None) -> TrainConfig:
+    """Config of a YAML file over the defaults; unknown keys are refused by name."""
+    config = TrainConfig()
+    if path is None:
+        return config
+    found = yaml.safe_load(Path(path).read_text()) or {}
+    return _merged(config, found, path)
+
+
+def _merged(config: Any, found: dict[str, Any], where: str) -> Any:
+    unknown = sorted(set(found) - set(config.__dataclass_fields__))
+    if unknown:
+        raise ModelError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(config.__dataclass_fields__)}")
+    values = {
+        k: _merged(getattr(config, k), v, f"{where}: {k}") if isinstance(v, dict) else v for k, v in found.items()
+    }  # fmt: skip
+    return replace(config, **values)
+
+
+class Trainer:
+    """Trains one or several networks on the same batches. `names` are presets; the first one's input spec is used."""
+
+    def __init__(self, names: tuple[str, ...], config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1):
+        self.config, self.device, self.rank = config, device, rank
+        self.spec: NetworkSpec = PRESETS[names[0]]
+        self.trainees = []
+        for name in names:
+            network = build_network(facts_of(PRESETS[name], name), seed=config.seed).to(device).train()
+            wrapped = None
+            if world > 1:
+                ids = [device.index] if device.type == "cuda" else None
+                wrapped = torch.nn.parallel.DistributedDataParallel(network, device_ids=ids)
+            self.trainees.append(Trainee(name, network, config.optimiser, wrapped))
+        self.replay = Replay(config.capacity, device, len(POINT_CLASSES))
+        self.draws = torch.Generator().manual_seed(config.seed * 1000 + rank)
+        self.noise = torch.Generator(device=device).manual_seed(config.seed * 1000 + 500 + rank)
+        self.elapsed = 0.0  # seconds of training, over all calls
+        self.worlds = 0  # sweeps taken from the stream before this call
+
+    def batch(self) -> VoxelBatch:
+        """A fresh augmented batch."""
+        points = self.replay.draw(self.config.batch, self.draws)
+        points = without_ignored(augment(points, self.config.augment, self.noise), 0.5, self.noise)
+        return voxel_batch(in_range(points, self.spec), self.spec)
+
+    def step(self, progress: float) -> dict[str, float]:
+        """One optimiser step of every network on one batch; losses by name."""
+        data = self.batch()
+        weights = class_weights(self.replay.counts).float().to(self.device)
+        losses = {}
+        for trainee in self.trainees:
+            trainee.forward.train()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"):
+                logits = self._logits(trainee.forward, trainee.network, data)
+            loss = segmentation_loss(logits, data.labels, weights, IGNORE, self.config.lovasz)
+            losses[trainee.name] = float(loss.detach()) if trainee.learn(loss, progress) else float("nan")
+        return losses
+
+    @staticmethod
+    def _logits(call: torch.nn.Module, network: torch.nn.Module, data: VoxelBatch) -> torch.Tensor:
+        return call(data.x, data.view) if hasattr(network, "prepared") else call(data.x)
+
+    @torch.no_grad()
+    def validate(self, sweeps: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Point-level scores of the averaged weights on held-out sweeps: {name: {miou, iou, by_pattern}}."""
+        out: dict[str, Any] = {}
+        classes = [c.name for c in POINT_CLASSES]
+        for trainee in self.trainees:
+            own = {k: v.clone() for k, v in trainee.network.state_dict().items()}
+            trainee.network.load_state_dict(trainee.ema)
+            trainee.network.eval()
+            matrices: dict[str, torch.Tensor] = {}
+            for pattern, tensors in sweeps:
+                points = in_range(collate([tensors]), self.spec)
+                data = voxel_batch(points, self.spec)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"):
+                    predicted = self._logits(trainee.network, trainee.network, data).argmax(1)
+                found = confusion(predicted[data.inverse], points.label, len(classes), IGNORE).cpu()
+                matrices[pattern] = matrices.get(pattern, torch.zeros_like(found)) + found
+            trainee.network.load_state_dict(own)
+            total = sum(matrices.values(), torch.zeros(len(classes), len(classes), dtype=torch.long))
+            scores = {n: round(float(v), 4) for n, v in zip(classes, iou(total)) if not torch.isnan(v)}
+            by_pattern = {p: round(mean_iou(m), 4) for p, m in matrices.items()}
+            out[trainee.name] = {"miou": round(mean_iou(total), 4), "iou": scores, "by_pattern": by_pattern}
+        return out
+
+    def save(self, out: Path, minutes: float, stream_received: int) -> None:
+        """Checkpoints `<name>.checkpoint.safetensors` of every network."""
+        notes = {"elapsed": self.elapsed, "minutes": minutes, "sweeps": self.worlds + stream_received}
+        notes["counts"] = self.replay.counts.tolist()
+        for trainee in self.trainees:
+            trainee.save(out / f"{trainee.name}.checkpoint.safetensors", notes)
+
+    def resume(self, folder: Path) -> None:
+        """Continues from another run's folder."""
+        for trainee in self.trainees:
+            path = folder / f"{trainee.name}.checkpoint.safetensors"
+            if not path.is_file():
+                raise ModelError(f"no {path}: --resume wants the --out folder of an earlier run with the same --arch")
+            notes = trainee.load(path)
+        self.elapsed, self.worlds = float(notes["elapsed"]), int(notes["sweeps"])
+        self.replay.counts += torch.tensor(notes["counts"], dtype=torch.float64)
+        # a resumed run must not repeat the draws of the first one
+        self.draws.manual_seed(self.config.seed * 1000 + self.rank + int(self.elapsed) * 7919)
+        self.noise.manual_seed(self.config.seed * 1000 + 500 + self.rank + int(self.elapsed) * 7919)
+
+
+def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: float) -> None:
+    """The loop: take what the generators made, step, save, validate, stop in time."""
+    config = trainer.config
+    budget = options.minutes * 60.0
+    deadline = started + options.stop_after * 60.0 if options.stop_after else float("inf")
+    arguments = ("--sensors", str(config.sensors), "--moments", str(config.moments))
+    first = trainer.rank * 300_000 + trainer.worlds // max(1, config.sensors * config.moments)
+    held: list[tuple[str, Any]] = []
+    log = (out / "metrics.jsonl").open("a")
+
+    def note(**what: Any) -> None:
+        log.write(json.dumps(what) + "\n")
+        log.flush()
+
+    validation = ("--sensors", "3", "--moments", "1", "--fixed")
+    check = 1 if trainer.rank == 0 and config.validation_worlds else 0
+    with (
+        SweepStream(options.workers, "train", first=first, options=arguments, ready=4 * options.workers) as stream,
+        SweepStream(check, "val", count=config.validation_worlds, options=validation, ready=256) as held_out,
+    ):
+        begun: float | None = None
+        steps, last, spoken = 0, time.monotonic(), 0.0
+        recent: dict[str, float] = {}
+        saved = validated = trainer.elapsed
+        while True:
+            _collect(stream, trainer, wait=begun is None)
+            _collect_validation(held_out, held, trainer.device)
+            now = time.monotonic()
+            if _any_process(now > deadline or (stream.finished and not len(trainer.replay)), trainer.device):
+                break
+            if begun is None:
+                if _any_process(len(trainer.replay) < min(config.first_batch, config.capacity), trainer.device):
+                    last = now
+                    continue
+                begun = now
+                print(f"first {len(trainer.replay)} sweeps after {now - started:.0f} s", flush=True)
+            trainer.elapsed += now - last
+            last = now
+            if _any_process(trainer.elapsed >= budget, trainer.device):
+                break
+            losses = trainer.step(trainer.elapsed / budget)
+            steps += 1
+            for name, loss in losses.items():
+                if loss == loss:
+                    recent[name] = 0.95 * recent.get(name, loss) + 0.05 * loss
+            if now - spoken > options.speak:
+                spoken = now
+                rate = steps / max(now - begun, 1e-9)
+                note(seconds=round(trainer.elapsed, 1), steps=steps, loss=recent, sweeps=stream.received, steps_per_s=round(rate, 2),
+                     buffer=len(trainer.replay), skipped=[t.skipped for t in trainer.trainees], deaths=len(stream.deaths))  # fmt: skip
+                if trainer.rank == 0:
+                    _show(trainer, budget, recent, rate, stream)
+            if trainer.rank == 0 and trainer.elapsed - saved > config.checkpoint_minutes * 60:
+                saved = trainer.elapsed
+                trainer.save(out, options.minutes, stream.received)
+            ready = held and (held_out.finished or held_out.received == 3 * config.validation_worlds)
+            if ready and trainer.elapsed - validated > config.validate_minutes * 60:
+                validated = trainer.elapsed
+                _report(trainer, held, note)
+        if trainer.rank == 0:
+            notes = {"seconds": trainer.elapsed, "minutes": options.minutes, "sweeps": trainer.worlds + stream.received}
+            trainer.save(out, options.minutes, stream.received)
+            for trainee in trainer.trainees:
+                trainee.release(out / f"{trainee.name}.safetensors", dict(notes, steps=trainee.step_count))
+            if held:
+                _report(trainer, held, note)
+        note(ended=round(time.monotonic() - started, 1), steps=steps, sweeps=stream.received, deaths=stream.deaths[:3])
+    log.close()
+
+
+def _any_process(flag: bool, device: torch.device) -> bool:
+    """True on every process where it is on one: all leave the loop at the same step."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return flag
+    shared = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+    return bool(shared > 0)
+
+
+def _collect(stream: SweepStream, trainer: Trainer, wait: bool) -> None:
+    """Moves waiting sweeps into the buffer; waits a moment for one where there is nothing to train on yet."""
+    for _ in range(64):
+        sweep = stream.take(timeout=0.5 if wait else 0.0)
+        if sweep is None:
+            return
+        trainer.replay.add(sweep)
+        wait = False
+
+
+def _collect_validation(stream: SweepStream, held: list[tuple[str, Any]], device: torch.device) -> None:
+    while (sweep := stream.take(timeout=0.0)) is not None:
+        held.append((sweep.pattern, compact(sweep, device)))
+
+
+def _show(trainer: Trainer, budget: float, recent: dict[str, float], rate: float, stream: SweepStream) -> None:
+    """One line of progress with a bar."""
+    share = min(trainer.elapsed / budget, 1.0)
+    bar = "#" * int(24 * share) + "." * (24 - int(24 * share))
+    losses = "  ".join(f"{name} {loss:.3f}" for name, loss in recent.items())
+    print(f"[{bar}] {trainer.elapsed:5.0f} s  {rate:.2f} steps/s  {stream.received} sweeps  {losses}", flush=True)
+
+
+def _report(trainer: Trainer, held: list[tuple[str, Any]], note: Any) -> None:
+    scores = trainer.validate(held)
+    note(seconds=round(trainer.elapsed, 1), validation=scores, sweeps=len(held))
+    for name, score in scores.items():
+        print(f"  validation {name}: mIoU {score['miou']:.3f}  {score['by_pattern']}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    started = time.monotonic()
+    parser = argparse.ArgumentParser(prog="python -m training.spvcnn", description=__doc__.split("\n")[0])
+    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), default="spvcnn")
+    parser.add_argument("--config", help="YAML over the defaults (config/training_spvcnn.yaml)")
+    parser.add_argument("--out", required=True, type=Path, help="folder for checkpoints, weights, metrics.jsonl")
+    parser.add_argument("--resume", type=Path, help="--out folder of an earlier call")
+    parser.add_argument("--minutes", type=float, default=8.0, help="training time of the whole schedule")
+    parser.add_argument("--stop-after", type=float, default=0.0, help="end this call after so many minutes (0: no limit)")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--speak", type=float, default=10.0, help="seconds between lines of progress")
+    options = parser.parse_args(arguments)
+    try:
+        config = load_config(options.config)
+        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        device = torch.device(options.device, int(os.environ.get("LOCAL_RANK", 0))) if options.device == "cuda" else torch.device("cpu")  # fmt: skip
+        if world > 1:
+            torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        torch.manual_seed(config.seed + rank)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        options.out.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(ARCHITECTURES[options.arch], config, device, rank, world)
+        if options.resume:
+            trainer.resume(options.resume)
+        (options.out / "config.json").write_text(json.dumps(asdict(config)))
+        train(trainer, options, options.out, started)
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
