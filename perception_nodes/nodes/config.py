@@ -145,6 +145,13 @@ class ClockOut(Section):
     )
 
 
+class Answer(Section):
+    """Who answers whom, for rate 0."""
+
+    input: str = Field(default="/lidar/points", description="topic of the clouds that are answered")
+    topic: str = Field(default="/perception/segmentation", description="topic of the answers, with the cloud's stamp")
+
+
 class PlayerConfig(NodeConfig):
     """player_node."""
 
@@ -153,10 +160,10 @@ class PlayerConfig(NodeConfig):
     clock: ClockOut = ClockOut()
     latched: list[str] = Field(
         default=["/tf_static", "*/classes", "/ground_truth/map/*"],
-        description="topics published transient local (patterns with *)",
+        description="topics published transient local (patterns with *), besides those that the bag says",
     )
     best_effort: list[str] = Field(default=[""], description="topics published best effort (patterns with *)")
-    answer_topic: str = Field(default="/perception/segmentation", description="topic waited for at rate 0")
+    answer: Answer = Answer()
 
 
 class SimulatorConfig(NodeConfig):

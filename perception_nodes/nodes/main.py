@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,7 +71,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
         return 1
     executor = SingleThreadedExecutor(context=context)
     nodes: list[Any] = []
-    spinner = threading.Thread(target=_spin, args=(executor, stop), name="executor")
+    spinner = threading.Thread(target=spin, args=(executor, nodes, stop), name="executor")
     try:
         if not _build(factories, context, nodes, stop):
             return 1
@@ -106,14 +107,26 @@ def _autostart(node: Any) -> bool:
     return bool(node.trigger_configure() == good and node.trigger_activate() == good)
 
 
-def _spin(executor: Any, stop: StopRequest) -> None:
-    """The executor's thread: an exception that reaches it is a fault of ours; it ends the process with a sentence."""
-    try:
-        executor.spin()
-    except Exception as error:
-        if not stop.wished:
-            print(f"the executor ended: {type(error).__name__}: {error}", file=sys.stderr)
-            stop(1)
+def spin(executor: Any, nodes: Sequence[Any], stop: Callable[[int], None]) -> None:
+    """The executor's thread. An exception that reaches it (bytes on DDS that are no such message, for one) costs that
+    callback, a counter and a diagnostic; spinning goes on. A fault at every turn ends the process.
+    """
+    from perception_nodes.streaming.health import Level
+
+    in_a_row, last = 0, 0.0
+    while executor.context.ok():
+        try:
+            executor.spin()
+            return  # shut down
+        except Exception as error:
+            now = time.monotonic()
+            in_a_row, last = (in_a_row + 1 if now - last < 0.01 else 0), now
+            for node in nodes:
+                node.report("input", "undecodable", Level.ERROR, error, f"a message could not be received: {error}")
+            if in_a_row > 100:
+                print(f"the executor fails at every turn: {error}", file=sys.stderr)
+                stop(1)
+                return
 
 
 def _end(executor: Any, spinner: threading.Thread, nodes: list[Any], context: Any) -> None:

@@ -55,6 +55,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         settings = self.config.diagnostics
         self.health = Health((*aspects, "clock", "qos"), settings.hold_s)
         self.errors = RepeatedErrors()
+        self.last_error = ""
         self._owned: list[Publisher] = []
         self._diagnostics = DiagnosticsPublisher(self, self.health, settings.period_s)
         self._clock_watch = StartWatch(time.monotonic(), settings.clock_patience_s)
@@ -90,11 +91,16 @@ class PerceptionNode(LifecycleNode, Generic[C]):
     def report(self, aspect: str, counter: str, level: Level, error: BaseException, sentence: str = "") -> None:
         """Keeps an exception at the node's edge: logged once per kind and place, counted, shown in /diagnostics."""
         text = sentence or f"{type(error).__name__}: {error}"
+        self.last_error = text
         self.health.event(aspect, counter, level, text)
         if self.errors.note(error) == 1:
             say = self.get_logger().error if level == Level.ERROR else self.get_logger().warning
             say(f"{text} (repetitions are counted in /diagnostics, not logged)")
             self.get_logger().debug("".join(traceback.format_exception(error)))
+
+    def publish_diagnostics(self) -> None:
+        """Sends /diagnostics now, besides the timer."""
+        self._diagnostics.publish()
 
     # --- lifecycle ------------------------------------------------------------------------------------------------
 
@@ -133,7 +139,8 @@ class PerceptionNode(LifecycleNode, Generic[C]):
             action()
             return TransitionCallbackReturn.SUCCESS
         except Exception as error:
-            self.get_logger().error(f"cannot {what}: {error or type(error).__name__}")
+            self.last_error = str(error) or type(error).__name__
+            self.get_logger().error(f"cannot {what}: {self.last_error}")
             self.get_logger().debug(traceback.format_exc())
         if undo is not None:
             try:

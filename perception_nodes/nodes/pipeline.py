@@ -17,7 +17,7 @@ from perception_nodes.nodes.timing import TimingTopics
 from perception_nodes.streaming.clock import StampKind, StampMonitor, StampVerdict
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.mailbox import Mailbox
-from perception_nodes.streaming.stopwatch import Stopwatch
+from perception_nodes.streaming.stopwatch import Percentiles, Stopwatch
 
 P = TypeVar("P", bound=PipelineConfig)
 
@@ -48,6 +48,7 @@ class PipelineNode(PerceptionNode[P]):
         self._timing: TimingTopics | None = None
         self._generation = 0
         self._monitor = StampMonitor()
+        self.inference_ms = Percentiles()
         self._previous_input: float | None = None
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_clock_jump)
@@ -162,6 +163,7 @@ class PipelineNode(PerceptionNode[P]):
         self.process(arrival.message, watch)
         stages = watch.milliseconds()
         self.health.count("processing", "processed")
+        self.inference_ms.add(stages["inference"])
         for stage, ms in stages.items():
             self.health.value("processing", f"{stage}_ms", ms)
         cyclic = None if self._previous_input is None else (arrival.received - self._previous_input) * 1e3

@@ -1,0 +1,252 @@
+"""The stack's graph: which nodes, with which parameters and remaps. No ROS.
+
+`launch/*.launch.py` (real launch_ros) and `perception up` (one composed process) both read it, so neither can drift.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from perception_nodes.nodes.config import ConfigError
+
+POINTS = "/lidar/points"
+SEGMENTATION = "/perception/segmentation"
+VISUALIZATION = "/perception/visualization"
+FILTERED = "/perception/filtered"
+TIMING = (
+    *(f"debug/processing_time/{stage}_ms" for stage in ("preprocess", "inference", "postprocess", "total")),
+    "debug/cyclic_time_ms",
+    "debug/pipeline_latency_ms",
+)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument: its name, default (None: required), type and sentence."""
+
+    name: str
+    default: str | None
+    description: str
+    kind: Literal["str", "int", "float", "bool"] = "str"
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value of a launch argument, where a parameter or a remap takes one."""
+
+    argument: str
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One node: its executable, its YAML in config/, parameters and remaps on top; `when` names a bool argument."""
+
+    name: str
+    config: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remaps: Mapping[str, str | Ref] = field(default_factory=dict)
+    when: str | None = None
+
+    @property
+    def executable(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one launch file starts."""
+
+    name: str
+    description: str
+    arguments: tuple[Argument, ...]
+    nodes: tuple[GraphNode, ...]
+
+    def argument(self, name: str) -> Argument:
+        for argument in self.arguments:
+            if argument.name == name:
+                return argument
+        known = ", ".join(a.name for a in self.arguments)
+        raise ConfigError(f"the {self.name} launch has no argument {name!r}; known: {known}")
+
+
+MODEL = Argument("model", "spvcnn-lite", "network: a name of `perception weights list`, or a folder with model.yaml")
+PRECISION = Argument("precision", "auto", "arithmetic of the network", choices=("auto", "fp32", "bf16"))
+THREADS = Argument("threads", "2", "CPU threads of the network", "int")
+POINTS_IN = Argument("points", POINTS, "topic of the LiDAR's PointCloud2")
+SIM_TIME = Argument("use_sim_time", "false", "take time from /clock (replays and simulations)", "bool")
+SCENARIO = Argument("scenario", "suburb", "a name of `perception simulate --list`, or random")
+RIG = Argument("rig", "kitti", "sensor rig", choices=("nuscenes", "kitti", "vlp16"))
+SEED = Argument("seed", "0", "the same seed gives the same drive", "int")
+RATE = Argument("rate", "1.0", "times real time; replay: 0 lets each cloud wait for the last one's answer", "float")
+
+
+def _spvcnn(sim_time: Any = Ref("use_sim_time")) -> GraphNode:
+    return GraphNode(
+        "spvcnn_node",
+        "spvcnn_node.yaml",
+        {
+            "model.name": Ref("model"),
+            "model.precision": Ref("precision"),
+            "model.threads": Ref("threads"),
+            "use_sim_time": sim_time,
+        },
+        {
+            "~/input/points": Ref("points"),
+            "~/output/segmentation": SEGMENTATION,
+            "~/output/segmentation/classes": f"{SEGMENTATION}/classes",
+            "~/output/visualization": VISUALIZATION,
+            "~/output/filtered": FILTERED,
+        },
+    )
+
+
+def _simulator(when: str | None = None) -> GraphNode:
+    parameters = {name: Ref(name) for name in ("scenario", "rig", "seed", "rate")}
+    return GraphNode("simulator_node", "simulator_node.yaml", parameters, when=when)
+
+
+PLANS: dict[str, Plan] = {
+    plan.name: plan
+    for plan in (
+        Plan(
+            "spvcnn",
+            "LiDAR segmentation on a running sensor",
+            (POINTS_IN, MODEL, PRECISION, THREADS, SIM_TIME),
+            (_spvcnn(),),
+        ),
+        Plan(
+            "simulator",
+            "The driving world, live, with /clock, odometry, sensors and ground truth",
+            (SCENARIO, RIG, SEED, RATE),
+            (_simulator(),),
+        ),
+        Plan(
+            "replay",
+            "A bag, replayed through LiDAR segmentation",
+            (
+                Argument("bag", None, "path of the rosbag2 folder or file"),
+                RATE,
+                Argument("loop", "false", "start again at the end, for ever", "bool"),
+                POINTS_IN,
+                MODEL,
+                PRECISION,
+                THREADS,
+            ),
+            (
+                _spvcnn(sim_time=True),
+                GraphNode(
+                    "player_node",
+                    "player_node.yaml",
+                    {
+                        "bag": Ref("bag"),
+                        "playback.rate": Ref("rate"),
+                        "playback.loop": Ref("loop"),
+                        "playback.wait_for": [Ref("points")],
+                        "playback.wait_s": 60.0,
+                        "answer.input": Ref("points"),
+                        "answer.topic": SEGMENTATION,
+                    },
+                ),
+            ),
+        ),
+        Plan(
+            "perception",
+            "The whole stack, on a vehicle or (simulate:=true) on the driving world",
+            (
+                Argument("simulate", "false", "start the driving world as the sensors", "bool"),
+                POINTS_IN,
+                MODEL,
+                PRECISION,
+                THREADS,
+                SCENARIO,
+                RIG,
+                SEED,
+                RATE,
+            ),
+            (_spvcnn(sim_time=Ref("simulate")), _simulator(when="simulate")),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ResolvedNode:
+    """A node with plain values: its parameter file, dotted parameters and remaps."""
+
+    name: str
+    config: Path
+    parameters: dict[str, Any]
+    remaps: dict[str, str]
+
+
+def convert(argument: Argument, text: Any) -> Any:
+    """A launch argument's text as its type; raises ConfigError."""
+    try:
+        if argument.choices and str(text) not in argument.choices:
+            raise ValueError
+        if argument.kind == "bool":
+            return {"true": True, "1": True, "false": False, "0": False}[str(text).lower()]
+        return {"str": str, "int": int, "float": float}[argument.kind](text)
+    except (ValueError, KeyError):
+        wanted = " or ".join(argument.choices) or argument.kind
+        raise ConfigError(f"{argument.name}:={text}: expected {wanted} ({argument.description})") from None
+
+
+def resolve(plan: Plan, arguments: Mapping[str, Any]) -> list[ResolvedNode]:
+    """The nodes that a plan starts with these arguments.
+
+    Raises:
+        ConfigError: an unknown argument, a missing one, or one of the wrong type.
+    """
+    for name in arguments:
+        plan.argument(name)
+    values: dict[str, Any] = {}
+    for argument in plan.arguments:
+        given = arguments.get(argument.name, argument.default)
+        if given is None:
+            raise ConfigError(f"the {plan.name} launch needs {argument.name}:=… ({argument.description})")
+        values[argument.name] = convert(argument, given)
+
+    def value(item: Any) -> Any:
+        if isinstance(item, list):
+            return [value(part) for part in item]
+        return values[item.argument] if isinstance(item, Ref) else item
+
+    return [
+        ResolvedNode(
+            node.name,
+            config_folder() / node.config,
+            {key: value(item) for key, item in node.parameters.items()},
+            {key: str(value(item)) for key, item in node.remaps.items()},
+        )
+        for node in plan.nodes
+        if node.when is None or values[node.when]
+    ]
+
+
+def config_folder() -> Path:
+    """The folder of the nodes' YAML files: beside the package in a checkout, under share/ once installed.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    return _data_folder("config")
+
+
+def rviz_file() -> Path:
+    """rviz/perception.rviz."""
+    return _data_folder("rviz") / "perception.rviz"
+
+
+def _data_folder(name: str) -> Path:
+    here = Path(__file__).resolve()
+    beside = here.parents[1] / name
+    if (here.parents[1] / "package.xml").is_file() and beside.is_dir():
+        return beside
+    for parent in here.parents:
+        installed = parent / "share" / "perception_nodes" / name
+        if installed.is_dir():
+            return installed
+    raise FileNotFoundError(f"no {name}/ beside {here.parents[1]} and no share/perception_nodes/{name}: reinstall")

@@ -1,0 +1,93 @@
+"""The publishers of a player: one per topic of the bag, each checked on its first message."""
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from rclpy.duration import Duration
+from rclpy.publisher import Publisher
+from rclpy.serialization import deserialize_message
+
+from perception_nodes.bags.errors import BagError
+from perception_nodes.bags.reader import BagMessage, BagReader, Topic
+from perception_nodes.nodes.config import PlayerConfig, Qos
+from perception_nodes.nodes.message_types import find_message_type
+from perception_nodes.nodes.node import PerceptionNode
+
+
+def matches(topic: str, patterns: list[str]) -> bool:
+    """True where one of the patterns (with *) fits; empty patterns fit nothing."""
+    return any(fnmatchcase(topic, pattern) for pattern in patterns if pattern)
+
+
+class Outlets:
+    """Publishes stored bytes without decoding them, apart from each topic's first message.
+
+    A topic whose type is not installed, or whose first message does not decode, is skipped with a warning that names
+    topic and type; the others play on.
+    """
+
+    def __init__(self, node: PerceptionNode[PlayerConfig], topics: list[Topic]) -> None:
+        self._node = node
+        self._publishers: dict[str, Publisher] = {}
+        self._types: dict[str, Any] = {}
+        self._checked: set[str] = set()
+        self.skipped: dict[str, str] = {}
+        self.largest = 0
+        for topic in topics:
+            if topic.name == "/clock":
+                continue  # the player's own
+            kind = find_message_type(topic.type)
+            if kind is None:
+                self._skip(topic.name, f"{topic.name}: message type {topic.type} is not installed here")
+                continue
+            self._types[topic.name] = kind
+            self._publishers[topic.name] = node.advertise(kind, topic.name, self._qos(topic))
+
+    def _qos(self, topic: Topic) -> Qos:
+        config = self._node.config
+        latched = topic.qos.latched or matches(topic.name, config.latched)
+        loose = matches(topic.name, config.best_effort) or not topic.qos.reliable
+        return Qos(
+            reliability="best_effort" if loose and not latched else "reliable",
+            durability="transient_local" if latched else "volatile",
+            depth=topic.qos.depth,
+        )
+
+    def _skip(self, topic: str, sentence: str) -> None:
+        self.skipped[topic] = sentence
+        self._node.get_logger().warning(f"skipping {sentence}")
+
+    @property
+    def topics(self) -> list[str]:
+        return list(self._publishers)
+
+    def subscribers(self, topic: str) -> int:
+        """Subscribers of a topic (0 for one that is not played)."""
+        publisher = self._publishers.get(topic)
+        return publisher.get_subscription_count() if publisher else 0
+
+    def send(self, message: BagMessage, reader: BagReader) -> bool:
+        """Publishes one stored message; False where its topic is skipped."""
+        publisher = self._publishers.get(message.topic)
+        if publisher is None:
+            return False
+        if message.topic not in self._checked and not self._check(message, reader):
+            return False
+        publisher.publish(bytes(message.raw))
+        return True
+
+    def _check(self, message: BagMessage, reader: BagReader) -> bool:
+        self._checked.add(message.topic)
+        try:
+            reader.decode(message.raw, message.type)  # pure Python first: foreign bytes do not reach C++ unread
+            deserialize_message(bytes(message.raw), self._types[message.topic])
+            return True
+        except (BagError, RuntimeError, ValueError) as error:
+            self._skip(message.topic, f"{message.topic}: its first message is no {message.type}: {error}")
+            self._node.destroy_publisher(self._publishers.pop(message.topic))
+            return False
+
+    def flush(self, timeout_s: float) -> None:
+        """Waits until every reliable subscriber has what was sent."""
+        for publisher in self._publishers.values():
+            publisher.wait_for_all_acked(Duration(nanoseconds=round(timeout_s * 1e9)))

@@ -1,0 +1,194 @@
+"""PlayerNode: publishes a bag's stored bytes at any rate, with /clock."""
+
+import sys
+import threading
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.publisher import Publisher
+from rosgraph_msgs.msg import Clock
+from std_srvs.srv import Trigger
+
+from perception_nodes.bags.errors import BagError
+from perception_nodes.bags.reader import BagMessage, BagReader, Topic
+from perception_nodes.nodes.config import PlayerConfig, Qos
+from perception_nodes.nodes.lockstep import Lockstep, header_stamp_ns
+from perception_nodes.nodes.node import PerceptionNode
+from perception_nodes.nodes.outlets import Outlets, matches
+from perception_nodes.streaming.health import Level
+from perception_nodes.streaming.pacing import Pacer
+
+LATE_S = 0.1  # a player this far behind its own schedule says so
+
+
+class PlayerNode(PerceptionNode[PlayerConfig]):
+    """Plays `bag` on its own thread; the bag is read as it is played, never loaded whole.
+
+    Ends its process with code 0 at the end of the bag (unless looping), 1 where the bag breaks off.
+    """
+
+    def __init__(self, name: str = "player_node", **kwargs: Any) -> None:
+        super().__init__(name, PlayerConfig, aspects=("playback",), **kwargs)
+        self._topics: list[Topic] = []
+        self._span = (0, 0.0)
+        self.position_s = 0.0
+        self._outlets: Outlets | None = None
+        self._clock_out: Publisher | None = None
+        self._lockstep: Lockstep | None = None
+        self._thread: threading.Thread | None = None
+        self._halt = threading.Event()
+        self._pacer = Pacer()
+        self.sent_at: dict[int, float] = {}  # header stamp (ns) of the last clouds -> monotonic s
+        for verb in ("pause", "resume", "step"):
+            self.create_service(Trigger, f"~/{verb}", getattr(self, f"_on_{verb}"))
+
+    def load(self) -> None:
+        """Opens the bag once, to find out now what is wrong with it."""
+        config = self.config
+        if not config.bag:
+            raise BagError("no bag: give its path with -p bag:=PATH")
+        wanted = [t for t in config.playback.topics if t]
+        with BagReader(config.bag) as reader:
+            self._topics = [t for t in reader.topics().values() if not wanted or matches(t.name, wanted)]
+            self._span = (reader.start_ns, reader.duration_s)
+            if not self._topics:
+                raise BagError(f"the bag {config.bag} has none of the topics {', '.join(wanted) or '(any)'}")
+
+    def start(self) -> None:
+        config = self.config
+        self._outlets = Outlets(self, self._topics)
+        if config.clock.publish:
+            self._clock_out = self.advertise(Clock, "/clock", Qos(reliability="reliable", depth=10))
+        if config.playback.rate == 0:
+            self._lockstep = Lockstep(self, config.answer.input, config.answer.topic)
+        self._pacer = Pacer(config.playback.rate)
+        if config.playback.paused:
+            self._pacer.pause()
+        self._halt.clear()
+        self._thread = threading.Thread(target=self._run, name="player")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._halt.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+            self._thread = None
+        if self._lockstep is not None:
+            self._lockstep.destroy()
+            self._lockstep = None
+        self._clock_out = None
+
+    # --- the player's thread --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        code = 0
+        try:
+            self._wait_for_subscribers()
+            while not self._halt.is_set():
+                self._play_once()
+                if not self.config.playback.loop:
+                    break
+                self.health.count("playback", "loops")
+            if self._outlets is not None and not self._halt.is_set():
+                self._outlets.flush(5.0)
+        except BagError as error:
+            self.last_error = str(error)
+            self.get_logger().error(self.last_error)
+            code = 1
+        except Exception as error:
+            if self.context.ok() and not self._halt.is_set():
+                self.report("playback", "exceptions", Level.ERROR, error)
+                code = 1
+        if not self._halt.is_set():
+            self.finish(code)
+
+    def _wait_for_subscribers(self) -> None:
+        assert self._outlets is not None
+        wanted = [t for t in self.config.playback.wait_for if t]
+        end = time.monotonic() + self.config.playback.wait_s
+        while not self._halt.wait(0.02):
+            missing = [t for t in wanted if not self._outlets.subscribers(t)]
+            if not missing:
+                return
+            if time.monotonic() > end:
+                text = f"nobody subscribes to {', '.join(missing)}: playing all the same"
+                self.health.event("playback", "no_subscriber", Level.WARN, text)
+                self.get_logger().warning(text)
+                return
+
+    def _play_once(self) -> None:
+        play, outlets = self.config.playback, self._outlets
+        assert outlets is not None
+        with BagReader(self.config.bag) as reader:
+            first = True
+            topics = outlets.topics
+            shown = time.monotonic()
+            for message in reader.messages(topics, play.start_s, play.duration_s or None) if topics else ():
+                if first:
+                    self._pacer.start(message.stamp_ns)
+                    first = False
+                if not self._hold(message.stamp_ns):
+                    return
+                self._send_clock(message.stamp_ns)
+                self._note_sending(message)
+                if outlets.send(message, reader):
+                    self.health.count("playback", "messages")
+                if self._lockstep is not None and not self._lockstep.answered(message, self._halt):
+                    self.health.event("playback", "unanswered", Level.WARN, "a cloud got no answer in time")
+                if time.monotonic() - shown > 0.5:
+                    shown = time.monotonic()
+                    self._show(message.stamp_ns)
+
+    def _note_sending(self, message: BagMessage) -> None:
+        if message.topic == self.config.answer.input and len(message.raw) >= 12:
+            self.health.count("playback", "clouds")
+            self.sent_at[header_stamp_ns(message.raw)] = time.monotonic()
+            while len(self.sent_at) > 1000:
+                self.sent_at.pop(next(iter(self.sent_at)))
+
+    def _hold(self, stamp_ns: int) -> bool:
+        """Waits until a message is due, with /clock running; False when the node is stopped meanwhile."""
+        tick = 1.0 / self.config.clock.rate_hz
+        while True:
+            wait = self._pacer.wait_s(stamp_ns)
+            if wait <= 0:
+                if -wait > LATE_S:
+                    self.health.event("playback", "late", Level.WARN, "cannot keep the rate: messages leave late")
+                return not self._halt.is_set()
+            if self._halt.wait(min(wait, tick)):
+                return False
+            if wait > tick:
+                self._send_clock(min(self._pacer.time_ns(), stamp_ns))
+
+    def _send_clock(self, stamp_ns: int) -> None:
+        if self._clock_out is not None:
+            seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+            self._clock_out.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
+
+    def _show(self, stamp_ns: int) -> None:
+        start, duration = self._span
+        at = (stamp_ns - start) * 1e-9
+        self.position_s = at
+        self.health.value("playback", "position_s", at)
+        if sys.stderr.isatty():
+            print(f"\r  {at:7.1f} / {duration:.1f} s ", end="", file=sys.stderr, flush=True)
+
+    # --- services -------------------------------------------------------------------------------------------------
+
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        self._pacer.pause()
+        response.success, response.message = True, "paused"
+        return response
+
+    def _on_resume(self, request: Any, response: Any) -> Any:
+        self._pacer.resume()
+        response.success, response.message = True, "playing"
+        return response
+
+    def _on_step(self, request: Any, response: Any) -> Any:
+        response.success = self._pacer.paused
+        response.message = "one message" if self._pacer.paused else "not paused: call ~/pause first"
+        if self._pacer.paused:
+            self._pacer.step()
+        return response

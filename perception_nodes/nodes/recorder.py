@@ -1,0 +1,105 @@
+"""RecorderNode: results, timing and diagnostics into a bag, as the bytes that came over DDS."""
+
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from perception_nodes.bags.writer import BagWriter
+from perception_nodes.nodes.config import NodeConfig, Qos
+from perception_nodes.nodes.lockstep import header_stamp_ns
+from perception_nodes.nodes.message_types import find_message_type
+from perception_nodes.nodes.node import PerceptionNode
+from perception_nodes.nodes.qos import profile
+from perception_nodes.streaming.health import Level
+
+QUEUE = 200  # messages between DDS and the file; more than this and the disk is too slow: counted, never grown
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One topic to record; `stamped` ones begin with a header, whose stamp is noted with the time of arrival."""
+
+    topic: str
+    type: str
+    stamped: bool = False
+    latched: bool = False
+    depth: int = 50
+
+
+@dataclass
+class Tally:
+    """What came: per stamped topic, header stamp (ns) -> arrival (monotonic s); and message counts per topic."""
+
+    arrivals: dict[str, dict[int, float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class RecorderNode(PerceptionNode[NodeConfig]):
+    """Subscribes to raw bytes and writes them on a thread of its own, through a bounded queue.
+
+    Args:
+        topics: what to record.
+        writer: an open bag, which the caller closes after the node has stopped; None: count and time only.
+    """
+
+    def __init__(self, topics: list[Recorded], writer: BagWriter | None, name: str = "recorder", **kwargs: Any) -> None:
+        super().__init__(name, NodeConfig, aspects=("recording",), **kwargs)
+        self._topics = topics
+        self._writer = writer
+        self._queue: queue.Queue[tuple[str, str, bytes, int] | None] = queue.Queue(QUEUE)
+        self._thread: threading.Thread | None = None
+        self._subscriptions_made: list[Any] = []
+        self.tally = Tally()
+        self.error: Exception | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._write, name="recorder")
+        self._thread.start()
+        for row in self._topics:
+            kind = find_message_type(row.type)
+            if kind is None:
+                self.get_logger().warning(f"not recording {row.topic}: message type {row.type} is not installed here")
+                continue
+            qos = Qos(durability="transient_local" if row.latched else "volatile", depth=row.depth)
+            subscription = self.create_subscription(kind, row.topic, self._receiver(row), profile(qos), raw=True)
+            self._subscriptions_made.append(subscription)
+
+    def stop(self) -> None:
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        self._subscriptions_made.clear()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _receiver(self, row: Recorded) -> Any:
+        arrivals = self.tally.arrivals.setdefault(row.topic, {}) if row.stamped else None
+
+        def receive(raw: bytes) -> None:
+            now = time.monotonic()
+            if arrivals is not None and len(raw) >= 12:
+                arrivals[header_stamp_ns(raw)] = now
+            self.tally.counts[row.topic] = self.tally.counts.get(row.topic, 0) + 1
+            if self._writer is None:
+                return
+            try:
+                self._queue.put_nowait((row.topic, row.type, raw, self.get_clock().now().nanoseconds))
+            except queue.Full:
+                text = "the disk is slower than the topics: messages are not recorded"
+                self.health.event("recording", "lost", Level.ERROR, text)
+
+        return receive
+
+    def _write(self) -> None:
+        while (item := self._queue.get()) is not None:
+            topic, kind, raw, stamp = item
+            try:
+                if self.error is None and self._writer is not None:
+                    self._writer.write(topic, raw, stamp, kind)
+                    self.health.count("recording", "written")
+            except Exception as error:  # a full disk: said once, the rest of the run goes on unrecorded
+                self.error = error
+                self.report("recording", "failed", Level.ERROR, error, str(error))

@@ -1,0 +1,91 @@
+"""A bag through player, node and recorder on real DDS."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from perception_nodes.bags.errors import BagError
+from perception_nodes.bags.reader import BagReader
+from perception_nodes.messages.cloud_fields import read_layout
+from perception_nodes.nodes.replay import replay
+from perception_nodes.streaming.offline import offline
+from tests.nodes.bags import write_bag
+from tests.nodes.conftest import DOMAIN, HeightSession
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(autouse=True)
+def own_domain(monkeypatch):
+    pytest.importorskip("rclpy")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(101 + DOMAIN % 100))
+
+
+class MixSession(HeightSession):
+    """Labels and scores that depend on every input bit."""
+
+    def step(self, xyz, intensity):
+        label = (np.abs(xyz.view(np.uint32)).sum(axis=1) + intensity.view(np.uint32)) % 19
+        return SimpleNamespace(label=label.astype(np.uint8), score=intensity / 2)
+
+
+def answers(bag):
+    with BagReader(bag) as reader:
+        found = {}
+        for message in reader.messages(["/perception/segmentation"]):
+            cloud = reader.decode(message.raw, message.type)
+            raw = read_layout(cloud)
+            found[cloud.header.stamp.sec * 10**9 + cloud.header.stamp.nanosec] = {
+                name: raw.column(name).copy() for name in raw.fields
+            }
+        return found
+
+
+def test_the_same_bag_gives_the_same_output_live_or_offline(tmp_path):
+    bag = write_bag(tmp_path / "drive")
+    live = replay(bag, tmp_path / "live", rate=2.0, session_factory=lambda config: MixSession())
+    off = offline(bag, tmp_path / "offline", session=MixSession())
+    assert (live.frames_in, live.frames_out, live.dropped) == (6, 6, 0)
+    assert (off.frames_in, off.frames_out) == (6, 6)
+    one, two = answers(tmp_path / "live"), answers(tmp_path / "offline")
+    assert list(one) == list(two) and len(one) == 6
+    for stamp, columns in one.items():
+        assert list(columns) == list(two[stamp])
+        for name, column in columns.items():
+            np.testing.assert_array_equal(column, two[stamp][name])
+    assert 0 < live.latency_ms["p50"] <= live.latency_ms["p99"] < 5000
+
+
+def test_the_record_holds_labels_class_table_timing_and_diagnostics(tmp_path):
+    bag = write_bag(tmp_path / "drive", frames=12)
+    replay(bag, tmp_path / "out", rate=5.0, session_factory=lambda config: HeightSession())
+    with BagReader(tmp_path / "out") as reader:
+        topics = reader.topics()
+        assert topics["/perception/segmentation"].count == 12
+        assert topics["/perception/segmentation/classes"].count == 1
+        assert topics["/diagnostics"].count >= 1
+        assert topics["/spvcnn_node/debug/processing_time/total_ms"].count == 12
+        assert topics["/spvcnn_node/debug/pipeline_latency_ms"].count == 12
+        note = json.loads(reader.notes["replay"])
+    assert note["frames_in"] == 12 and note["dropped"] == 0
+
+
+def test_rate_zero_drops_nothing_however_slow_the_network(tmp_path):
+    bag = write_bag(tmp_path / "drive", frames=5, hz=100.0)
+    result = replay(bag, rate=0, session_factory=lambda config: HeightSession(delay_s=0.05))
+    assert (result.frames_in, result.frames_out) == (5, 5)
+
+
+def test_a_failed_replay_leaves_nothing_half_written(tmp_path):
+    bag = write_bag(tmp_path / "drive")
+
+    def broken(config):
+        raise RuntimeError("the weights are broken")
+
+    with pytest.raises(RuntimeError, match="weights are broken"):
+        replay(bag, tmp_path / "out", session_factory=broken)
+    with pytest.raises(BagError, match="absent"):
+        replay(tmp_path / "absent", tmp_path / "out", session_factory=broken)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["drive"]
