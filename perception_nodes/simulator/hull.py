@@ -30,7 +30,7 @@ def car_hull(size: tuple[float, float, float], rear_overhang: float, estate: boo
     for i in range(n):
         j = (i + 1) % n
         triangles += [(i, n + i, n + j), (i, n + j, j)]  # skin between the two sides
-        triangles += [(2 * n, j, i), (2 * n + 1, n + i, n + j)]  # the sides themselves
+        triangles += [(2 * n, i, j), (2 * n + 1, n + j, n + i)]  # the sides themselves
     glass = {3 + 1}  # the windscreen stands between profile points 4 and 5
     mesh = Mesh.build(vertices, triangles, Surface.CAR_PAINT, IGNORE, (60, 64, 72))
     for i in glass:
