@@ -149,6 +149,7 @@ class Trainer:
         """Checkpoints `<name>.checkpoint.safetensors` of every network."""
         notes = {"elapsed": self.elapsed, "minutes": minutes, "sweeps": self.worlds + stream_received}
         notes["counts"] = self.replay.counts.tolist()
+        notes["rng"] = {name: _state(generator).hex() for name, generator in self._generators().items()}
         for trainee in self.trainees:
             trainee.save(out / f"{trainee.name}.checkpoint.safetensors", notes)
 
@@ -161,9 +162,33 @@ class Trainer:
             notes = trainee.load(path)
         self.elapsed, self.worlds = float(notes["elapsed"]), int(notes["sweeps"])
         self.replay.counts += torch.tensor(notes["counts"], dtype=torch.float64)
-        # a resumed run must not repeat the draws of the first one
-        self.draws.manual_seed(self.config.seed * 1000 + self.rank + int(self.elapsed) * 7919)
-        self.noise.manual_seed(self.config.seed * 1000 + 500 + self.rank + int(self.elapsed) * 7919)
+        for name, generator in self._generators().items():
+            state = torch.frombuffer(bytearray.fromhex(notes["rng"][name]), dtype=torch.uint8)
+            if len(state) == len(_state(generator)):
+                _restore(generator, state)
+            else:  # written on another kind of device: do not repeat the draws of the first run
+                torch.manual_seed(self.config.seed + int(self.elapsed) * 7919 + self.rank)
+
+    def _generators(self) -> dict[str, torch.Generator | str]:
+        """Everything random, by name; "cpu" and "cuda" are torch's own generators (dropout)."""
+        return {"draws": self.draws, "noise": self.noise, "dropout": self.device.type}
+
+
+def _state(generator: torch.Generator | str) -> bytes:
+    if isinstance(generator, torch.Generator):
+        state = generator.get_state()
+    else:
+        state = torch.cuda.get_rng_state() if generator == "cuda" else torch.get_rng_state()
+    return state.numpy().tobytes()
+
+
+def _restore(generator: torch.Generator | str, state: torch.Tensor) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state)
+    elif generator == "cuda":
+        torch.cuda.set_rng_state(state)
+    else:
+        torch.set_rng_state(state)
 
 
 def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: float) -> None:
