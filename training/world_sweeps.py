@@ -38,7 +38,7 @@ def sensor_specs(rng: np.random.Generator, sensors: int, fixed: bool):
         base = rig(str(rng.choice(["nuscenes", "kitti"])) if name == "random" else name)
         spec = base.lidar
         if name == "random":
-            power = float(np.exp(rng.uniform(np.log(5000.0), np.log(60000.0))))
+            power = float(np.exp(rng.uniform(np.log(50_000.0), np.log(400_000.0))))
             spec = replace(spec, beams=random_pattern(rng), power=power, intensity_gain=float(rng.uniform(0.25, 1.1)))
         if not fixed:
             tilt = np.radians(0.8)
