@@ -1,6 +1,5 @@
 """Rate 0: a player that sends the next cloud when the last one has been answered."""
 
-import struct
 import threading
 import time
 
@@ -9,15 +8,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from perception_nodes.bags.reader import BagMessage
+from perception_nodes.nodes.serialized import header_stamp_ns
 
 FIRST_ANSWER_S = 60.0
 ANSWER_S = 20.0
-
-
-def header_stamp_ns(raw: bytes) -> int:
-    """Stamp of a serialised message that begins with a header (CDR, 4 bytes of preamble), without decoding it."""
-    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
-    return int(seconds * 1_000_000_000 + nanoseconds)
 
 
 class Lockstep:

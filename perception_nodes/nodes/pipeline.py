@@ -13,6 +13,7 @@ from perception_nodes.messages.errors import MessageError
 from perception_nodes.nodes.config import PipelineConfig
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile, subscription_events
+from perception_nodes.nodes.serialized import decode, header_stamp_ns
 from perception_nodes.nodes.timing import TimingTopics
 from perception_nodes.streaming.clock import StampKind, StampMonitor, StampVerdict
 from perception_nodes.streaming.health import Level
@@ -25,9 +26,9 @@ FOREIGN_CLOCK_S = 3600.0
 
 
 class Arrival(NamedTuple):
-    """A message on its way to the worker: when it came (monotonic s), how old it was then, and its span of time."""
+    """A serialised message on its way to the worker: when it came (monotonic s), its age then, its span of time."""
 
-    message: Any
+    raw: bytes
     received: float
     age_s: float | None
     generation: int
@@ -48,6 +49,7 @@ class PipelineNode(PerceptionNode[P]):
         self._timing: TimingTopics | None = None
         self._generation = 0
         self._monitor = StampMonitor()
+        self._message_type: Any = None
         self.inference_ms = Percentiles()
         self._previous_input: float | None = None
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
@@ -68,13 +70,14 @@ class PipelineNode(PerceptionNode[P]):
         self._monitor = StampMonitor(stream.gap_periods, stream.jump_back_s)
         self._mailbox = Mailbox(stream.queue)
         self._timing = TimingTopics(self)
+        self._message_type = message_type
         self._worker = threading.Thread(target=self._work, args=(self._mailbox,), name=f"{self.get_name()} worker")
         self._worker.start()
         events = subscription_events(self, topic, self._on_qos_mismatch)
         events.message_lost = self._on_message_lost
         self._inputs.append(
             self.create_subscription(
-                message_type, topic, self._on_message, profile(self.config.qos.input), event_callbacks=events
+                message_type, topic, self._on_message, profile(self.config.qos.input), event_callbacks=events, raw=True
             )
         )
 
@@ -95,12 +98,12 @@ class PipelineNode(PerceptionNode[P]):
 
     # --- the executor's thread ------------------------------------------------------------------------------------
 
-    def _on_message(self, message: Any) -> None:
+    def _on_message(self, raw: bytes) -> None:
         try:
             received = time.monotonic()
-            stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-            age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9 if self.clock_runs() else None
             self.health.count("input", "received")
+            stamp_ns = header_stamp_ns(raw)
+            age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9 if self.clock_runs() else None
             verdict = self._monitor.observe(stamp_ns)
             self._note_verdict(verdict)
             if not verdict.accepted:
@@ -108,13 +111,15 @@ class PipelineNode(PerceptionNode[P]):
             if verdict.resets:
                 self._generation += 1
             mailbox = self._mailbox
-            if mailbox is not None and mailbox.put(Arrival(message, received, age, self._generation)):
+            if mailbox is not None and mailbox.put(Arrival(raw, received, age, self._generation)):
                 self.health.event(
                     "processing",
                     "dropped_overload",
                     Level.WARN,
                     "slower than the sensor: the latest message wins, older ones are dropped",
                 )
+        except MessageError as error:
+            self._reject(error)
         except Exception as error:
             self.report("input", "exceptions", Level.ERROR, error)
 
@@ -139,6 +144,9 @@ class PipelineNode(PerceptionNode[P]):
         lost = int(info.total_count_change)
         self.health.event("input", "lost_in_transport", Level.WARN, "messages were lost on their way here", by=lost)
 
+    def _reject(self, error: MessageError) -> None:
+        self.report("input", "rejected", Level.ERROR, error, f"message rejected: {error}")
+
     # --- the worker's thread --------------------------------------------------------------------------------------
 
     def _work(self, mailbox: Mailbox[Arrival]) -> None:
@@ -150,7 +158,7 @@ class PipelineNode(PerceptionNode[P]):
                     self.reset_state()
                 self._one(arrival)
             except MessageError as error:
-                self.report("input", "rejected", Level.ERROR, error, f"message rejected: {error}")
+                self._reject(error)
             except MemoryError as error:
                 sentence = "out of memory: frame skipped. Lower input.max_points, or give the node more memory"
                 self.report("processing", "out_of_memory", Level.ERROR, error, sentence)
@@ -160,7 +168,9 @@ class PipelineNode(PerceptionNode[P]):
 
     def _one(self, arrival: Arrival) -> None:
         watch = Stopwatch()
-        self.process(arrival.message, watch)
+        with watch.stage("preprocess"):
+            message = decode(arrival.raw, self._message_type)
+        self.process(message, watch)
         stages = watch.milliseconds()
         self.health.count("processing", "processed")
         self.inference_ms.add(stages["inference"])

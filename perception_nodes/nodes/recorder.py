@@ -8,10 +8,10 @@ from typing import Any
 
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.nodes.config import NodeConfig, Qos
-from perception_nodes.nodes.lockstep import header_stamp_ns
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile
+from perception_nodes.nodes.serialized import header_stamp_ns
 from perception_nodes.streaming.health import Level
 
 QUEUE = 200  # messages between DDS and the file; more than this and the disk is too slow: counted, never grown
@@ -80,7 +80,7 @@ class RecorderNode(PerceptionNode[NodeConfig]):
 
         def receive(raw: bytes) -> None:
             now = time.monotonic()
-            if arrivals is not None and len(raw) >= 12:
+            if arrivals is not None:
                 arrivals[header_stamp_ns(raw)] = now
             self.tally.counts[row.topic] = self.tally.counts.get(row.topic, 0) + 1
             if self._writer is None:

@@ -50,14 +50,17 @@ class Stage:
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.signals import SignalHandlerOptions
 
+        from perception_nodes.nodes.main import spin
+
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.client = rclpy.create_node("client", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.client)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.faults: list[int] = []
         self._nodes: list[Any] = []
+        self.thread = threading.Thread(target=spin, args=(self.executor, self._nodes, self.faults.append))
+        self.thread.start()
         self._endpoints: list[Callable[[], Any]] = []
 
     def add(self, node: Any, start: bool = True) -> Any:
@@ -98,11 +101,13 @@ class Stage:
         for node in self._nodes:
             if node.context.ok():
                 node.trigger_shutdown()
+        nodes = list(self._nodes)
+        self._nodes.clear()
+        for node in nodes:
             self.executor.remove_node(node)
             node.destroy_node()
         for destroy in self._endpoints:
             destroy()
-        self._nodes.clear()
         self._endpoints.clear()
 
     def close(self) -> None:
