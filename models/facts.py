@@ -99,7 +99,9 @@ def load_facts(name_or_path: str | Path) -> ModelFacts:
     try:
         found = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise ModelError(f"{path} is not valid YAML ({' '.join(str(error).split())}); restore it from the repository") from None
+        raise ModelError(
+            f"{path} is not valid YAML ({' '.join(str(error).split())}); restore it from the repository"
+        ) from None
     return _from_dict(found, path)
 
 
@@ -107,10 +109,14 @@ def _from_dict(found: Any, path: Path) -> ModelFacts:
     known = set(ModelFacts.__dataclass_fields__) - {"folder"}
     needed = {"name", "architecture", "network", "classes", "voxel_size", "features", "sha256"}
     if not isinstance(found, dict):
-        raise ModelError(f"{path} holds {type(found).__name__}, expected a mapping of facts; restore it from the repository")
+        raise ModelError(
+            f"{path} holds {type(found).__name__}, expected a mapping of facts; restore it from the repository"
+        )
     missing, unknown = sorted(needed - set(found)), sorted(set(map(str, found)) - known)
     if missing or unknown:
-        said = [f"misses {', '.join(missing)}"] * bool(missing) + [f"has unknown keys {', '.join(unknown)}"] * bool(unknown)
+        said = [f"misses {', '.join(missing)}"] * bool(missing) + [f"has unknown keys {', '.join(unknown)}"] * bool(
+            unknown
+        )
         raise ModelError(f"{path} {' and '.join(said)}; known keys: {', '.join(sorted(known))}")
     box = found.get("point_range")
     found = dict(found, classes=tuple(found["classes"]), features=tuple(found["features"]), folder=str(path.parent))
@@ -136,7 +142,9 @@ def verify(name_or_path: str | Path) -> ModelFacts:
     if path.suffix != ".safetensors":
         raise ModelError(f"{path} is no .safetensors file; convert it: `perception weights import {path} OUT`")
     if not path.is_file():
-        raise ModelError(f"weights of {facts.name!r} are missing: expected {path}; restore the file from the repository")
+        raise ModelError(
+            f"weights of {facts.name!r} are missing: expected {path}; restore the file from the repository"
+        )
     found = sha256_of(path)
     if found != facts.sha256:
         raise ModelError(
@@ -154,7 +162,9 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file ({error}); restore it from the repository") from None
+        raise ModelError(
+            f"{path} is not a readable safetensors file ({error}); restore it from the repository"
+        ) from None
 
 
 def load_network(name_or_path: str | Path) -> tuple[nn.Module, ModelFacts]:

@@ -38,7 +38,9 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
         ) from None
     state = found.get("model", found.get("state_dict", found)) if isinstance(found, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()) or not state:
-        raise ModelError(f"{path} holds {type(found).__name__}, expected a state dict or {{'model': state dict}} of tensors")
+        raise ModelError(
+            f"{path} holds {type(found).__name__}, expected a state dict or {{'model': state dict}} of tensors"
+        )
     return strip_prefix(state)
 
 
@@ -49,10 +51,16 @@ def strip_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str,
 
 def channels_of(state: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
     """The nine widths of a MinkUNet or SPVCNN state dict. Raises ModelError where it is neither."""
-    keys = ["stem.3.kernel"] + [f"stage{i}.2.net.3.kernel" for i in range(1, 5)] + [f"up{i}.1.1.net.3.kernel" for i in range(1, 5)]
+    keys = (
+        ["stem.3.kernel"]
+        + [f"stage{i}.2.net.3.kernel" for i in range(1, 5)]
+        + [f"up{i}.1.1.net.3.kernel" for i in range(1, 5)]
+    )
     missing = [k for k in keys if k not in state]
     if missing:
-        raise ModelError(f"the checkpoint has no {missing[0]}: expected a MinkUNet or SPVCNN of SPVNAS; found {sorted(state)[:3]} …")
+        raise ModelError(
+            f"the checkpoint has no {missing[0]}: expected a MinkUNet or SPVCNN of SPVNAS; found {sorted(state)[:3]} …"
+        )
     return tuple(int(state[k].shape[-1]) for k in keys)
 
 
@@ -67,7 +75,9 @@ def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: 
     if config is not None:
         told = json.loads(Path(config).read_text())
         if "cr" in told and scaled(float(told["cr"])) != channels:
-            raise ModelError(f"{config} says cr {told['cr']} (widths {scaled(float(told['cr']))}), {checkpoint} has widths {channels}")
+            raise ModelError(
+                f"{config} says cr {told['cr']} (widths {scaled(float(told['cr']))}), {checkpoint} has widths {channels}"
+            )
     classes = int(state["classifier.0.weight"].shape[0])
     spec = NetworkSpec(architecture, channels, classes)
     facts = facts_of(spec, Path(out).name)
@@ -87,6 +97,12 @@ def save_model(network: torch.nn.Module, facts: ModelFacts, out: str | Path) -> 
     (out / FACTS_FILE).unlink(missing_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     save_file(tensors, str(out / "weights.safetensors"), metadata={"architecture": facts.architecture})
-    facts = replace(facts, name=out.name, sha256=sha256_of(out / "weights.safetensors"), weights="weights.safetensors", folder=str(out))
+    facts = replace(
+        facts,
+        name=out.name,
+        sha256=sha256_of(out / "weights.safetensors"),
+        weights="weights.safetensors",
+        folder=str(out),
+    )
     save_facts(facts, out)
     return facts

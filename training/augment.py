@@ -143,7 +143,10 @@ def _turned(xyz: Tensor, angle: Tensor) -> Tensor:
 def _move(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
     """Noise along the beam, tilt, turn, flip, scale, lift and a shift below the voxel size."""
     distance = p.xyz.norm(dim=1, keepdim=True).clamp(min=0.1)
-    noise = torch.randn(len(p.xyz), device=p.xyz.device, generator=g) * _uniform(p.size, 0, c.range_noise, p.xyz, g)[p.batch]
+    noise = (
+        torch.randn(len(p.xyz), device=p.xyz.device, generator=g)
+        * _uniform(p.size, 0, c.range_noise, p.xyz, g)[p.batch]
+    )
     xyz = p.xyz * (1.0 + noise[:, None] / distance)
     roll, pitch = (_normal(p.size, c.tilt, p.xyz, g)[p.batch] for _ in range(2))
     # small-angle rotations: exact to 3e-4, far below the noise

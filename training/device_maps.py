@@ -165,7 +165,9 @@ def build_levels(keys: Tensor, depth: int = 4) -> list[DeviceLevel]:
 def points_at(levels: list[DeviceLevel], strides: tuple[int, ...] = (4, 16)) -> dict[int, DevicePoints]:
     """Trilinear maps between the voxels of level 0, taken as points at their integer coordinates, and coarser levels."""
     keys = levels[0].keys
-    cells = torch.stack((((keys >> X_SHIFT) & X_MASK) - X_BIAS, ((keys >> Y_SHIFT) & Y_MASK) - Y_BIAS, (keys & Z_MASK) - Z_BIAS), 1)
+    cells = torch.stack(
+        (((keys >> X_SHIFT) & X_MASK) - X_BIAS, ((keys >> Y_SHIFT) & Y_MASK) - Y_BIAS, (keys & Z_MASK) - Z_BIAS), 1
+    )
     corner_columns = [(dz + 1) * 9 + (dy + 1) * 3 + (dx + 1) for dx, dy, dz in kernel_offsets(2).tolist()]
     found: dict[int, DevicePoints] = {}
     voxel = torch.arange(len(keys), device=keys.device)
@@ -178,7 +180,9 @@ def points_at(levels: list[DeviceLevel], strides: tuple[int, ...] = (4, 16)) -> 
         corners = level.same.forward[:, corner_columns][voxel]  # [P, 8]
         upper = (cells % s).float() / s
         parts = torch.stack((1 - upper, upper))  # [2, P, 3]
-        weights = (parts[:, None, None, :, 0] * parts[None, :, None, :, 1] * parts[None, None, :, :, 2]).reshape(8, -1).t()
+        weights = (
+            (parts[:, None, None, :, 0] * parts[None, :, None, :, 1] * parts[None, None, :, :, 2]).reshape(8, -1).t()
+        )
         weights = torch.where(corners == len(level), torch.zeros_like(weights), weights)
         weights = weights / (weights.sum(1, keepdim=True) + 1e-8)
         corners = torch.where(corners == len(level), torch.zeros_like(corners), corners)

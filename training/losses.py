@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 LOVASZ_ROWS = 150_000
 
 

@@ -4,7 +4,7 @@ A seed makes a world, its traffic, weather and scenario (`random_scenario(seed)`
 seen in training. Held-out drives (demo, evaluation) take theirs from TEST.
 """
 
-TRAIN = range(0, 900_000)
+TRAIN = range(900_000)
 VAL = range(900_000, 950_000)
 TEST = range(950_000, 1_000_000)
 

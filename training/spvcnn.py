@@ -71,7 +71,9 @@ def load_config(path: str | None) -> TrainConfig:
 def _merged(config: Any, found: dict[str, Any], where: str) -> Any:
     unknown = sorted(set(found) - set(config.__dataclass_fields__))
     if unknown:
-        raise ModelError(f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(config.__dataclass_fields__)}")
+        raise ModelError(
+            f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(config.__dataclass_fields__)}"
+        )
     values = {
         k: _merged(getattr(config, k), v, f"{where}: {k}") if isinstance(v, dict) else v for k, v in found.items()
     }  # fmt: skip
@@ -81,7 +83,9 @@ def _merged(config: Any, found: dict[str, Any], where: str) -> Any:
 class Trainer:
     """Trains one or several networks on the same batches. `names` are presets; the first one's input spec is used."""
 
-    def __init__(self, names: tuple[str, ...], config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1):
+    def __init__(
+        self, names: tuple[str, ...], config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1
+    ):
         self.config, self.device, self.rank = config, device, rank
         self.spec: NetworkSpec = PRESETS[names[0]]
         self.trainees = []
@@ -111,7 +115,9 @@ class Trainer:
         losses = {}
         for trainee in self.trainees:
             trainee.forward.train()
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"):
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"
+            ):
                 logits = self._logits(trainee.forward, trainee.network, data)
             loss = segmentation_loss(logits, data.labels, weights, IGNORE, self.config.lovasz)
             losses[trainee.name] = float(loss.detach()) if trainee.learn(loss, progress) else float("nan")
@@ -134,7 +140,9 @@ class Trainer:
             for pattern, tensors in sweeps:
                 points = in_range(collate([tensors]), self.spec)
                 data = voxel_batch(points, self.spec)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"):
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"
+                ):
                     predicted = self._logits(trainee.network, trainee.network, data).argmax(1)
                 found = confusion(predicted[data.inverse], points.label, len(classes), IGNORE).cpu()
                 matrices[pattern] = matrices.get(pattern, torch.zeros_like(found)) + found
@@ -309,7 +317,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help="folder for checkpoints, weights, metrics.jsonl")
     parser.add_argument("--resume", type=Path, help="--out folder of an earlier call")
     parser.add_argument("--minutes", type=float, default=8.0, help="training time of the whole schedule")
-    parser.add_argument("--stop-after", type=float, default=0.0, help="end this call after so many minutes (0: no limit)")
+    parser.add_argument(
+        "--stop-after", type=float, default=0.0, help="end this call after so many minutes (0: no limit)"
+    )
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--speak", type=float, default=10.0, help="seconds between lines of progress")

@@ -63,7 +63,9 @@ def read_sweep(stream: BinaryIO) -> CompactSweep | None:
     if not head:
         return None
     if len(head) < HEADER.size or head[:4] != MAGIC:
-        raise ValueError(f"expected a sweep header of {HEADER.size} bytes that starts with {MAGIC!r}, found {head[:16]!r}")
+        raise ValueError(
+            f"expected a sweep header of {HEADER.size} bytes that starts with {MAGIC!r}, found {head[:16]!r}"
+        )
     _, count, seed, name = HEADER.unpack(head)
     body = stream.read(9 * count)
     if len(body) < 9 * count:

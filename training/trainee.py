@@ -97,7 +97,9 @@ class Trainee:
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         own = self.network.state_dict()
         if set(model) != set(own) or any(model[k].shape != own[k].shape for k in own):
-            raise ModelError(f"{path} holds another network than {self.name}; start without --resume, or give the right folder")
+            raise ModelError(
+                f"{path} holds another network than {self.name}; start without --resume, or give the right folder"
+            )
         self.network.load_state_dict(model)
         for key, value in tensors.items():
             if key.startswith("ema."):

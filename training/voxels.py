@@ -43,7 +43,9 @@ def voxel_batch(p: PointBatch, spec: NetworkSpec) -> VoxelBatch:
     n = len(keys)
     values = torch.cat((p.xyz, p.intensity[:, None]), 1)
     means = values.new_zeros(n, 4).index_add_(0, inverse, values) / counts[:, None]
-    first = torch.zeros(n, dtype=torch.long, device=keys.device).scatter_(0, inverse, torch.arange(len(inverse), device=keys.device))
+    first = torch.zeros(n, dtype=torch.long, device=keys.device).scatter_(
+        0, inverse, torch.arange(len(inverse), device=keys.device)
+    )
     batch = p.batch[first]
     feats = voxel_features(
         spec.features, means, cells[first].float(), counts.float(), p.known[batch], spec.voxel_size, torch

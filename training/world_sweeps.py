@@ -49,9 +49,10 @@ def sensor_specs(rng: np.random.Generator, sensors: int, fixed: bool):
 
 def sweeps_of(seed: int, sensors: int = 2, moments: int = 5, fixed: bool = False) -> Iterator[CompactSweep]:
     """Sweeps of one world: `sensors` LiDARs, each at `moments` moments a few seconds of driving apart."""
+    from perception_nodes.simulator.traffic import Traffic
+
     from perception_nodes.simulator.lidar import LidarSensor
     from perception_nodes.simulator.scenarios import boosted, random_scenario
-    from perception_nodes.simulator.traffic import Traffic
     from perception_nodes.simulator.world import build_world
 
     rng = np.random.default_rng((seed, 0x5EE9))

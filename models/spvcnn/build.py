@@ -56,7 +56,9 @@ def facts_of(spec: NetworkSpec, name: str) -> ModelFacts:
 def build_network(facts: ModelFacts, seed: int | None = None) -> nn.Module:
     """The network that `facts` describe, in eval mode; `seed` makes its random weights reproducible."""
     if facts.architecture not in ARCHITECTURES:
-        raise ModelError(f"{facts.name}: architecture {facts.architecture!r} is unknown; known: {', '.join(ARCHITECTURES)}")
+        raise ModelError(
+            f"{facts.name}: architecture {facts.architecture!r} is unknown; known: {', '.join(ARCHITECTURES)}"
+        )
     if facts.architecture == "minkunet" and "point_branch" not in facts.network:
         numbers = dict(facts.network, point_branch=False)
     else:
@@ -93,7 +95,9 @@ def load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: 
             parts.append(f"{len(unknown)} keys are unknown (first: {unknown[0]})")
         if wrong:
             k = wrong[0]
-            parts.append(f"{len(wrong)} shapes differ (first: {k} is {list(given[k].shape)}, expected {list(own[k].shape)})")
+            parts.append(
+                f"{len(wrong)} shapes differ (first: {k} is {list(given[k].shape)}, expected {list(own[k].shape)})"
+            )
         raise ModelError(
             f"{source} does not fit {type(network).__name__} with channels {list(getattr(network, 'channels', ()))}: "
             f"{'; '.join(parts)}; check architecture and widths in {source}'s facts, or convert an official file with "

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from models.sparse import Level
 
 
-def macs_by_part(level: Level, channels: Sequence[int], in_channels: int, classes: int, point_branch: bool) -> dict[str, int]:
+def macs_by_part(
+    level: Level, channels: Sequence[int], in_channels: int, classes: int, point_branch: bool
+) -> dict[str, int]:
     """MACs by part of the plan (stem, stage1…4, up1…4, points, classifier) on the voxels of `level` (stride 1).
 
     The released papers count the same way: a convolution costs what its existing neighbours cost, interpolation nothing.
@@ -38,6 +40,8 @@ def macs_by_part(level: Level, channels: Sequence[int], in_channels: int, classe
     return parts
 
 
-def gmacs(level: Level, channels: Sequence[int], in_channels: int = 4, classes: int = 19, point_branch: bool = True) -> float:
+def gmacs(
+    level: Level, channels: Sequence[int], in_channels: int = 4, classes: int = 19, point_branch: bool = True
+) -> float:
     """Total in 10^9 multiply-accumulates."""
     return math.fsum(macs_by_part(level, channels, in_channels, classes, point_branch).values()) / 1e9

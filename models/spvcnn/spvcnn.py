@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from models.sparse import Level, MapSet, PointMap, SparseTensor, build_maps, devoxelize, point_to_voxel
 from models.spvcnn.minkunet import MinkUNet
@@ -72,6 +71,11 @@ class SPVCNN(MinkUNet):
         """The view of a cloud whose points are its voxels and whose maps (strides 4 and 16) were built elsewhere."""
         return PointView(maps.points, True)
 
+    @staticmethod
+    def _at_points(x: SparseTensor, points: PointMap) -> torch.Tensor:
+        """Voxel features at the points, float32 also under autocast: sums over many points want its mantissa."""
+        return devoxelize(x.with_feats(x.feats.float()), points)
+
     def forward(self, x: SparseTensor, view: PointView | None = None) -> torch.Tensor:
         """x: features [N, in_channels], one row per point (unique integer coordinates) -> logits [N, num_classes].
 
@@ -87,13 +91,13 @@ class SPVCNN(MinkUNet):
         x3 = self.stage3(x2)
         x4 = self.stage4(x3)
 
-        z1 = devoxelize(x4, view.maps[16]) + self.point_transforms[0](z0)  # [N, c4]
+        z1 = self._at_points(x4, view.maps[16]) + self.point_transforms[0](z0).float()  # [N, c4]
         y = point_to_voxel(z1, view.maps[16], x4.level)
         y = y.with_feats(self.dropout(y.feats))
         y = self.climb(self.up1, y, x3)
         y = self.climb(self.up2, y, x2)
 
-        z2 = devoxelize(y, view.maps[4]) + self.point_transforms[1](z1)  # [N, c6]
+        z2 = self._at_points(y, view.maps[4]) + self.point_transforms[1](z1).float()  # [N, c6]
         y = point_to_voxel(z2, view.maps[4], y.level)
         y = y.with_feats(self.dropout(y.feats))
         y = self.climb(self.up3, y, x1)

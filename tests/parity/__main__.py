@@ -71,7 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     folder = parser.parse_args(arguments).folder
     paths = sorted(folder.glob("*.npz"))
     if not paths:
-        print(f"{folder} holds no .npz vectors: give the folder that does (beside a checkout: ../shared/parity)", file=sys.stderr)
+        print(
+            f"{folder} holds no .npz vectors: give the folder that does (beside a checkout: ../shared/parity)",
+            file=sys.stderr,
+        )
         return 2
     width = max(len(p.stem) for p in paths)
     print(f"{'name':{width}}  largest relative error  tolerance  result")

@@ -34,7 +34,9 @@ def standard(name: str, shape: Any, seed: int = 0) -> np.ndarray:
     return ((stream(name, count, seed) - 0.5) * np.sqrt(12.0)).reshape(shape)
 
 
-def generated_input(name: str, shape: Any, seed: int = 0, scale: float = 1.0, clip: Any = None, up: int = 1) -> np.ndarray:
+def generated_input(
+    name: str, shape: Any, seed: int = 0, scale: float = 1.0, clip: Any = None, up: int = 1
+) -> np.ndarray:
     """An input that is not stored; `up` makes each number fill an up x up block of the last two axes."""
     if up > 1:
         small = (*shape[:-2], shape[-2] // up, shape[-1] // up)
@@ -69,7 +71,9 @@ def _fan_in(last: str, shape: tuple[int, ...], layout: str) -> float:
     return {"oi": total / shape[0], "io": total / shape[-1], "unit": 1.0}[layout]
 
 
-def filled_state(state: list[Any], seed: int = 0, gain: float = 1.0, layout: str = "oi", gains: Any = ()) -> dict[str, np.ndarray]:
+def filled_state(
+    state: list[Any], seed: int = 0, gain: float = 1.0, layout: str = "oi", gains: Any = ()
+) -> dict[str, np.ndarray]:
     """{key: array} for every filled entry of meta["state"]; entries kept by the constructor are left out."""
     out: dict[str, np.ndarray] = {}
     for key, shape, _, how in state:
@@ -122,7 +126,9 @@ def load_vector(path: Path) -> Vector:
             arrays = {k: file[k] for k in file.files}
         meta = json.loads(arrays.pop("meta").tobytes())
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is no parity vector ({error}): expected an .npz with `meta`, `in/…`, `out/…`") from None
+        raise ValueError(
+            f"{path} is no parity vector ({error}): expected an .npz with `meta`, `in/…`, `out/…`"
+        ) from None
     inputs = {
         name: arrays["in/" + name] if how["rule"] == "stored" else generated_input(**how["args"])
         for name, how in meta["inputs"].items()

@@ -44,7 +44,9 @@ def test_a_sweep_survives_the_wire_to_two_millimetres():
     np.testing.assert_array_equal(back.xyz, sweep.xyz)
     np.testing.assert_array_equal(back.label, sweep.label)
     assert read_sweep(stream) is None
-    odd = CompactSweep.pack(np.array([[1, 2, 3], [np.nan, 0, 0], [500, 0, 0]], np.float32), np.ones(3), np.ones(3), np.ones(3), 0, "x")
+    odd = CompactSweep.pack(
+        np.array([[1, 2, 3], [np.nan, 0, 0], [500, 0, 0]], np.float32), np.ones(3), np.ones(3), np.ones(3), 0, "x"
+    )
     np.testing.assert_allclose(odd.metres(), [[1, 2, 3]], atol=0.002)
 
 
@@ -64,7 +66,9 @@ def test_device_maps_equal_the_cpu_engines_maps():
     level = Level.from_keys(keys.numpy(), (1, 1, 1))
     ours = build_levels(keys)
     rows = np.arange(len(level), dtype=np.int32)
-    maps = build_maps(level, points=level.coords[:, :3], point_batch=level.coords[:, 3], point_voxel=rows, point_strides=(4, 16))
+    maps = build_maps(
+        level, points=level.coords[:, :3], point_batch=level.coords[:, 3], point_voxel=rows, point_strides=(4, 16)
+    )
     for a, b in zip(ours, maps.levels):
         assert np.array_equal(a.keys.numpy(), b.keys)
         pairs = [(a.submanifold(), b.submanifold(3))] + ([(a.down()[1], b.down()[1])] if a.coarser else [])
@@ -73,7 +77,9 @@ def test_device_maps_equal_the_cpu_engines_maps():
             assert torch.equal(table.table("cpu", by_input=True), found.table("cpu", by_input=True))
     for stride, points in points_at(ours).items():
         other = maps.points[stride]
-        assert np.array_equal(points.voxel.numpy(), other.voxel) and np.array_equal(points.corners.numpy(), other.corners)
+        assert np.array_equal(points.voxel.numpy(), other.voxel) and np.array_equal(
+            points.corners.numpy(), other.corners
+        )
         np.testing.assert_allclose(points.weights.numpy(), other.weights, atol=1e-6)
 
 

@@ -66,7 +66,9 @@ def test_resuming_from_another_network_is_refused(tmp_path):
 def test_unknown_config_keys_are_refused_by_name(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("batch: 4\noptimiser: {lr: 0.001}\n")
-    assert load_config(str(path)) == replace(TrainConfig(), batch=4, optimiser=replace(TrainConfig().optimiser, lr=0.001))
+    assert load_config(str(path)) == replace(
+        TrainConfig(), batch=4, optimiser=replace(TrainConfig().optimiser, lr=0.001)
+    )
     path.write_text("optimiser: {learning_rate: 0.001}\n")
     with pytest.raises(ModelError, match="unknown keys learning_rate"):
         load_config(str(path))

@@ -1,0 +1,124 @@
+"""A trained segmentation network as something to feed sweeps to: `SegmentationSession.step(xyz, intensity)`.
+
+    session = SegmentationSession.from_weights("spvcnn-lite")
+    points = session.step(xyz, intensity)        # PointLabels: a label and a score for every raw point
+
+Every raw point gets the label of its voxel. Points that are not finite or outside the model's range get label 255 and
+score 0. A step depends on its sweep alone: the session holds scratch memory, no past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+
+from models.facts import ModelError, ModelFacts, load_network
+from models.spvcnn.features import voxel_features
+from models.spvcnn.inference import Predictor
+from models.spvcnn.presets import OFFICIAL_FEATURES
+from models.spvcnn.quantise import QuantisedCloud, Quantiser
+
+NO_LABEL = 255
+PRECISIONS = ("fp32", "bf16", "auto")
+
+
+@dataclass(frozen=True, eq=False)
+class PointLabels:
+    """label uint8 [N], class id or 255 (no class) · score float32 [N] 0..1, the softmax of the label; 0 where 255."""
+
+    label: NDArray[np.uint8]
+    score: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@njit(cache=True, nogil=True)
+def _spread(logits, voxel_of, label, score, voxel_label, voxel_score):
+    """Arg-max and its softmax per voxel, then per point."""
+    for v in range(len(logits)):
+        best = 0
+        for c in range(1, logits.shape[1]):
+            if logits[v, c] > logits[v, best]:
+                best = c
+        total = np.float32(0.0)
+        for c in range(logits.shape[1]):
+            total += np.exp(logits[v, c] - logits[v, best])
+        voxel_label[v] = best
+        voxel_score[v] = np.float32(1.0) / total
+    for i in range(len(voxel_of)):
+        v = voxel_of[i]
+        if v >= 0:
+            label[i] = voxel_label[v]
+            score[i] = voxel_score[v]
+
+
+class SegmentationSession:
+    """Labels sweeps with one network. Not for several threads at once: give each its own.
+
+    facts: the model's facts; `facts.trained` is False for random weights.
+    """
+
+    def __init__(self, network: torch.nn.Module, facts: ModelFacts, precision: str = "auto", threads: int = 2):
+        if precision not in PRECISIONS:
+            raise ModelError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+        if threads < 1:
+            raise ModelError(f"threads is {threads}: expected 1 or more")
+        self.facts = facts
+        self.threads = threads
+        self._quantiser = Quantiser(facts.voxel_size, facts.point_range)
+        self._predict = Predictor(network, precision, threads)
+        self._official = facts.features == OFFICIAL_FEATURES
+
+    @classmethod
+    def from_weights(
+        cls, name_or_path: str | Path = "spvcnn-lite", precision: str = "auto", threads: int = 2
+    ) -> SegmentationSession:
+        """Session of a model by name, folder or `random:<preset>`. Raises ModelError (one sentence, what to do)."""
+        network, facts = load_network(name_or_path)
+        return cls(network, facts, precision, threads)
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, in a few words."""
+        return self._predict.engine
+
+    def reset(self) -> None:
+        """Forgets the past: there is none, sweeps are labelled one by one."""
+
+    def step(self, xyz: NDArray[np.float32], intensity: NDArray[np.float32]) -> PointLabels:
+        """xyz float32 [N, 3] m in the sensor frame (any values), intensity float32 [N] 0..1 -> PointLabels of N points.
+
+        Raises ValueError where the shapes do not fit.
+        """
+        xyz = np.ascontiguousarray(xyz, np.float32)
+        intensity = np.ascontiguousarray(intensity, np.float32)
+        if xyz.ndim != 2 or xyz.shape[1] != 3 or intensity.shape != (len(xyz),):
+            raise ValueError(f"xyz has shape {xyz.shape} and intensity {intensity.shape}: expected [N, 3] and [N]")
+        if not np.isfinite(intensity).all():
+            intensity = np.nan_to_num(intensity, nan=0.0, posinf=0.0, neginf=0.0)
+        label, score = np.full(len(xyz), NO_LABEL, np.uint8), np.zeros(len(xyz), np.float32)
+        cloud = self._quantiser(xyz, intensity)
+        if len(cloud.coords):
+            logits = self._predict(self._features(cloud, xyz, intensity), cloud.coords)
+            n = len(cloud.coords)
+            _spread(logits, cloud.voxel_of, label, score, np.empty(n, np.uint8), np.empty(n, np.float32))
+        return PointLabels(label, score)
+
+    def _features(
+        self, cloud: QuantisedCloud, xyz: NDArray[np.float32], intensity: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Input features float32 [M, C]; the released networks take a voxel's first point, ours its means."""
+        if self._official:
+            return np.concatenate((xyz[cloud.first], intensity[cloud.first, None]), 1)
+        known = np.float32(intensity.any())  # a sensor without intensities gives zeros
+        means, cells = cloud.means, cloud.coords[:, :3].astype(np.float32)
+        counts = cloud.counts.astype(np.float32)
+        return voxel_features(self.facts.features, means, cells, counts, known, self.facts.voxel_size, np).astype(
+            np.float32
+        )
