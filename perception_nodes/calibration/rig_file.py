@@ -212,7 +212,7 @@ def _pose(row: dict, key: str, what: str) -> Matrix:
         except ValueError as err:
             raise CalibrationError(f"{what}: {err}") from err
     angles = np.radians(_numbers(pose[turns[0]], 3, f"{what}: {turns[0]}"))
-    matrix = from_euler(*angles, translation=xyz)
+    matrix = from_euler(float(angles[0]), float(angles[1]), float(angles[2]), xyz)
     return matrix @ BODY_FROM_OPTICAL if turns == ["facing_rpy_deg"] else matrix
 
 

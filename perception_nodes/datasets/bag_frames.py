@@ -1,0 +1,67 @@
+"""What every converter writes: sweeps, labels, pictures, poses and static TF, under the stack's topic names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perception_nodes.bags.typestore import make
+from perception_nodes.bags.writer import BagWriter
+from perception_nodes.calibration.se3 import Matrix
+from perception_nodes.classes import POINT_CLASSES
+from perception_nodes.messages.camera_info import CameraModel, camera_info_values
+from perception_nodes.messages.class_table import class_table_values
+from perception_nodes.messages.image import compressed_image_values
+from perception_nodes.messages.odometry import Odometry, odometry_values
+from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud2_layout
+from perception_nodes.messages.transforms import Transform, tf_values
+
+POINTS = "/lidar/points"
+SEGMENTATION = "/ground_truth/segmentation"
+LIDAR_FRAME, BASE_FRAME, MAP_FRAME = "lidar", "base_link", "map"
+
+
+def write_static(bag: BagWriter, links: Iterable[tuple[str, Matrix]], stamp_ns: int) -> None:
+    """/tf_static: base_link <- sensor for each (frame, base_from_sensor)."""
+    transforms = [Transform(BASE_FRAME, frame, matrix, stamp_ns) for frame, matrix in links]
+    bag.write("/tf_static", make("tf2_msgs/msg/TFMessage", **tf_values(transforms)), stamp_ns)
+
+
+def write_class_table(bag: BagWriter, stamp_ns: int) -> None:
+    """The latched class table of the ground truth's labels."""
+    bag.write(f"{SEGMENTATION}/classes", make("std_msgs/msg/String", **class_table_values(POINT_CLASSES)), stamp_ns)
+
+
+def write_sweep(bag: BagWriter, columns: dict[str, NDArray], stamp_ns: int) -> None:
+    """/lidar/points from columns as of `point_cloud2_layout`."""
+    bag.write(POINTS, make_point_cloud2(point_cloud2_layout(columns), LIDAR_FRAME, stamp_ns), stamp_ns)
+
+
+def write_labels(bag: BagWriter, label: NDArray[np.uint8], instance: NDArray[np.uint16], stamp_ns: int) -> None:
+    """/ground_truth/segmentation: the sweep's points in its order, label and instance only."""
+    layout = point_cloud2_layout({"label": label, "instance": instance})
+    bag.write(SEGMENTATION, make_point_cloud2(layout, LIDAR_FRAME, stamp_ns), stamp_ns)
+
+
+def write_picture(bag: BagWriter, name: str, jpeg: bytes, camera: CameraModel) -> None:
+    """/camera/<name>/image/compressed with its camera_info, both at the camera's stamp."""
+    image = compressed_image_values(jpeg, camera.frame_id, camera.stamp_ns)
+    info = make("sensor_msgs/msg/CameraInfo", **camera_info_values(camera))
+    bag.write(f"/camera/{name}/camera_info", info, camera.stamp_ns)
+    bag.write(f"/camera/{name}/image/compressed", make("sensor_msgs/msg/CompressedImage", **image), camera.stamp_ns)
+
+
+def write_pose(
+    bag: BagWriter,
+    map_from_base: Matrix,
+    stamp_ns: int,
+    linear: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    angular: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> None:
+    """/odometry and /tf: map <- base_link."""
+    odometry = Odometry(MAP_FRAME, BASE_FRAME, map_from_base, linear, angular, stamp_ns)
+    bag.write("/odometry", make("nav_msgs/msg/Odometry", **odometry_values(odometry)), stamp_ns)
+    transform = Transform(MAP_FRAME, BASE_FRAME, map_from_base, stamp_ns)
+    bag.write("/tf", make("tf2_msgs/msg/TFMessage", **tf_values([transform])), stamp_ns)
