@@ -21,6 +21,7 @@ from perception_nodes.nodes.spvcnn import SpvcnnNode
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.offline import percentiles
 from perception_nodes.streaming.result import ReplayResult
+from perception_nodes.streaming.segmentation import is_trained
 from perception_nodes.streaming.stopwatch import Percentiles
 
 if TYPE_CHECKING:
@@ -136,16 +137,12 @@ class ReplaySession:
         self._settle()
         for node in self._nodes:
             node.publish_diagnostics()
-        self._wait(
-            lambda: (
-                self._came("/diagnostics") and self._came(TOTAL) >= self._node.health.counter("processing", "processed")
-            ),
-            1.0,
-        )
+        done = self._node.health.counter("processing", "processed")
+        self._wait(lambda: self._came("/diagnostics") > 0 and self._came(TOTAL) >= done, 1.0)
 
-    def _came(self, topic: str) -> int:
+    def _came(self, topic: str) -> float:
         """Messages recorded of a topic; as many as one likes of one that is not recorded."""
-        return self._recorder.tally.counts.get(topic, 0) if self._writer is not None else 1 << 62
+        return int(self._recorder.tally.counts.get(topic, 0)) if self._writer is not None else float("inf")
 
     @staticmethod
     def _wait(condition: Callable[[], bool], seconds: float) -> None:
@@ -178,15 +175,19 @@ class ReplaySession:
             for status in node.health.report()
             if status.level != Level.OK
         ]
-        frames = self._player.health.counter("playback", "clouds")
+        session = self._node.session
         return ReplayResult(
-            out,
-            frames,
-            len(answers),
-            percentiles(latency),
-            percentiles(self._node.inference_ms),
-            wall_s,
-            tuple(warnings),
+            out=out,
+            frames_in=self._player.health.counter("playback", "clouds"),
+            frames_out=len(answers),
+            latency_ms=percentiles(latency),
+            network_ms=percentiles(self._node.inference_ms),
+            model=self._plan.model,
+            engine=str(getattr(session, "engine", "")),
+            trained=is_trained(session),
+            rate=self._plan.rate,
+            wall_s=wall_s,
+            warnings=tuple(warnings),
         )
 
     def stop(self) -> None:

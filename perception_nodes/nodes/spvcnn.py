@@ -8,6 +8,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 
+from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.messages.point_cloud import CloudLayout, decode_point_cloud2, fill_point_cloud2
 from perception_nodes.nodes.config import SpvcnnConfig
 from perception_nodes.nodes.pipeline import PipelineNode
@@ -17,9 +18,11 @@ from perception_nodes.streaming.segmentation import (
     Segmented,
     Session,
     class_table_text,
+    classes_of,
     drop_table,
     filtered_layout,
     is_trained,
+    palette,
     open_session,
     segment,
     segmentation_layout,
@@ -47,19 +50,24 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
     ) -> None:
         super().__init__(name, SpvcnnConfig, **kwargs)
         self._factory = session_factory or (lambda c: open_session(c.model.name, c.model.precision, c.model.threads))
-        self._session: Session | None = None
+        self.session: Session | None = None
         self._out: dict[str, Publisher] = {}
         self._told: set[str] = set()
+        self._classes = POINT_CLASSES
+        self._colours = palette(POINT_CLASSES)
 
     def load(self) -> None:
         """Loads the network and runs it once, so that the first cloud is as fast as the others."""
-        self._session = self._factory(self.config)
+        self.session = self._factory(self.config)
         ring = np.linspace(0.0, 6.28, 2048, dtype=np.float32)
         warm = np.stack([10 * np.cos(ring), 10 * np.sin(ring), np.full_like(ring, -1.6)], 1)
-        self._session.step(warm, np.full(len(ring), 0.3, np.float32))
-        self._session.reset()
+        self.session.step(warm, np.full(len(ring), 0.3, np.float32))
+        self.session.reset()
+        self._classes = classes_of(self.session)
+        self._colours = palette(self._classes)
         self.health.value("model", "name", self.config.model.name)
-        if not is_trained(self._session):
+        self.health.value("model", "engine", str(getattr(self.session, "engine", "")))
+        if not is_trained(self.session):
             text = f"the weights of {self.config.model.name} are untrained: the labels mean nothing"
             self.health.condition("model", "untrained", Level.WARN, text)
             self.get_logger().warning(text)
@@ -68,7 +76,7 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         qos = self.config.qos.output
         for topic in (SEGMENTATION, VISUALIZATION, FILTERED):
             self._out[topic] = self.advertise(PointCloud2, topic, qos)
-        table = String(data=class_table_text(untrained=not is_trained(self._session)))
+        table = String(data=class_table_text(self.session))
         self.advertise(String, f"{SEGMENTATION}/classes", LATCHED).publish(table)
         self.listen(PointCloud2, INPUT)
 
@@ -77,11 +85,11 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         self._out.clear()
 
     def unload(self) -> None:
-        self._session = None
+        self.session = None
 
     def reset_state(self) -> None:
-        if self._session is not None:
-            self._session.reset()
+        if self.session is not None:
+            self.session.reset()
 
     def process(self, message: PointCloud2, watch: Stopwatch) -> None:
         """One cloud in, up to three out, with its stamp and frame."""
@@ -89,11 +97,11 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         with watch.stage("preprocess"):
             cloud = decode_point_cloud2(message, self.config.input.max_points)
             self._note(cloud.warnings, len(cloud))
-        if not wanted or self._session is None:
+        if not wanted or self.session is None:
             self.health.count("processing", "not_wanted")
             return
         with watch.stage("inference"):
-            result = segment(self._session, cloud)
+            result = segment(self.session, cloud)
         with watch.stage("postprocess"):
             for topic in wanted:
                 layout = self._encode(topic, result)
@@ -104,8 +112,8 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         if topic == SEGMENTATION:
             return segmentation_layout(result)
         if topic == VISUALIZATION:
-            return visualization_layout(result)
-        return filtered_layout(result, drop_table(self.config.filtered.drop_classes))
+            return visualization_layout(result, self._colours)
+        return filtered_layout(result, drop_table(self.config.filtered.drop_classes, self._classes))
 
     def _note(self, warnings: tuple[str, ...], points: int) -> None:
         """Counts what the decoder had to say; each kind is logged once."""

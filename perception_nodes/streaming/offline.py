@@ -59,7 +59,7 @@ def offline(
         session = session or open_session(model, precision, threads)
         writer = stack.enter_context(BagWriter(out)) if out is not None else None
         if writer is not None:
-            table = make("std_msgs/msg/String", data=class_table_text(untrained=not is_trained(session)))
+            table = make("std_msgs/msg/String", data=class_table_text(session))
             writer.write(f"{SEGMENTATION}/classes", table, reader.start_ns)
         monitor, network, total = StampMonitor(), Percentiles(), Percentiles()
         began, seen, done = time.monotonic(), 0, 0
@@ -93,13 +93,17 @@ def offline(
             if progress is not None:
                 progress(done)
         return ReplayResult(
-            Path(out) if out is not None else None,
-            seen,
-            done,
-            percentiles(total),
-            percentiles(network),
-            time.monotonic() - began,
-            tuple(f"{text} ({n} times)" for text, n in warnings.items()),
+            out=Path(out) if out is not None else None,
+            frames_in=seen,
+            frames_out=done,
+            latency_ms=percentiles(total),
+            network_ms=percentiles(network),
+            model=model,
+            engine=str(getattr(session, "engine", "")),
+            trained=is_trained(session),
+            rate=float("inf"),
+            wall_s=time.monotonic() - began,
+            warnings=tuple(f"{text} ({n} times)" for text, n in warnings.items()),
         )
 
 

@@ -1,20 +1,15 @@
 """One cloud through a segmentation session: the step that the node and the offline run share. No ROS."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.classes import IGNORE, POINT_CLASSES
+from perception_nodes.classes import IGNORE, POINT_CLASSES, ClassInfo
+from perception_nodes.messages.clock import json_values
 from perception_nodes.messages.cloud_layout import CloudLayout, append_layout, point_cloud2_layout
 from perception_nodes.messages.point_cloud import PointCloud
-
-# rgb of each label, with grey for `IGNORE`; uint32 0x00RRGGBB [256]
-PALETTE: NDArray[np.uint32] = np.full(256, 0x606060, np.uint32)
-for _i, _c in enumerate(POINT_CLASSES):
-    PALETTE[_i] = (_c.rgb[0] << 16) | (_c.rgb[1] << 8) | _c.rgb[2]
 
 
 class Session(Protocol):
@@ -39,10 +34,35 @@ def is_trained(session: Any) -> bool:
     return bool(getattr(getattr(session, "facts", None), "trained", True))
 
 
-def class_table_text(untrained: bool = False) -> str:
+def classes_of(session: Any) -> tuple[ClassInfo, ...]:
+    """The classes that a session's labels count, by its model's facts; the field's 19 where it has none."""
+    rows = getattr(getattr(session, "facts", None), "classes", None)
+    if not rows:
+        return POINT_CLASSES
+    return tuple(ClassInfo(str(row["name"]), tuple(int(v) for v in row["rgb"])) for row in rows)  # type: ignore[arg-type]
+
+
+def class_table_text(session: Any) -> str:
     """The class table that travels with the labels, as JSON; `untrained` marks labels that mean nothing."""
-    rows = [{"id": i, "name": c.name, "rgb": list(c.rgb)} for i, c in enumerate(POINT_CLASSES)]
-    return json.dumps({"classes": rows, "ignore": IGNORE, "untrained": untrained})
+    rows = [{"id": i, "name": c.name, "rgb": list(c.rgb)} for i, c in enumerate(classes_of(session))]
+    content = {"classes": rows, "ignore": IGNORE, "untrained": not is_trained(session)}
+    return str(json_values(content)["data"])
+
+
+def palette(classes: tuple[ClassInfo, ...]) -> NDArray[np.uint32]:
+    """0x00RRGGBB of every label, uint32 [256]; grey for labels without a class."""
+    table = np.full(256, 0x606060, np.uint32)
+    for i, info in enumerate(classes):
+        table[i] = (info.rgb[0] << 16) | (info.rgb[1] << 8) | info.rgb[2]
+    return table
+
+
+def drop_table(names: list[str], classes: tuple[ClassInfo, ...] = POINT_CLASSES) -> NDArray[np.bool_]:
+    """bool [256]: True at the labels of the named classes."""
+    table = np.zeros(256, np.bool_)
+    for i, info in enumerate(classes):
+        table[i] = info.name in names
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +97,11 @@ def segmentation_layout(result: Segmented) -> CloudLayout:
     return append_layout(result.cloud.source, label=result.label, score=result.score)
 
 
-def visualization_layout(result: Segmented) -> CloudLayout:
-    """x, y, z and packed `rgb` (float32 whose bits are 0x00RRGGBB, as RViz and PCL expect)."""
+def visualization_layout(result: Segmented, colours: NDArray[np.uint32]) -> CloudLayout:
+    """x, y, z and packed `rgb` (float32 whose bits are 0x00RRGGBB, as RViz and PCL expect); colours: see `palette`."""
     cloud = result.cloud
     used = result.label if cloud.rows is None else result.label[cloud.rows]
-    return point_cloud2_layout({"xyz": cloud.xyz, "rgb": PALETTE[used].view(np.float32)})
+    return point_cloud2_layout({"xyz": cloud.xyz, "rgb": colours[used].view(np.float32)})
 
 
 def filtered_layout(result: Segmented, drop: NDArray[np.bool_]) -> CloudLayout:
@@ -94,11 +114,3 @@ def filtered_layout(result: Segmented, drop: NDArray[np.bool_]) -> CloudLayout:
     used = result.label if cloud.rows is None else result.label[cloud.rows]
     keep = cloud.finite & ~drop[used]
     return point_cloud2_layout({"xyz": cloud.xyz[keep], "intensity": cloud.intensity[keep], "label": used[keep]})
-
-
-def drop_table(names: list[str]) -> NDArray[np.bool_]:
-    """bool [256]: True at the labels of the named point classes."""
-    table = np.zeros(256, np.bool_)
-    for i, info in enumerate(POINT_CLASSES):
-        table[i] = info.name in names
-    return table
