@@ -7,8 +7,8 @@ Renderers cache acceleration structures by the identity of a `Shape`, so two act
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -22,24 +22,33 @@ Size = tuple[float, float, float]
 class Body:
     """What an actor looks like: box category, box size (l, w, h) and its shapes.
 
-    One shape: rigid. Otherwise a cycle of phases that repeats every `cycle` metres of travel (a walk, turning pedals);
-    a person has `standing` besides.
+    A body with `phases` > 1 has a cycle of shapes that repeats every `cycle` metres of travel (a walk, turning pedals).
+    `make` draws the mesh of a phase, or of someone standing (None); every shape is drawn once, when first shown.
     """
 
     kind: str
     category: str
     size: Size
-    phases: tuple[Shape, ...]
-    cycle: float = 0.0
-    standing: Shape | None = None
+    name: str
+    make: Callable[[int | None], Mesh]
+    phases: int = 1
+    cycle: float = 1.0
+    _shapes: dict[int | None, Shape] = field(default_factory=dict, repr=False)
+
+    def shape(self, phase: int | None = 0) -> Shape:
+        """Shape of a phase, always the same object."""
+        if phase not in self._shapes:
+            suffix = "" if self.phases == 1 else f"/{'standing' if phase is None else phase}"
+            self._shapes[phase] = Shape(self.name + suffix, self.make(phase))
+        return self._shapes[phase]
 
     def shape_after(self, travelled: float, moving: bool = True) -> Shape:
-        """Shape after so many metres of travel."""
-        if not moving and self.standing is not None:
-            return self.standing
-        if len(self.phases) == 1:
-            return self.phases[0]
-        return self.phases[int(travelled / self.cycle * len(self.phases)) % len(self.phases)]
+        """Shape after so many metres of travel; a person who does not move stands."""
+        if self.phases == 1:
+            return self.shape(0)
+        if not moving and self.category == "pedestrian":
+            return self.shape(None)
+        return self.shape(int(travelled / self.cycle * self.phases) % self.phases)
 
 
 CAR_SHARES = {
@@ -97,7 +106,7 @@ def shape_catalogue(seed: int) -> Catalogue:
 
 
 def _rigid(kind: str, category: str, name: str, mesh: Mesh, size: Size) -> Body:
-    return Body(kind, category, size, (Shape(name, mesh),))
+    return Body(kind, category, size, name, lambda _: mesh)
 
 
 def _car(kind: str, seed: int) -> Body:
@@ -138,18 +147,23 @@ def _motorcycle(kind: str, seed: int) -> Body:
 def _bicycle(kind: str, seed: int) -> Body:
     if kind == "bicycle":
         return _rigid(kind, "bicycle", f"bicycle-{seed}", *two_wheelers.bicycle(seed, False))
-    drawn = [two_wheelers.bicycle(seed, True, p) for p in range(two_wheelers.PEDAL_PHASES)]
-    shapes = tuple(Shape(f"bicyclist-{seed}-{p}", mesh) for p, (mesh, _) in enumerate(drawn))
-    return Body(kind, "bicycle", drawn[0][1], shapes, cycle=5.0)
+    size = two_wheelers.bicycle(seed, True)[1]
+    return Body(
+        kind,
+        "bicycle",
+        size,
+        f"bicyclist-{seed}",
+        lambda phase: two_wheelers.bicycle(seed, True, phase or 0)[0],
+        two_wheelers.PEDAL_PHASES,
+        5.0,
+    )
 
 
 def _person(kind: str, seed: int) -> Body:
     figure = people.draw_figure(np.random.default_rng((0x9E, seed, kind == "child")), kind == "child")
-    shapes = tuple(Shape(f"{kind}-{seed}-{p}", people.person(figure, p)) for p in range(people.PHASES))
     size = (0.42 * figure.height, 0.38 * figure.height, figure.height)
-    return Body(
-        kind, "pedestrian", size, shapes, 0.8 * figure.height, Shape(f"{kind}-{seed}-s", people.person(figure, None))
-    )
+    make = partial(people.person, figure)
+    return Body(kind, "pedestrian", size, f"{kind}-{seed}", make, people.PHASES, 0.8 * figure.height)
 
 
 def _cone(kind: str, seed: int) -> Body:

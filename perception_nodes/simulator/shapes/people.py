@@ -223,7 +223,7 @@ def _rings(b: MeshBuilder, rings, rgb: RGB, sides: int = 8) -> None:
 
 
 def _load(b: MeshBuilder, f: Figure, hands) -> None:
-    """What the person carries. Things worn or held are person (Cityscapes' rule); what rolls on the ground is IGNORE."""
+    """What the person carries: worn or held is person (Cityscapes' rule), what rolls on the ground is IGNORE."""
     h = f.height
     shade: RGB = (f.shoes[2], f.shoes[0], f.legs[1])
     if f.carries == "backpack":
