@@ -1,0 +1,151 @@
+"""A drive through the world: traffic moves, sensors look, frame by frame at 10 Hz.
+
+    with Drive("suburb_day", "kitti", seed=3, seconds=10) as drive:
+        for frame in drive:
+            frame.sweep, frame.images["left"].rgb, frame.boxes, frame.events
+
+Nothing of a frame is kept: memory does not grow with the drive. The same arguments give the same frames, whatever the
+number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perception_nodes.simulator.lidar import LidarSensor, Sweep
+from perception_nodes.simulator.rigs import CameraSpec, Rig, rig as rig_by_name
+from perception_nodes.simulator.scenarios import SCENARIOS, Scenario, random_scenario
+from perception_nodes.simulator.scene import Snapshot, World
+from perception_nodes.simulator.traffic import Traffic
+from perception_nodes.simulator.world import build_world
+
+if TYPE_CHECKING:
+    from perception_nodes.simulator.camera import CameraImage
+    from perception_nodes.simulator.truth import Box
+
+RATE = 10.0  # frames a second
+SUBSTEPS = 1  # traffic steps between frames (traffic ticks at 10 Hz itself)
+SETTLE = 1.0  # s of traffic before the first frame, so that nobody starts from a standstill
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One moment of a drive. `time` s since the first frame (its stamp) · sweep that ended then, or None · images by
+    camera name · boxes of what is around · names of the events under way."""
+
+    index: int
+    time: float
+    snapshot: Snapshot
+    sweep: Sweep | None
+    images: dict[str, CameraImage] = field(default_factory=dict)
+    boxes: tuple[Box, ...] = ()
+    events: tuple[str, ...] = ()
+
+
+def scenario_by_name(name: str, seed: int) -> Scenario:
+    """A named scenario, or "random" drawn from the seed; KeyError names the known ones."""
+    if name == "random":
+        return random_scenario(seed)
+    if name not in SCENARIOS:
+        raise KeyError(f"no scenario {name!r}; known: random, {', '.join(SCENARIOS)}")
+    return SCENARIOS[name]
+
+
+class Drive:
+    """Iterator over Frames, endless unless `seconds` says otherwise.
+
+    `cameras` is True (all of the rig), False or a tuple of names · images come at `image_scale` times the rig's size,
+    or `image_size` (width, height) px · `compensate`: sweeps corrected for motion · `world`: one built before, instead
+    of the scenario's own. The static world's acceleration structures are built once per drive.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str,
+        rig: Rig | str = "kitti",
+        seed: int = 0,
+        *,
+        seconds: float | None = None,
+        image_scale: float = 1.0,
+        image_size: tuple[int, int] | None = None,
+        cameras: bool | tuple[str, ...] = True,
+        lidar: bool = True,
+        boxes: bool = True,
+        compensate: bool = False,
+        threads: int | None = None,
+        world: World | None = None,
+    ) -> None:
+        self.scenario = scenario_by_name(scenario, seed) if isinstance(scenario, str) else scenario
+        self.rig = rig_by_name(rig) if isinstance(rig, str) else rig
+        self.seed = seed
+        self.frames = None if seconds is None else max(0, round(seconds * RATE))
+        conditions = self.scenario.conditions
+        self.world = world if world is not None else build_world(seed, self.scenario.style)
+        self._traffic = Traffic(self.world, seed, self.scenario, conditions)
+        self._boxes = boxes
+        self._lidar = None
+        if lidar and self.rig.lidars:
+            self._lidar = LidarSensor(
+                self.world, self.rig.lidar, conditions, seed, hull=self.rig.hull, compensate=compensate, threads=threads
+            )
+        self.cameras = _sized(_chosen(self.rig, cameras), image_scale, image_size)
+        self._renderer = None
+        if self.cameras:
+            from perception_nodes.simulator.camera import CameraRenderer
+
+            self._renderer = CameraRenderer(self.world, conditions, seed, threads=threads)
+        self._index = 0
+        self._closed = False
+        for _ in range(round(SETTLE * RATE) * SUBSTEPS):
+            self._traffic.step(1.0 / (RATE * SUBSTEPS))
+        self._start = self._traffic.snapshot().time + 1.0 / RATE
+
+    def __enter__(self) -> Drive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the sensors; iteration ends."""
+        self._closed, self._lidar, self._renderer = True, None, None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._closed or (self.frames is not None and self._index >= self.frames):
+            raise StopIteration
+        before = self._traffic.snapshot()
+        for _ in range(SUBSTEPS):
+            self._traffic.step(1.0 / (RATE * SUBSTEPS))
+        after = self._traffic.snapshot()
+        sweep = self._lidar.sweep(before, after) if self._lidar is not None else None
+        images = {}
+        if self._renderer is not None:
+            images = {spec.name: self._renderer.render(after, spec) for spec in self.cameras}
+        boxes = self._truth(after, sweep) if self._boxes else ()
+        index, self._index = self._index, self._index + 1
+        return Frame(index, index / RATE, after, sweep, images, boxes, after.events)
+
+    def _truth(self, after: Snapshot, sweep: Sweep | None) -> tuple[Box, ...]:
+        """Boxes around the ego, with the points that the sweep has on each."""
+        from perception_nodes.simulator.truth import boxes
+
+        return tuple(boxes(after, sweep))
+
+
+def _chosen(rig: Rig, cameras: bool | tuple[str, ...]) -> tuple[CameraSpec, ...]:
+    if cameras is True:
+        return rig.cameras
+    return tuple(rig.camera(name) for name in cameras) if cameras else ()
+
+
+def _sized(cameras: tuple[CameraSpec, ...], scale: float, size: tuple[int, int] | None) -> tuple[CameraSpec, ...]:
+    if size is not None:
+        return tuple(spec.resized(*size) for spec in cameras)
+    return cameras if scale == 1.0 else tuple(spec.scaled(scale) for spec in cameras)

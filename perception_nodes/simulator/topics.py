@@ -1,0 +1,126 @@
+"""A drive as ROS messages, in plain values: the same for a bag (rosbags) and for live topics (rclpy).
+
+`opening` gives what is latched (TF of the rig, class tables, map), `frame_messages` what belongs to one frame. Frames
+are map -> base_link -> lidar, base_link -> camera_<name>; the stamp of a frame is the end of its sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from perception_nodes.classes import BOX_CLASSES, EVENTS, POINT_CLASSES, ClassInfo
+from perception_nodes.messages.camera_info import CameraModel, camera_info_values
+from perception_nodes.messages.class_table import class_table_values
+from perception_nodes.messages.clock import events_values
+from perception_nodes.messages.cloud_layout import point_cloud2_layout
+from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
+from perception_nodes.messages.grid import Grid, grid_values
+from perception_nodes.messages.header import header_fields
+from perception_nodes.messages.image import compressed_image_values, encode_jpeg
+from perception_nodes.messages.markers import marker_array_values
+from perception_nodes.messages.odometry import Odometry, odometry_values
+from perception_nodes.messages.transforms import Transform, tf_values
+from perception_nodes.simulator.map_masks import rasterise
+
+if TYPE_CHECKING:
+    from perception_nodes.simulator.drive import Drive, Frame
+    from perception_nodes.simulator.lidar import Sweep
+
+MAP, BASE, LIDAR = "map", "base_link", "lidar"
+BOXES = "/ground_truth/boxes"
+
+
+class Outgoing(NamedTuple):
+    """One message: `values` fit `bags.typestore.make` and `messages.assign.fill`."""
+
+    topic: str
+    type_name: str
+    values: dict[str, Any]
+    stamp_ns: int
+
+
+def camera_frame(name: str) -> str:
+    """TF frame of a camera (optical)."""
+    return f"camera_{name}"
+
+
+def opening(drive: Drive, start_ns: int, truth: bool = True) -> Iterator[Outgoing]:
+    """Latched messages, stamped `start_ns`."""
+    rig = drive.rig
+    links = [Transform(BASE, LIDAR, rig.lidar.base_from_lidar, start_ns)]
+    links += [Transform(BASE, camera_frame(c.name), c.base_from_camera, start_ns) for c in drive.cameras]
+    yield Outgoing("/tf_static", "tf2_msgs/msg/TFMessage", tf_values(links), start_ns)
+    if not truth:
+        return
+    events = tuple(ClassInfo(name, (200, 200, 200)) for name in EVENTS)
+    for topic, classes in (
+        ("/ground_truth/segmentation", POINT_CLASSES),
+        (BOXES, BOX_CLASSES),
+        ("/ground_truth/events", events),
+    ):
+        yield Outgoing(f"{topic}/classes", "std_msgs/msg/String", class_table_values(classes), start_ns)
+    masks = rasterise(drive.world)
+    for name, mask in masks.masks.items():
+        grid = Grid(mask, masks.resolution, masks.origin, 0.0, MAP, start_ns)
+        yield Outgoing(f"/ground_truth/map/{name}", "nav_msgs/msg/OccupancyGrid", grid_values(grid), start_ns)
+
+
+def frame_messages(
+    drive: Drive, frame: Frame, start_ns: int, jpeg_quality: int = 90, truth: bool = True
+) -> Iterator[Outgoing]:
+    """Everything of one frame, TF first."""
+    stamp = start_ns + round(frame.time * 1e9)
+    ego = frame.snapshot.ego
+    pose = [Transform(MAP, BASE, ego.map_from_base, stamp)]
+    yield Outgoing("/tf", "tf2_msgs/msg/TFMessage", tf_values(pose), stamp)
+    odometry = Odometry(MAP, BASE, ego.map_from_base, (ego.speed, 0.0, 0.0), (0.0, 0.0, ego.yaw_rate), stamp)
+    yield Outgoing("/odometry", "nav_msgs/msg/Odometry", odometry_values(odometry), stamp)
+    if frame.sweep is not None:
+        yield Outgoing("/lidar/points", "sensor_msgs/msg/PointCloud2", sweep_values(frame.sweep, stamp), stamp)
+    for spec in drive.cameras:
+        image = frame.images[spec.name]
+        name, topic = camera_frame(spec.name), f"/camera/{spec.name}"
+        jpeg = compressed_image_values(encode_jpeg(image.rgb, jpeg_quality), name, stamp)
+        yield Outgoing(f"{topic}/image/compressed", "sensor_msgs/msg/CompressedImage", jpeg, stamp)
+        model = CameraModel(spec.width, spec.height, spec.intrinsics, np.zeros(5), "plumb_bob", name, stamp)
+        yield Outgoing(f"{topic}/camera_info", "sensor_msgs/msg/CameraInfo", camera_info_values(model), stamp)
+    if truth:
+        yield from _truth_messages(frame, stamp)
+
+
+def _truth_messages(frame: Frame, stamp: int) -> Iterator[Outgoing]:
+    if frame.sweep is not None:
+        columns = {"label": frame.sweep.label, "instance": frame.sweep.instance}
+        values = _cloud_values(columns, stamp)
+        yield Outgoing("/ground_truth/segmentation", "sensor_msgs/msg/PointCloud2", values, stamp)
+    boxes = frame_boxes(frame, stamp)
+    yield Outgoing(BOXES, "vision_msgs/msg/Detection3DArray", detections3d_values(boxes), stamp)
+    yield Outgoing(f"{BOXES}/attributes", "std_msgs/msg/String", attributes_values(boxes), stamp)
+    markers = marker_array_values(boxes, "ground_truth")
+    yield Outgoing("/ground_truth/markers", "visualization_msgs/msg/MarkerArray", markers, stamp)
+    yield Outgoing("/ground_truth/events", "std_msgs/msg/String", events_values(frame.events), stamp)
+
+
+def sweep_values(sweep: Sweep, stamp_ns: int) -> dict[str, Any]:
+    """sensor_msgs/PointCloud2 of a sweep: x y z intensity float32, ring uint16, time float32."""
+    columns = {"xyz": sweep.xyz, "intensity": sweep.intensity, "ring": sweep.ring, "time": sweep.time}
+    return _cloud_values(columns, stamp_ns)
+
+
+def _cloud_values(columns: dict[str, np.ndarray], stamp_ns: int) -> dict[str, Any]:
+    layout = point_cloud2_layout(columns)
+    keys = ("name", "offset", "datatype", "count")
+    return {
+        "header": header_fields(LIDAR, stamp_ns),
+        "height": layout.height,
+        "width": layout.width,
+        "fields": [dict(zip(keys, field)) for field in layout.fields],
+        "is_bigendian": layout.big_endian,
+        "point_step": layout.point_step,
+        "row_step": layout.row_step,
+        "data": layout.data,
+        "is_dense": layout.is_dense,
+    }
