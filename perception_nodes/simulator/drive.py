@@ -11,13 +11,12 @@ number of threads.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from perception_nodes.simulator.lidar import LidarSensor, Sweep
-from perception_nodes.simulator.rigs import CameraSpec, Rig, rig as rig_by_name
+from perception_nodes.simulator.rigs import CameraSpec, Rig
+from perception_nodes.simulator.rigs import rig as rig_by_name
 from perception_nodes.simulator.scenarios import SCENARIOS, Scenario, random_scenario
 from perception_nodes.simulator.scene import Snapshot, World
 from perception_nodes.simulator.traffic import Traffic

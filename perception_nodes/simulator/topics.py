@@ -124,3 +124,25 @@ def _cloud_values(columns: dict[str, np.ndarray], stamp_ns: int) -> dict[str, An
         "data": layout.data,
         "is_dense": layout.is_dense,
     }
+
+
+def frame_boxes(frame: Frame, stamp_ns: int) -> Detections3D:
+    """The frame's boxes in base_link. They stand upright in the map; base's slope (2 degrees) is left out of yaw."""
+    base_from_map = np.linalg.inv(frame.snapshot.ego.map_from_base)
+    heading = np.arctan2(frame.snapshot.ego.map_from_base[1, 0], frame.snapshot.ego.map_from_base[0, 0])
+    boxes = frame.boxes
+    centre = np.array([b.centre for b in boxes], np.float64).reshape(-1, 3) @ base_from_map[:3, :3].T
+    velocity = np.array([b.velocity for b in boxes], np.float64).reshape(-1, 2)
+    c, s = np.cos(heading), np.sin(heading)
+    return Detections3D.build(
+        BASE,
+        stamp_ns,
+        centre + base_from_map[:3, 3],
+        np.array([b.size for b in boxes], np.float64).reshape(-1, 3),
+        np.array([b.yaw for b in boxes], np.float64) - heading,
+        [b.category for b in boxes],
+        velocity=velocity @ np.array([[c, -s], [s, c]]),
+        track=[b.track_id for b in boxes],
+        points=[b.points for b in boxes],
+        visibility=[b.visibility for b in boxes],
+    )
