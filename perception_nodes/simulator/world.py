@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from perception_nodes.simulator.layout import areas
 from perception_nodes.simulator.layout import blocks as land
 from perception_nodes.simulator.layout.crossings import PlanCrossing, make_crossing, place_crossings
+from perception_nodes.simulator.layout.frontage import Frontage, frontages, plan_lots
 from perception_nodes.simulator.layout.height import GroundHeight
 from perception_nodes.simulator.layout.lanes import LaneGraph
 from perception_nodes.simulator.layout.parking import kerbside_spots
 from perception_nodes.simulator.layout.plan import Block, Plan, make_plan
-from perception_nodes.simulator.layout.roads import build_roads
-from perception_nodes.simulator.layout.soup import TERRAIN, Soup
+from perception_nodes.simulator.layout.roads import build_islands, build_roads
+from perception_nodes.simulator.layout.soup import Soup
 from perception_nodes.simulator.layout.styles import MIX, STYLES
+from perception_nodes.simulator.layout.surfaces import pave_lot, paint_roads
 from perception_nodes.simulator.layout.warp import Warp, random_warp
 from perception_nodes.simulator.props.placement import place_props
 from perception_nodes.simulator.scene import Crossing, ParkingSpot, Surface, World
@@ -41,6 +43,7 @@ class Draft:
     edges: dict[int, land.Edge] = field(default_factory=dict)  # block id -> rim; -1: the land outside
     rims: dict[int, land.Rim] = field(default_factory=dict)
     lands: dict[int, land.Land] = field(default_factory=dict)
+    fronts: list[Frontage] = field(default_factory=list)
     outside: land.Outside | None = None
     ground: GroundHeight | None = None
     parking: list[ParkingSpot] = field(default_factory=list)
@@ -67,6 +70,8 @@ def build_world(seed: int, style: str = "mixed") -> World:
     draft = Draft(seed, rng, plan, warp)
     draft.crossings = place_crossings(rng, plan)
     build_ground(draft)
+    base_mesh = draft.ground_soup.mesh()
+    lay_surfaces(draft, GroundHeight(base_mesh.vertices, base_mesh.triangles))
     ground_mesh = draft.ground_soup.mesh()
     ground = GroundHeight(ground_mesh.vertices, ground_mesh.triangles)
     graph = LaneGraph(plan, warp, ground)
@@ -96,28 +101,71 @@ def build_world(seed: int, style: str = "mixed") -> World:
 
 
 def build_ground(draft: Draft) -> None:
-    """Carriageways, blocks and the land around."""
+    """Carriageways, blocks and the land around; lots are planned first, as entrances lower kerbs."""
     rng, plan, warp, soup = draft.rng, draft.plan, draft.warp, draft.ground_soup
     strips = {(r.id, s) for r in plan.roads for s in (-1, 1) if rng.random() < 0.5}
     build_roads(soup, plan, warp, strips)
+    build_islands(soup, rng, plan, warp, draft.crossings)
+    draft.edges = {block.id: land.draw_edge(rng, plan) for block in plan.blocks}
+    draft.edges[-1] = land.draw_edge(rng, plan)
+    draft.fronts = frontages(plan, draft.edges)
+    parks = {block.id for block in plan.blocks if rng.random() < plan.style.park_block}
+    for front in draft.fronts:
+        plan_lots(rng, plan.style, front)
+        if front.key in parks:
+            for lot in front.lots:
+                lot.use, lot.driveway = "green", None
+    lower_kerbs(draft)
     for block in plan.blocks:
         build_block(draft, block)
-    edge = land.draw_edge(rng, plan)
-    rim = land.make_rim(plan.outer_box, [plan.outer_radius] * 4, [], out=-1)
+    edge = draft.edges[-1]
+    extra = [(side, place + k * half) for side, place, half, _ in edge.lowered for k in (-1, 1)]
+    rim = land.make_rim(plan.outer_box, [plan.outer_radius] * 4, extra, out=-1)
     start, level = land.build_rim(soup, warp, edge, rim)
     outside = land.Outside(rim, start, level, float(rng.uniform(5, 30)), float(rng.uniform(-1, 2.5)), 0.04)
     land.build_outside(soup, rng, plan, warp, edge, outside)
-    draft.edges[-1], draft.rims[-1], draft.outside = edge, rim, outside
+    draft.rims[-1], draft.outside = rim, outside
+
+
+def lower_kerbs(draft: Draft) -> None:
+    """Lower kerbs at driveways and crossings, and keep parking strips clear of driveways."""
+    plan = draft.plan
+    for front in draft.fronts:
+        road, edge = plan.roads[front.road], draft.edges[front.key]
+        for lot in front.lots:
+            if lot.driveway is None:
+                continue
+            s, width = lot.driveway
+            edge.lowered.append((front.side, front.rim_place(s), width / 2 + 0.2, True))
+            t = float((front.corner + s * front.along - road.start) @ road.heading)
+            draft.keep_clear.append((road.id, front.road_side, t, width / 2))
+        for crossing in draft.crossings:
+            if crossing.road is road:
+                s = float((road.at(crossing.t, 0.0) - front.corner) @ front.along)
+                if 0 < s < front.length:
+                    edge.lowered.append((front.side, front.rim_place(s), crossing.width / 2, True))
 
 
 def build_block(draft: Draft, block: Block) -> None:
     """One block's rim and land."""
-    edge = land.draw_edge(draft.rng, draft.plan)
-    rim = land.make_rim(block.box, block.radii, [])
+    edge = draft.edges[block.id]
+    extra = [(side, place + k * half) for side, place, half, _ in edge.lowered for k in (-1, 1)]
+    rim = land.make_rim(block.box, block.radii, extra)
     end, level = land.build_rim(draft.ground_soup, draft.warp, edge, rim)
-    inside = land.draw_land(draft.rng, draft.plan, block, end, level)
-    land.build_land(draft.ground_soup, draft.warp, inside, Surface.GRASS, TERRAIN, edge.grass)
-    draft.edges[block.id], draft.rims[block.id], draft.lands[block.id] = edge, rim, inside
+    flat = any(lot.use == "carpark" for f in draft.fronts if f.key == block.id for lot in f.lots)
+    inside = land.draw_land(draft.rng, draft.plan, block, end, level, flat or edge.back[0] != Surface.GRASS)
+    land.build_land(draft.ground_soup, draft.warp, inside, *edge.back)
+    draft.rims[block.id], draft.lands[block.id] = rim, inside
+
+
+def lay_surfaces(draft: Draft, base: GroundHeight) -> None:
+    """Driveways, car parks and paint on the ground."""
+    for front in draft.fronts:
+        for lot in front.lots:
+            spots, outlines = pave_lot(draft.ground_soup, draft.rng, draft.warp, base, front, lot)
+            draft.parking += spots
+            draft.carparks += outlines
+    paint_roads(draft.ground_soup, draft.rng, draft.plan, draft.warp, base, draft.crossings)
 
 
 def walk_lines(draft: Draft) -> list[Array]:

@@ -27,6 +27,7 @@ class Edge:
     kerb: float
     strip: Array  # [4] grass between kerb and walkway
     walk: Array  # [4] walkway width, 0 for none
+    back: tuple[Surface, int, tuple[int, int, int]]  # what lies behind the walkway: surface, class, colour
     paving: tuple[int, int, int]
     kerb_rgb: tuple[int, int, int]
     grass: tuple[int, int, int]
@@ -48,14 +49,14 @@ def draw_edge(rng: np.random.Generator, plan: Plan) -> Edge:
     tone = int(rng.integers(105, 185))
     warm = int(rng.integers(0, 30)) if rng.random() < 0.4 else 0
     green = rng.integers((60, 85, 35), (115, 135, 65))
-    return Edge(
-        float(rng.uniform(*style.kerb)),
-        strip,
-        walk,
-        (tone + warm // 2, tone - warm // 3, tone - warm),
-        (tone + 10,) * 3,
-        (int(green[0]), int(green[1]), int(green[2])),
-    )
+    paving = (tone + warm // 2, tone - warm // 3, tone - warm)
+    grass = (int(green[0]), int(green[1]), int(green[2]))
+    back = (Surface.GRASS, TERRAIN, grass)
+    if rng.random() < style.paved:
+        back = (Surface.PAVING, SIDEWALK, paving)
+    elif rng.random() < 0.08:
+        back = (Surface.GRAVEL, OTHER_GROUND, (150, 144, 132))
+    return Edge(float(rng.uniform(*style.kerb)), strip, walk, back, paving, (tone + 10,) * 3, grass)
 
 
 @dataclass
@@ -150,8 +151,7 @@ def build_rim(soup: Soup, warp: Warp, edge: Edge, rim: Rim) -> tuple[Array, floa
     """Kerb, strip, walkway and back strip; returns per-side offset and height (m) of the land's edge."""
     factor, paved = lowering(edge, rim)
     stone, strip, inner = np.full(4, KERB_STONE), KERB_STONE + edge.strip, edge.inner()
-    end = np.maximum(inner + 0.4, rim.radii.max() + 0.3) if rim.out > 0 else inner + 0.4
-    end = np.broadcast_to(end, (4,)).copy()
+    end = inner + 0.5
     top = edge.kerb + 0.02 * (inner - KERB_STONE)
     kerb = edge.kerb * factor
     rings = [
@@ -170,7 +170,7 @@ def build_rim(soup: Soup, warp: Warp, edge: Edge, rim: Rim) -> tuple[Array, floa
     band(soup, points[2], points[3], rim.out, Surface.GRASS, TERRAIN, edge.grass, ~through)
     band(soup, points[2], points[3], rim.out, Surface.PAVING, SIDEWALK, edge.paving, through)
     band(soup, points[3], points[4], rim.out, Surface.PAVING, SIDEWALK, edge.paving)
-    band(soup, points[4], points[5], rim.out, Surface.GRASS, TERRAIN, edge.grass, ~through)
+    band(soup, points[4], points[5], rim.out, *edge.back, ~through)
     band(soup, points[4], points[5], rim.out, Surface.PAVING, SIDEWALK, edge.paving, through)
     return end, float(top.max()) + 0.02
 
@@ -180,11 +180,30 @@ class Land:
     """The inside of a block: its rectangle in the plan and the height of its ground over the base height."""
 
     box: tuple[float, float, float, float]
+    round_u: Array  # [4] radii of the corners along u and v
+    round_v: Array
     level: float  # at the edge
     bank: float  # rise over the edge
     reach: float  # width of the bank
     rough: float  # amplitude of unevenness
     waves: tuple[tuple[float, float, float], ...]  # wave vector u, v and phase of the unevenness
+
+    def rounded(self, uv: Array) -> Array:
+        """Points [..., 2] of the rectangle pulled into its rounded corners: squares to quarter discs, continuously."""
+        u0, v0, u1, v1 = self.box
+        out = uv.copy()
+        corners = ((u0, v0, -1, -1), (u1, v0, 1, -1), (u1, v1, 1, 1), (u0, v1, -1, 1))
+        for i, (u, v, su, sv) in enumerate(corners):
+            ru, rv = self.round_u[i], self.round_v[i]
+            if min(ru, rv) <= 0:
+                continue
+            cu, cv = u - su * ru, v - sv * rv
+            p = np.stack([(uv[..., 0] - cu) * su / ru, (uv[..., 1] - cv) * sv / rv], -1)
+            inside = (p > 0).all(-1)
+            shrink = p.max(-1) / np.maximum(np.linalg.norm(p, axis=-1), 1e-9)
+            out[..., 0] = np.where(inside, cu + su * ru * p[..., 0] * shrink, out[..., 0])
+            out[..., 1] = np.where(inside, cv + sv * rv * p[..., 1] * shrink, out[..., 1])
+        return out
 
     def above(self, uv: Array) -> Array:
         """Height over the base height (m) at plan points [..., 2]."""
@@ -197,11 +216,13 @@ class Land:
         for ku, kv, phase in self.waves:
             wave += np.sin(ku * uv[..., 0] + kv * uv[..., 1] + phase)
         rise = self.bank * share * share * (3 - 2 * share)
-        return self.level + rise + self.rough * wave * np.clip(inside / 3.0, 0, 1)
+        return self.level - 0.02 + rise + self.rough * wave * np.clip(inside / 3.0, 0, 1)
 
 
-def draw_land(rng: np.random.Generator, plan: Plan, block: Block, end: Array, level: float) -> Land:
-    """The land inside a block whose rim ends at per-side offsets `end` and height `level`."""
+def draw_land(rng: np.random.Generator, plan: Plan, block: Block, end: Array, level: float, flat: bool) -> Land:
+    """The land inside a block whose rim ends at per-side offsets `end` and height `level`; it begins a little under the
+    rim's last ring, so that no gap shows. `flat`: no bank and hardly any unevenness."""
+    end = end - 0.3
     u0, v0, u1, v1 = block.box
     box = (u0 + end[3], v0 + end[0], u1 - end[1], v1 - end[2])
     low, high = plan.style.bank
@@ -209,7 +230,14 @@ def draw_land(rng: np.random.Generator, plan: Plan, block: Block, end: Array, le
     waves = tuple(
         (float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5)), float(rng.uniform(0, 6.3))) for _ in range(4)
     )
-    return Land(box, level, bank, float(rng.uniform(2.0, 8.0)), float(rng.uniform(0.005, 0.05)), waves)
+    rough = float(rng.uniform(0.005, 0.05))
+    if flat:
+        bank, rough = 0.04, 0.004
+    before, after = np.roll(end, 1), end
+    even = np.arange(4) % 2 == 0
+    round_u = np.maximum(np.array(block.radii) - np.where(even, before, after), 0.0)
+    round_v = np.maximum(np.array(block.radii) - np.where(even, after, before), 0.0)
+    return Land(box, round_u, round_v, level, bank, float(rng.uniform(2.0, 8.0)), rough, waves)
 
 
 def build_land(soup: Soup, warp: Warp, land: Land, surface: Surface, label: int, rgb, cell: float = 3.2) -> None:
@@ -220,7 +248,7 @@ def build_land(soup: Soup, warp: Warp, land: Land, surface: Surface, label: int,
     u = np.linspace(u0, u1, max(3, int((u1 - u0) / cell)))
     v = np.linspace(v0, v1, max(3, int((v1 - v0) / cell)))
     uv = np.stack(np.meshgrid(u, v, indexing="ij"), -1)
-    soup.grid(warp.lift(uv, land.above(uv)), surface, label, rgb)
+    soup.grid(warp.lift(land.rounded(uv), land.above(uv)), surface, label, rgb)
 
 
 @dataclass
@@ -254,7 +282,7 @@ def build_outside(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, 
     previous = warp.lift(out.rim.ring(out.start), np.full(n, out.level))
     offset = 0.0
     swell = rng.uniform(-1, 1, (3, 2))
-    for width in (1.5, 2.0, 2.5, 3.0, 3.5, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20):
+    for width in (1.5, 2.0, 2.5, 3.0, 4, 5, 6, 8, 10, 14, 18, 22, 26, 30):
         offset += width
         uv = out.rim.ring(out.start + offset)
         share = min(offset / out.reach, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.plan import Block, Node, Plan, Road
-from perception_nodes.simulator.layout.soup import PARKING, ROAD, Soup
+from perception_nodes.simulator.layout.soup import OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN, Soup
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Surface
 
@@ -162,3 +162,37 @@ def add_bend(soup: Soup, plan: Plan, warp: Warp, node: Node) -> None:
     height = crown_height(plan, leaving, np.full(len(o), start), o)
     points = warp.lift(uv, np.broadcast_to(height, uv.shape[:2]))
     soup.grid(points, Surface.ASPHALT, ROAD, grey(arriving.tint))
+
+
+def build_islands(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, crossings) -> None:
+    """Raised islands between the directions of wide roads, open at crossings."""
+    for road in plan.roads:
+        if road.median <= 0:
+            continue
+        half, kerb = road.median / 2 - 0.05, float(rng.uniform(0.06, 0.18))
+        top = (Surface.GRASS, TERRAIN, (88, 108, 52)) if rng.random() < 0.6 else (Surface.PAVING, OTHER_GROUND, grey(140))
+        for (ta, a), (tb, b) in zip(road.nodes[:-1], road.nodes[1:]):
+            start = ta + plan.trim(plan.nodes[a], road, 1) + 1.0
+            stop = tb - plan.trim(plan.nodes[b], road, -1) - 1.0
+            cuts = sorted((c.t - c.width / 2, c.t + c.width / 2) for c in crossings if c.road is road)
+            for low, high in [*cuts, (stop, stop)]:
+                if start < low <= stop and low - start > 1.5:
+                    add_island(soup, plan, warp, road, start, low, half, kerb, top)
+                if high > start:
+                    start = max(start, high)
+
+
+def add_island(soup: Soup, plan: Plan, warp: Warp, road: Road, a: float, b: float, half: float, kerb: float, top) -> None:
+    """One island from t = a to b."""
+    t = np.concatenate([[a, a + 0.04], steps(a + 0.3, b - 0.3), [b - 0.04, b]])
+    o = np.array([-half, -half + 0.04, -half + 0.18, half - 0.18, half - 0.04, half])
+    up = np.ones((len(t), len(o)))
+    up[[0, -1]] = 0.0
+    up[:, [0, -1]] = 0.0
+    tt, oo = np.meshgrid(t, o, indexing="ij")
+    points = warp.lift(road.at(tt, oo), crown_height(plan, road, tt, oo) + kerb * up - 0.01 * (1 - up))
+    for i in range(len(o) - 1):
+        if i == 2:
+            soup.grid(points[:, i : i + 2], *top)
+        else:
+            soup.grid(points[:, i : i + 2], Surface.KERB, SIDEWALK, grey(165))

@@ -23,6 +23,7 @@ class Style:
     median: float = 0.0  # chance that a multi-lane road has a raised median
     walk: Range = (1.4, 2.8)  # walkway width
     no_walk: float = 0.05  # chance that a block side has no walkway
+    paved: float = 0.06  # chance that the land behind the walkway is paved
     strip: float = 0.3  # chance of a grass strip between kerb and walkway
     kerb: Range = (0.04, 0.16)
     bend: Range = (0.08, 0.3)
@@ -60,6 +61,7 @@ STYLES: dict[str, Style] = {
         walk=(2.2, 5.0),
         no_walk=0.0,
         strip=0.25,
+        paved=0.6,
         kerb=(0.08, 0.2),
         bend=(0.02, 0.2),
         hills=(0.0, 0.03),
