@@ -12,8 +12,8 @@ KERNELS = Extension(
     "models.sparse._kernels",
     sources=sorted(glob("models/sparse/csrc/*.c")),
     depends=sorted(glob("models/sparse/csrc/*.h")),
-    extra_compile_args=["-O3", "-std=c11", "-fopenmp", "-fno-math-errno", "-fvisibility=hidden"],
-    extra_link_args=["-fopenmp"],
+    extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"],
+    extra_link_args=["-pthread"],
     optional=True,
 )
 

@@ -29,7 +29,7 @@ _HOME = {
     "BatchNorm": "nn",
     "ReLU": "nn",
 }
-_MODULES = ("backend", "functional", "nn")
+_MODULES = ("backend", "functional", "fused", "nn")
 __all__ = sorted(_HOME)  # noqa: PLE0605
 
 

@@ -4,8 +4,11 @@ The two maps that U-Nets are made of (3^3 submanifold, 2^3 stride 2) are linear-
 where it was built and by numba elsewhere; every other kernel is searched by bisection with numpy.
 """
 
+import ctypes
+
 import numpy as np
 
+from . import native
 from .kernel_map import KernelMap, sort_by_output
 from .keys import BATCH_SHIFT, X_BITS, X_SHIFT, Y_BITS, Y_SHIFT, Z_BITS, step
 from .offsets import Triple, kernel_offsets
@@ -19,10 +22,13 @@ def _half_offsets() -> list[tuple[int, int, int]]:
 
 def submanifold_map(keys: np.ndarray) -> KernelMap:
     """3^3 map of a level onto itself. keys: int64 [N] sorted, unique; rows are positions in `keys`."""
-    from .index_numba import half_neighbours
-
     n = len(keys)
     first, second = np.empty((13, n), np.int32), np.empty((13, n), np.int32)
+    loaded = native.library()
+    if loaded is not None:
+        return _submanifold_native(loaded, np.ascontiguousarray(keys), first, second)
+    from .index_numba import half_neighbours
+
     counts = half_neighbours(keys, first, second)
     parts: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int32),) * 2] * 27
     itself = np.arange(n, dtype=np.int32)
@@ -34,6 +40,22 @@ def submanifold_map(keys: np.ndarray) -> KernelMap:
     starts = np.zeros(28, np.int64)
     np.cumsum([len(p[0]) for p in parts], out=starts[1:])
     pairs = np.stack([np.concatenate([p[side] for p in parts]) for side in (0, 1)])
+    return KernelMap(pairs, starts, n, n, centre=13)
+
+
+def _submanifold_native(loaded: ctypes.CDLL, keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> KernelMap:
+    n, counts = len(keys), np.zeros(13, np.int64)
+    scratch = (native.address(first), native.address(second))
+    loaded.sparse_half_neighbours(native.address(keys), n, *scratch, native.address(counts), native.threads())
+    sizes = np.full(27, n, np.int64)
+    for count, (dx, dy, dz) in zip(counts, _half_offsets()):
+        k = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1)
+        sizes[k] = sizes[26 - k] = count
+    starts = np.zeros(28, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    pairs = np.empty((2, int(starts[-1])), np.int32)
+    ends = (native.address(pairs[0]), native.address(pairs[1]))
+    loaded.sparse_assemble(*scratch, n, native.address(starts), *ends, native.threads())
     return KernelMap(pairs, starts, n, n, centre=13)
 
 
@@ -49,6 +71,9 @@ def down_map(keys: np.ndarray) -> tuple[np.ndarray, KernelMap]:
     """2^3 stride-2 map: (parent keys int64 [M] sorted, map with the N voxels as inputs and the M parents as
     outputs).
     """
+    loaded = native.library()
+    if loaded is not None:
+        return _down_native(loaded, np.ascontiguousarray(keys))
     from .index_numba import order_by_parent, split_by_offset
 
     parents = halve_keys(keys)
@@ -62,7 +87,24 @@ def down_map(keys: np.ndarray) -> tuple[np.ndarray, KernelMap]:
     np.cumsum(np.bincount(slot, minlength=8), out=starts[1:])
     pairs = np.empty((2, len(keys)), np.int32)
     split_by_offset(slot, order, row, starts[:-1].copy(), pairs)
-    return ordered[new], KernelMap(pairs, starts, len(keys), int(new.sum()))
+    found = KernelMap(pairs, starts, len(keys), int(new.sum()))
+    found.parent = np.empty(len(keys), np.int32)
+    found.parent[order] = row
+    return ordered[new], found
+
+
+def _down_native(loaded: ctypes.CDLL, keys: np.ndarray) -> tuple[np.ndarray, KernelMap]:
+    n = len(keys)
+    parents, starts = np.empty(n, np.int64), np.zeros(9, np.int64)
+    pairs, row = np.empty((2, n), np.int32), np.empty(n, np.int32)
+    ends = (native.address(pairs[0]), native.address(pairs[1]))
+    outputs = (native.address(parents), *ends, native.address(starts), native.address(row))
+    count = loaded.sparse_down(native.address(keys), n, *outputs)
+    if count < 0:
+        raise MemoryError("sparse_down: no memory")
+    found = KernelMap(pairs, starts, n, count)
+    found.parent = row
+    return parents[:count].copy(), found
 
 
 def search_map(
@@ -93,4 +135,8 @@ def reorder(kernel_map: KernelMap, input_order: np.ndarray | None, output_order:
         if order is not None:
             pairs[side] = order[pairs[side]]
     pairs = sort_by_output(pairs, kernel_map.starts)
-    return KernelMap(pairs, kernel_map.starts, kernel_map.inputs, kernel_map.outputs, kernel_map.centre)
+    parent = kernel_map.parent
+    if parent is not None and output_order is None and input_order is not None:
+        parent = np.empty_like(parent)
+        parent[input_order] = kernel_map.parent
+    return KernelMap(pairs, kernel_map.starts, kernel_map.inputs, kernel_map.outputs, kernel_map.centre, parent)

@@ -19,6 +19,7 @@ class KernelMap:
         pairs[:, starts[k]:starts[k+1]], their output rows ascending and distinct (so are the input rows, in any order).
     starts: int64 [K + 1].
     inputs, outputs: number of rows on each side.
+    parent: of 2^3 stride-2 maps, int32 [inputs]: the output row of every input row, where known.
     centre: the offset at which every row meets itself (submanifold maps of odd kernels), or -1.
     """
 
@@ -27,6 +28,7 @@ class KernelMap:
     inputs: int
     outputs: int
     centre: int = -1
+    parent: np.ndarray | None = None
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property

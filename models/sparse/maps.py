@@ -118,10 +118,9 @@ def build_maps(
         for i, level in enumerate(levels):
             if i and voxel is not None:
                 # The parent of a point's voxel is the point's voxel one level up: no search.
-                pairs = levels[i - 1].down()[1].pairs
-                parent = np.full(len(levels[i - 1]) + 1, -1, np.int32)
-                parent[pairs[0]] = pairs[1]
-                voxel = parent[voxel]
+                parent = levels[i - 1].down()[1].parent
+                assert parent is not None
+                voxel = parent[voxel] if voxel.min(initial=0) >= 0 else np.where(voxel < 0, -1, parent[voxel])
             if level.stride[0] in point_strides:
                 found[level.stride[0]] = map_points(level, points, point_batch, voxel)
                 level.cache.pop("corners", None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from . import native
 from .kernel_map import KernelMap
 from .keys import LIMITS, check_coords, pack, unpack
 from .level import Level
@@ -57,7 +59,7 @@ def voxelize(xyz: np.ndarray, size: float, batch: np.ndarray | int = 0) -> Voxel
     coords[:, :3] = grid
     coords[:, 3] = batch
     keys = pack(check_coords(coords))
-    order = np.argsort(keys, kind="stable").astype(np.int32)
+    order = _sorted_order(coords, keys)
     ordered = keys[order]
     new = np.ones(len(keys), bool)
     new[1:] = ordered[1:] != ordered[:-1]
@@ -66,6 +68,17 @@ def voxelize(xyz: np.ndarray, size: float, batch: np.ndarray | int = 0) -> Voxel
     starts = np.flatnonzero(new)
     counts = np.diff(np.append(starts, len(keys))).astype(np.int32)
     return Voxels(unpack(ordered[starts]), inverse, order[starts], counts)
+
+
+def _sorted_order(coords: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """int32 [P]: the stable order of coords by their keys."""
+    loaded = native.library()
+    if loaded is None:
+        return np.argsort(keys, kind="stable").astype(np.int32)
+    order = np.empty(len(coords), np.int32)
+    if loaded.sparse_sort(native.address(coords), len(coords), native.address(order)):
+        raise MemoryError("sparse_sort: no memory")
+    return order
 
 
 @dataclass
@@ -87,6 +100,18 @@ class PointMap:
 
     def __len__(self) -> int:
         return len(self.voxel)
+
+    def by_voxel(self) -> tuple[np.ndarray, np.ndarray]:
+        """(points int32 in the order of their voxels, starts int64 [voxels + 1]); points without a voxel are left
+        out.
+        """
+        if "by_voxel" not in self._cache:
+            known = self.voxel[self.voxel >= 0] if len(self.voxel) and self.voxel.min() < 0 else self.voxel
+            starts = np.zeros(self.voxels + 1, np.int64)
+            np.cumsum(np.bincount(known, minlength=self.voxels), out=starts[1:])
+            order = np.argsort(self.voxel, kind="stable")[len(self.voxel) - len(known) :].astype(np.int32)
+            self._cache["by_voxel"] = (order, starts)
+        return self._cache["by_voxel"]
 
     def tensors(self, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(voxel, corners, weights) on `device`, kept there for the next call."""
@@ -143,6 +168,9 @@ def map_points(
     if voxel is None:
         voxel = find_voxels(level, check_coords(coords))
     table = corner_table(level) if len(level) else np.full((1, 8), -1, np.int32)
+    loaded = native.library()
+    if loaded is not None and voxel.min(initial=0) >= 0:
+        return _map_points_native(loaded, np.ascontiguousarray(points, np.float32), level, voxel, table)
     corners = table[voxel]
     absent = np.flatnonzero(voxel < 0)
     if len(absent):
@@ -156,3 +184,22 @@ def map_points(
     weights = np.where(corners < 0, np.float32(0), weights)
     weights = weights / (weights.sum(1, keepdims=True) + np.float32(1e-8))
     return PointMap(voxel, np.maximum(corners, 0), np.ascontiguousarray(weights, np.float32), len(level))
+
+
+def _map_points_native(
+    loaded: ctypes.CDLL, points: np.ndarray, level: Level, voxel: np.ndarray, table: np.ndarray
+) -> PointMap:
+    voxel = np.ascontiguousarray(voxel, np.int32)
+    corners, weights = np.empty((len(points), 8), np.int32), np.empty((len(points), 8), np.float32)
+    stride = np.array(level.stride, np.float32)
+    loaded.sparse_corners(
+        native.address(points),
+        len(points),
+        native.address(stride),
+        native.address(voxel),
+        native.address(table),
+        native.address(corners),
+        native.address(weights),
+        native.threads(),
+    )
+    return PointMap(voxel, corners, weights, len(level))

@@ -1,0 +1,31 @@
+/* AVX-512: one vector per panel, blocks of 12 rows. Included with and without VNNI. */
+#include <immintrin.h>
+
+#define LANES 16
+#define NV 1
+#define BIG 12
+typedef __m512 V;
+typedef __m512i VI;
+#define LOAD(p) _mm512_loadu_ps(p)
+#define STORE(p, x) _mm512_storeu_ps(p, x)
+#define SET1(x) _mm512_set1_ps(x)
+#define ADD(x, y) _mm512_add_ps(x, y)
+#define MUL(x, y) _mm512_mul_ps(x, y)
+#define FMA(x, y, z) _mm512_fmadd_ps(x, y, z)
+#define MAXIMUM(x, y) _mm512_max_ps(x, y)
+#define ABSOLUTE(x) _mm512_abs_ps(x)
+#define LOADI(p) _mm512_loadu_si512((const void *)(p))
+#define ZEROI() _mm512_setzero_si512()
+#define TO_FLOAT(x) _mm512_cvtepi32_ps(x)
+#define LOAD16(p) _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
+#define PAIR(p) pair(p)
+#define HMAX(x) _mm512_reduce_max_ps(x)
+#define STORE16(p, x) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)))
+
+INLINE TARGET __m512i pair(const int16_t *p) {
+    int32_t both;
+    __builtin_memcpy(&both, p, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+
+#include "simd_body.h"

@@ -1,0 +1,122 @@
+/* Points and voxels: trilinear weights, interpolation, and means of points in a voxel. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sparse.h"
+
+#define BLOCK 1024
+
+typedef struct {
+    const float *points;
+    int64_t count;
+    const float *stride;
+    const int32_t *voxel, *table;
+    int32_t *corners;
+    float *weights;
+} Corners;
+
+static void corners_of_block(void *context, int worker, int64_t item) {
+    const Corners *job = context;
+    const int64_t end = (item + 1) * BLOCK < job->count ? (item + 1) * BLOCK : job->count;
+    (void)worker;
+    for (int64_t p = item * BLOCK; p < end; p++) {
+        float part[3][2], total = 0;
+        for (int a = 0; a < 3; a++) {
+            const float scaled = job->points[3 * p + a] / job->stride[a];
+            part[a][1] = scaled - floorf(scaled);
+            part[a][0] = 1 - part[a][1];
+        }
+        const int32_t *known = job->table + 8 * (int64_t)job->voxel[p];
+        float share[8];
+        for (int c = 0; c < 8; c++) {
+            share[c] = known[c] < 0 ? 0.0f : part[0][c >> 2] * part[1][c >> 1 & 1] * part[2][c & 1];
+            total += share[c];
+        }
+        for (int c = 0; c < 8; c++) {
+            job->corners[8 * p + c] = known[c] < 0 ? 0 : known[c];
+            job->weights[8 * p + c] = share[c] / (total + 1e-8f);
+        }
+    }
+}
+
+/* points float [n][3], voxel int32 [n] (all known), table int32 [voxels][8] (-1: missing) -> corners int32, weights float [n][8]. */
+EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel, const int32_t *table,
+                           int32_t *corners, float *weights, int64_t threads) {
+    Corners job = {points, n, stride, voxel, table, corners, weights};
+    parallel_for((int)threads, (n + BLOCK - 1) / BLOCK, corners_of_block, &job);
+}
+
+typedef struct {
+    const void *rows;
+    const float *scales;
+    int64_t stride;
+    const int32_t *corners;
+    const float *weights;
+    int64_t points, width;
+    float *out;
+    int64_t out_stride, add;
+    const Isa *isa;
+} Interpolation;
+
+static void interpolate_block(void *context, int worker, int64_t item) {
+    const Interpolation *j = context;
+    const int64_t begin = item * BLOCK, end = begin + BLOCK < j->points ? begin + BLOCK : j->points;
+    (void)worker;
+    j->isa->interpolate(j->rows, j->scales, j->stride, j->corners, j->weights, begin, end, (int)j->width, j->out,
+                        j->out_stride, (int)j->add);
+}
+
+/* out[p] (+)= sum of weights[p][c] * rows[corners[p][c]]; rows float, or int16 with scales. width: a multiple of PANEL. */
+EXPORT void sparse_interpolate(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
+                               const float *weights, int64_t points, int64_t width, float *out, int64_t out_stride, int64_t add,
+                               int64_t level, int64_t threads) {
+    Interpolation job = {rows, scales, stride, corners, weights, points, width, out, out_stride, add, isa_by_level((int)level)};
+    parallel_for((int)threads, (points + BLOCK - 1) / BLOCK, interpolate_block, &job);
+}
+
+typedef struct {
+    const float *points;
+    int64_t stride;
+    const int32_t *order;
+    const int64_t *starts;
+    int64_t voxels, width;
+    void *out;
+    float *out_scale;
+    int64_t out_stride;
+    float *scratch;
+    const Isa *isa;
+} Mean;
+
+static void mean_block(void *context, int worker, int64_t item) {
+    const Mean *j = context;
+    const int64_t base = item * 128, rows = base + 128 < j->voxels ? 128 : j->voxels - base;
+    float *tile = j->scratch + worker * 128 * j->width;
+    for (int64_t v = 0; v < rows; v++) {
+        float *sum = tile + v * j->width;
+        const int64_t begin = j->order ? j->starts[base + v] : base + v, end = j->order ? j->starts[base + v + 1] : begin + 1;
+        memset(sum, 0, (size_t)j->width * sizeof(float));
+        for (int64_t i = begin; i < end; i++) {
+            const float *point = j->points + (j->order ? j->order[i] : i) * j->stride;
+            for (int64_t c = 0; c < j->width; c++) sum[c] += point[c];
+        }
+        if (end > begin + 1)
+            for (int64_t c = 0; c < j->width; c++) sum[c] /= (float)(end - begin);
+    }
+    const Finish job = {.tile = tile, .tile_stride = j->width, .base = base, .rows = rows, .width = (int)j->width,
+                        .out = j->out, .out_scale = j->out_scale, .out_stride = j->out_stride};
+    j->isa->finish(&job);
+}
+
+/* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; order NULL: out[v] = points[v]. Float, or quantised
+ * where out_scale is given. Returns 0, or -1 where there was no memory. */
+EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts, int64_t voxels,
+                             int64_t width, void *out, float *out_scale, int64_t out_stride, int64_t level, int64_t threads) {
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    Mean job = {points, stride, order, starts, voxels, width, out, out_scale, out_stride, NULL, isa_by_level((int)level)};
+    job.scratch = aligned_alloc(64, (size_t)(threads * 128 * width) * sizeof(float));
+    if (!job.scratch) return -1;
+    parallel_for((int)threads, (voxels + 127) / 128, mean_block, &job);
+    free(job.scratch);
+    return 0;
+}
