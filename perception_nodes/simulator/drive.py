@@ -58,8 +58,9 @@ class Drive:
     """Iterator over Frames, endless unless `seconds` says otherwise.
 
     `cameras` is True (all of the rig), False or a tuple of names · images come at `image_scale` times the rig's size,
-    or `image_size` (width, height) px · `compensate`: sweeps corrected for motion · `world`: one built before, instead
-    of the scenario's own. The static world's acceleration structures are built once per drive.
+    or `image_width` px wide in their own proportions, or stretched to `image_size` (width, height) px · `compensate`:
+    sweeps corrected for motion · `world`: one built before, instead of the scenario's own. The static world's
+    acceleration structures are built once per drive.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Drive:
         seconds: float | None = None,
         image_scale: float = 1.0,
         image_size: tuple[int, int] | None = None,
+        image_width: int | None = None,
         cameras: bool | tuple[str, ...] = True,
         lidar: bool = True,
         boxes: bool = True,
@@ -91,7 +93,7 @@ class Drive:
             self._lidar = LidarSensor(
                 self.world, self.rig.lidar, conditions, seed, hull=self.rig.hull, compensate=compensate, threads=threads
             )
-        self.cameras = _sized(_chosen(self.rig, cameras), image_scale, image_size)
+        self.cameras = _sized(_chosen(self.rig, cameras), image_scale, image_size, image_width)
         self._renderer = None
         if self.cameras:
             from perception_nodes.simulator.camera import CameraRenderer
@@ -144,7 +146,11 @@ def _chosen(rig: Rig, cameras: bool | tuple[str, ...]) -> tuple[CameraSpec, ...]
     return tuple(rig.camera(name) for name in cameras) if cameras else ()
 
 
-def _sized(cameras: tuple[CameraSpec, ...], scale: float, size: tuple[int, int] | None) -> tuple[CameraSpec, ...]:
+def _sized(
+    cameras: tuple[CameraSpec, ...], scale: float, size: tuple[int, int] | None, width: int | None
+) -> tuple[CameraSpec, ...]:
     if size is not None:
         return tuple(spec.resized(*size) for spec in cameras)
+    if width is not None:
+        return tuple(spec.scaled(width / spec.width) for spec in cameras)
     return cameras if scale == 1.0 else tuple(spec.scaled(scale) for spec in cameras)

@@ -154,6 +154,7 @@ class LidarSensor:
             [
                 spec.power, spec.min_range, spec.max_range, spec.range_noise, self._gain, spec.intensity_levels,
                 footprint, m.attenuation, m.clutter, m.clutter_scale, spec.intensity_falloff, spec.speckle,
+                spec.own_echo,
             ],
             np.float32,
         )  # fmt: skip

@@ -26,7 +26,7 @@ _TABLE: dict[Surface, tuple[float, float, float, float, float, float]] = {
     Surface.BRICK: (0.40, 0.20, 0.0, 0.0, 0.0, 1.0),
     Surface.PLASTER: (0.46, 0.25, 0.0, 0.0, 0.0, 1.0),
     Surface.CONCRETE: (0.37, 0.20, 0.0, 0.0, 0.0, 1.0),
-    Surface.GLASS: (0.10, 0.30, 0.0, 0.5, 0.0, 0.35),
+    Surface.GLASS: (0.12, 0.30, 0.0, 0.5, 0.0, 0.5),
     Surface.ROOF: (0.28, 0.25, 0.0, 0.0, 0.0, 1.0),
     Surface.BARK: (0.32, 0.20, 0.0, 0.0, 0.0, 1.0),
     Surface.LEAVES: (0.37, 0.20, 0.0, 0.0, 0.0, 1.0),

@@ -68,12 +68,15 @@ def _bloom(c, b, r, distance, triangle, actor, static, shapes, table, seed, ray)
 @njit(cache=True, nogil=True, error_model="numpy")
 def _reflect(surface, shade, cos, table, owner, seed):
     """(reflectivity that counts for the return, the same for intensity, chance of an echo)."""
+    one = np.float32(1.0)
     rho = table[surface, 0]
+    gloss, echo = table[surface, 2], table[surface, 4]
     if table[surface, 1] > np.float32(0.0):  # objects differ: paint from black to white
         z = _normal(seed, owner + 7, _PAINT + np.int64(surface) * 1000)
         rho *= np.exp(z * table[surface, 1])
+        if z < np.float32(0.0):  # dark gloss sends slanting light away: real dark cars are full of holes
+            echo *= one - gloss * (one - cos) * min(-z, one)
     rho *= np.float32(0.8) + np.float32(0.5) * shade
-    gloss = table[surface, 2]
     shine = cos * cos
     shine *= shine
     shine *= shine
@@ -81,7 +84,7 @@ def _reflect(surface, shade, cos, table, owner, seed):
     rho = min(rho, np.float32(0.95)) * (np.float32(1.0) - gloss * np.float32(0.5)) + gloss * shine
     strong = rho + table[surface, 3] * np.float32(4.0)
     bright = rho + table[surface, 3] * max(cos - np.float32(0.2), np.float32(0.0)) * np.float32(0.8)
-    return strong, bright, table[surface, 4]
+    return strong, bright, echo
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -95,13 +98,13 @@ def receive(
     distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
     own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
     materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
-    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle ·
-    response float32 [B, 2]: every laser's gain and offset of intensity. Writes range (m, 0 = no return), intensity
-    0..1 and label [C, B].
+    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle, chance of an
+    echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes range (m, 0 = no
+    return), intensity 0..1 and label [C, B].
     """
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
-    fall, speckle = constants[10], constants[11]
+    fall, speckle, own_echo = constants[10], constants[11], constants[12]
     one = np.float32(1.0)
     beams = distance.shape[1]
     for c in range(first, last):
@@ -129,6 +132,8 @@ def receive(
             owner = np.int64(tracks[who]) if who >= 0 else np.int64(who)
             strong, bright, echo = _reflect(surface, shade, cos, table, owner, object_seed)
             signal = power * strong * max(cos, np.float32(0.02)) * np.exp(np.float32(-2.0) * alpha * r) / (r * r)
+            if who == EGO:
+                echo = own_echo
             if coin(seed, ray, _LOSS) >= echo * (one - np.exp(-signal)) * np.float32(0.997):
                 continue
             if source == c and who != EGO:

@@ -27,7 +27,8 @@ class LidarSpec:
     p(return) = 1 - exp(-k rho cos / r^2), m^2 · range_noise m, 1 sigma · intensity_gain: recorded intensity of a
     diffuse surface of reflectivity 1 · intensity_levels: quantisation · intensity_falloff m: where intensity has
     halved · speckle: log spread of intensity from point to point · divergence rad, full beam width (mixed pixels) ·
-    dead_sector: (from, to) azimuth, rad, that reports nothing, or None.
+    dead_sector: (from, to) azimuth, rad, that reports nothing, or None · own_echo: share of the echoes off the own hull
+    that reach the file.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LidarSpec:
     speckle: float = 0.18
     divergence: float = 0.003
     dead_sector: tuple[float, float] | None = None
+    own_echo: float = 1.0
 
     def mounted(
         self, height: float | None = None, roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0
@@ -203,10 +205,11 @@ def kitti() -> Rig:
         min_range=1.3,
         max_range=80.0,
         power=300_000.0,
-        range_noise=0.015,
+        range_noise=0.02,
         intensity_gain=1.0,
         intensity_levels=100,
         intensity_falloff=50.0,
+        own_echo=0.02,  # KITTI's sweeps hold hardly any
     )
     size, rear = (4.77, 1.82, 1.51), 1.11
     # The sweeps' shadows on the road say that the roof stands lower under the sensor than the brochure's height.
