@@ -41,7 +41,7 @@ def demo(
     model: Model = "spvcnn-lite",
 ) -> None:
     """Replay a held-out simulated drive over DDS through the trained network, score it, draw it."""
-    from perception_nodes.demo import run
+    from perception_nodes.commands.demo import run
 
     run(seconds=seconds, root=out, model=model)
 
@@ -72,7 +72,7 @@ def replay(
     report: Annotated[bool, typer.Option(help="Score and draw what was recorded, into results/.")] = True,
 ) -> None:
     """Replay a bag through the segmentation node over DDS; record, score and draw the outputs."""
-    from perception_nodes.replay import run
+    from perception_nodes.commands.replay import run
 
     run(
         bag, record, rate=rate, start=start, duration=duration, model=model, precision=precision, threads=threads,
@@ -115,12 +115,13 @@ def simulate(
     list_: Annotated[bool, typer.Option("--list", help="Name the scenarios.")] = False,
 ) -> None:
     """Drive through the embedded world: into a bag, or live."""
-    from perception_nodes.simulator import command
+    from perception_nodes.commands.simulate import run
 
-    command.run(
+    code = run(
         scenario=scenario, rig=rig, seed=seed, seconds=seconds, out=out, live=live, cameras=cameras, lidar=lidar,
         image_width=image_width, storage=storage.value, compress=compress, contact_sheet=contact_sheet, show_list=list_,
     )  # fmt: skip
+    raise typer.Exit(code)
 
 
 @convert_app.command("kitti-raw")
@@ -146,7 +147,7 @@ def convert_semantickitti(
 @weights_app.command("list")
 def weights_list() -> None:
     """The models at hand, with what they are and how they scored."""
-    from perception_nodes.weights_command import show
+    from perception_nodes.commands.weights import show
 
     show()
 
@@ -154,7 +155,7 @@ def weights_list() -> None:
 @weights_app.command("verify")
 def weights_verify(name: Annotated[str | None, typer.Argument(help="One model (default: all).")] = None) -> None:
     """Compare every weights file with the hash in its model.yaml."""
-    from perception_nodes.weights_command import verify
+    from perception_nodes.commands.weights import verify
 
     raise typer.Exit(verify(name))
 
@@ -166,7 +167,7 @@ def weights_import(
     architecture: Annotated[str, typer.Option(help="minkunet or spvcnn.")] = "spvcnn",
 ) -> None:
     """Turn an official checkpoint into a model folder (safetensors + model.yaml). Never unpickles code."""
-    from perception_nodes.weights_command import import_checkpoint
+    from perception_nodes.commands.weights import import_checkpoint
 
     import_checkpoint(checkpoint, out, architecture)
 
@@ -185,7 +186,7 @@ def view(
 @app.command()
 def doctor() -> None:
     """What is installed, what will be used and why, what is missing and how to get it."""
-    from perception_nodes.doctor import examine
+    from perception_nodes.commands.doctor import examine
 
     raise typer.Exit(examine())
 

@@ -1,0 +1,79 @@
+"""`perception simulate`: a drive into a bag, live, or on a contact sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SimulateError(ValueError):
+    """What was asked for cannot be simulated; the message says what can."""
+
+
+def run(
+    *,
+    scenario: str,
+    rig: str,
+    seed: int,
+    seconds: float,
+    out: Path | None,
+    live: bool,
+    cameras: bool,
+    lidar: bool,
+    image_width: int,
+    storage: str,
+    compress: bool,
+    contact_sheet: Path | None,
+    show_list: bool,
+) -> int:
+    """Do what the options ask for, the first of: list, contact sheet, live, bag. Returns the exit code."""
+    if show_list:
+        return print_scenarios()
+    if contact_sheet is not None:
+        from perception_nodes.simulator.contact_sheet import contact_sheet as draw
+
+        draw(contact_sheet)
+        print(f"wrote {contact_sheet}")
+        return 0
+    check_names(scenario, rig)
+    if live:
+        from perception_nodes.nodes.simulator_node import main
+
+        arguments = [f"scenario:={scenario}", f"rig:={rig}", f"seed:={seed}", f"cameras:={str(cameras).lower()}"]
+        return main(["--ros-args", *(a for argument in arguments for a in ("-p", argument))])
+    if out is None:
+        raise SimulateError("nothing to do: give --out BAG, --live, --contact-sheet PNG or --list")
+    if not cameras and not lidar:
+        raise SimulateError("found --no-cameras and --no-lidar: a drive without a sensor has nothing to record")
+    from perception_nodes.simulator.record import simulate
+
+    path = simulate(
+        scenario, rig, seed, seconds, out,
+        cameras=cameras, lidar=lidar, image_width=image_width, storage=storage, compress=compress,
+    )  # fmt: skip
+    print(f"wrote {path}; replay it with: perception replay {path}")
+    return 0
+
+
+def check_names(scenario: str, rig: str) -> None:
+    """Raise SimulateError, naming what there is, for an unknown scenario or rig."""
+    from perception_nodes.simulator.rigs import RIGS
+    from perception_nodes.simulator.scenarios import SCENARIOS
+
+    if scenario not in (*SCENARIOS, "random"):
+        raise SimulateError(f"found --scenario {scenario}, expected random or one of: {', '.join(SCENARIOS)}")
+    if rig not in RIGS:
+        raise SimulateError(f"found --rig {rig}, expected one of: {', '.join(RIGS)}")
+
+
+def print_scenarios() -> int:
+    """The named scenarios as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from perception_nodes.simulator.scenarios import SCENARIOS
+
+    table = Table("scenario", "what happens", "light", "weather")
+    for name, scenario in SCENARIOS.items():
+        table.add_row(name, scenario.description, scenario.conditions.daytime, scenario.conditions.weather)
+    Console().print(table)
+    return 0
