@@ -41,13 +41,15 @@ class Ref:
 
 @dataclass(frozen=True)
 class GraphNode:
-    """One node: its executable, its YAML in config/, parameters and remaps on top; `when` names a bool argument."""
+    """One node: its executable, its YAML in config/, parameters and remaps on top; `when` names a bool argument;
+    `ends_all`: when this node finishes, so does the launch."""
 
     name: str
     config: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     remaps: Mapping[str, str | Ref] = field(default_factory=dict)
     when: str | None = None
+    ends_all: bool = False
 
     @property
     def executable(self) -> str:
@@ -148,6 +150,7 @@ PLANS: dict[str, Plan] = {
                         "answer.input": Ref("points"),
                         "answer.topic": SEGMENTATION,
                     },
+                    ends_all=True,
                 ),
             ),
         ),

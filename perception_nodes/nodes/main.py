@@ -18,13 +18,15 @@ class StopRequest:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.code = 0
+        self.interruptible = False  # while weights load and kernels compile: a signal breaks that off
 
     def __call__(self, code: int = 0) -> None:
         self.code = self.code or code
         self._event.set()
 
-    def wait(self) -> None:
-        self._event.wait()
+    def wait(self, timeout: float | None = None) -> bool:
+        """True once the end is wished for, False after `timeout` seconds."""
+        return self._event.wait(timeout)
 
     @property
     def wished(self) -> bool:
@@ -32,9 +34,16 @@ class StopRequest:
 
 
 def catch_signals(stop: StopRequest) -> None:
-    """SIGINT and SIGTERM ask for the end and do nothing else, however often they come (launch sends SIGINT twice)."""
+    """SIGINT and SIGTERM ask for the end, however often they come (launch sends SIGINT twice)."""
+
+    def handle(number: int, frame: Any) -> None:
+        stop(0)
+        if stop.interruptible:
+            stop.interruptible = False
+            raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop(0))
+        signal.signal(number, handle)
 
 
 def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
@@ -79,9 +88,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
             node.finish = stop
             executor.add_node(node)
         spinner.start()
-        for node in nodes:
-            if node.config.autostart and not stop.wished and not _autostart(node):
-                stop(1)
+        _autostart_all(nodes, stop)
         stop.wait()
     finally:
         _end(executor, spinner, nodes, context)
@@ -98,6 +105,18 @@ def _build(factories: Sequence[Factory], context: Any, nodes: list[Any], stop: S
             print(f"cannot start: {error or type(error).__name__}", file=sys.stderr)
             return False
     return True
+
+
+def _autostart_all(nodes: list[Any], stop: StopRequest) -> None:
+    try:
+        stop.interruptible = not stop.wished
+        for node in nodes:
+            if node.config.autostart and not stop.wished and not _autostart(node):
+                stop(1)
+    except KeyboardInterrupt:  # the signal has set `stop` already
+        pass
+    finally:
+        stop.interruptible = False
 
 
 def _autostart(node: Any) -> bool:
@@ -131,10 +150,7 @@ def spin(executor: Any, nodes: Sequence[Any], stop: Callable[[int], None]) -> No
 
 def _end(executor: Any, spinner: threading.Thread, nodes: list[Any], context: Any) -> None:
     for node in nodes:
-        try:
-            node.trigger_shutdown()
-        except Exception as error:
-            print(f"{node.get_name()}: {error}", file=sys.stderr)
+        node.close()
     executor.shutdown(timeout_sec=2.0)
     if spinner.is_alive():
         spinner.join(timeout=5.0)

@@ -102,6 +102,14 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         """Sends /diagnostics now, besides the timer."""
         self._diagnostics.publish()
 
+    def close(self) -> None:
+        """Shuts the node down from whatever state it is in, a broken-off transition included; does not destroy it."""
+        try:
+            self.trigger_shutdown()
+        except Exception:  # in the middle of a transition there is none to `shutdown`
+            self._attempt("stop", self._stop_all)
+            self._attempt("shut down", self.unload)
+
     # --- lifecycle ------------------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

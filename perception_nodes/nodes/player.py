@@ -108,7 +108,9 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         assert self._outlets is not None
         wanted = [t for t in self.config.playback.wait_for if t]
         end = time.monotonic() + self.config.playback.wait_s
+        start_ns = self._span[0] + round(self.config.playback.start_s * 1e9)
         while not self._halt.wait(0.02):
+            self._send_clock(start_ns)  # time stands at the beginning, but it is there
             missing = [t for t in wanted if not self._outlets.subscribers(t)]
             if not missing:
                 return

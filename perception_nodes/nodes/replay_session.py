@@ -193,7 +193,7 @@ class ReplaySession:
     def stop(self) -> None:
         """Ends and destroys everything; safe to call twice."""
         for node in reversed(self._nodes):
-            node.trigger_shutdown()
+            node.close()
         self._done.set()
         self._executor.shutdown(timeout_sec=2.0)
         self._spinner.join(timeout=5.0)

@@ -1,5 +1,6 @@
 """The same session on the same bag without ROS: what a live replay must equal, label for label."""
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -92,7 +93,7 @@ def offline(
             total.add(times["total"])
             if progress is not None:
                 progress(done)
-        return ReplayResult(
+        found = ReplayResult(
             out=Path(out) if out is not None else None,
             frames_in=seen,
             frames_out=done,
@@ -101,10 +102,13 @@ def offline(
             model=model,
             engine=str(getattr(session, "engine", "")),
             trained=is_trained(session),
-            rate=float("inf"),
+            rate=None,
             wall_s=time.monotonic() - began,
             warnings=tuple(f"{text} ({n} times)" for text, n in warnings.items()),
         )
+        if writer is not None:
+            writer.note("replay", json.dumps(found.as_dict()))
+        return found
 
 
 def percentiles(values: Percentiles) -> dict[str, float]:

@@ -14,7 +14,8 @@ class ReplayResult:
         frames_in: clouds sent by the player. frames_out: clouds answered. dropped: the difference.
         latency_ms: `p50` and `p99` from the sending of a cloud to the arrival of its labels (over DDS), or empty.
         network_ms: `p50` and `p99` of the network alone, or empty.
-        model, engine, trained, rate: what ran, and how fast the bag was played (0: lockstep; infinite: offline).
+        model, engine, trained: what ran. rate: times real time; 0: each cloud waited for the last one's answer; None:
+            without ROS.
         wall_s: seconds from the first message to the last answer.
         warnings: what the health of the nodes said at the end, one sentence each.
     """
@@ -27,7 +28,7 @@ class ReplayResult:
     model: str = ""
     engine: str = ""
     trained: bool = True
-    rate: float = 1.0
+    rate: float | None = 1.0
     wall_s: float = 0.0
     warnings: tuple[str, ...] = ()
 

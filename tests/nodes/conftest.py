@@ -100,7 +100,7 @@ class Stage:
     def clear(self) -> None:
         for node in self._nodes:
             if node.context.ok():
-                node.trigger_shutdown()
+                node.close()
         nodes = list(self._nodes)
         self._nodes.clear()
         for node in nodes:

@@ -1,0 +1,144 @@
+"""`perception up`: a plan of graph.py as one process (or several), without ros2 launch."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from perception_nodes.graph import PLANS, ResolvedNode, config_folder, resolve
+from perception_nodes.nodes.config import NODE_CONFIGS, ConfigError, build_config
+from perception_nodes.nodes.main import StopRequest, catch_signals, run
+
+KEYS = ("plan", "arguments", "parameters")
+GRACE_S = 8.0
+
+
+def read_stack(path: str | Path | None = None) -> list[ResolvedNode]:
+    """The nodes of a stack file (config/perception.yaml by default).
+
+    The file holds `plan` (a name of graph.PLANS), `arguments` of that plan, and `parameters`: node -> dotted name ->
+    value, on top of the node's own YAML.
+
+    Raises:
+        ConfigError: no file, no YAML, an unknown key, plan, argument, node or parameter: named, with what is known.
+    """
+    file = Path(path) if path is not None else config_folder() / "perception.yaml"
+    content = _read_yaml(file)
+    unknown = sorted(set(content) - set(KEYS))
+    if unknown:
+        raise ConfigError(f"{file}: no key {unknown[0]!r}; known: {', '.join(KEYS)}")
+    name = content.get("plan", "perception")
+    if name not in PLANS:
+        raise ConfigError(f"{file}: no plan {name!r}; known: {', '.join(PLANS)}")
+    nodes = resolve(PLANS[name], content.get("arguments") or {})
+    extra = content.get("parameters") or {}
+    for node_name in extra:
+        if node_name not in [n.name for n in nodes]:
+            raise ConfigError(
+                f"{file}: no node {node_name!r} in plan {name}; known: {', '.join(n.name for n in nodes)}"
+            )
+    for node in nodes:
+        node.parameters.update(extra.get(node.name) or {})
+        given = {k: v for k, v in (node_file(node.config) | node.parameters).items() if k != "use_sim_time"}
+        build_config(NODE_CONFIGS[node.name], given, node.name)
+    return nodes
+
+
+def node_file(path: Path) -> dict[str, Any]:
+    """Dotted parameters of a node's ROS parameter file."""
+    content = _read_yaml(path)
+    tree = next(iter(content.values()), None) if len(content) == 1 else None
+    if not isinstance(tree, dict) or set(tree) != {"ros__parameters"}:
+        raise ConfigError(f"{path}: expected one node (or /**) with ros__parameters")
+    return dict(_dotted(tree["ros__parameters"]))
+
+
+def _dotted(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        found += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + str(key), value)]
+    return found
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def up(config_path: str | Path | None = None, composed: bool = True) -> int:
+    """Starts a stack and waits for SIGINT, SIGTERM or the end of a node.
+
+    Args:
+        config_path: see `read_stack`. composed: all nodes in one process; else one process each.
+
+    Returns:
+        Exit code: 0 after a clean end.
+
+    Raises:
+        ConfigError: see `read_stack`.
+    """
+    nodes = read_stack(config_path)
+    if composed:
+        return run([_factory(node) for node in nodes], args=[])
+    return _processes(nodes)
+
+
+def ros_arguments(node: ResolvedNode) -> list[str]:
+    """`--ros-args …` that give a node its name, parameter file and remaps."""
+    rules = [part for old, new in node.remaps.items() for part in ("-r", f"{old}:={new}")]
+    return ["--ros-args", "--params-file", str(node.config), *rules]
+
+
+def _factory(node: ResolvedNode) -> Callable[..., Any]:
+    def make(**kwargs: Any) -> Any:
+        import importlib
+
+        module = importlib.import_module(f"perception_nodes.nodes.{node.name}")
+        arguments = {"cli_args": ros_arguments(node), "use_global_arguments": False}
+        return module.make_node(overrides=node.parameters, **arguments, **kwargs)
+
+    return make
+
+
+def _processes(nodes: list[ResolvedNode]) -> int:
+    """One child per node; the first to end ends all, and none is left."""
+    stop = StopRequest()
+    if threading.current_thread() is threading.main_thread():
+        catch_signals(stop)
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        for node in nodes:
+            given = [part for k, v in node.parameters.items() for part in ("-p", f"{k}:={_yaml(v)}")]
+            command = [sys.executable, "-m", f"perception_nodes.nodes.{node.name}", *ros_arguments(node), *given]
+            children.append(subprocess.Popen(command))
+        while not stop.wait(0.2):
+            for child in children:
+                if (code := child.poll()) is not None:
+                    stop(code)
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)
+        for child in children:
+            try:
+                child.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+    return stop.code
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).splitlines()[0].strip()
