@@ -1,4 +1,4 @@
-"""`perception demo` (make demo): a held-out simulated drive, replayed at real time over DDS, segmented, scored, drawn."""
+"""`perception demo`: a held-out simulated drive, replayed at real time over DDS, segmented, scored and drawn."""
 
 from __future__ import annotations
 
