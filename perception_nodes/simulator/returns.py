@@ -98,9 +98,9 @@ def receive(
     distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
     own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
     materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
-    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle, chance of an
-    echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes range (m, 0 = no
-    return), intensity 0..1 and label [C, B].
+    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle,
+    chance of an echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes
+    range (m, 0 = no return), intensity 0..1 and label [C, B].
     """
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]

@@ -185,10 +185,10 @@ def nuscenes() -> Rig:
         pose((0.94, 0.0, 1.84)),
         min_range=0.4,
         max_range=105.0,
-        power=150_000.0,
+        power=100_000.0,
         range_noise=0.015,
-        intensity_gain=0.2,
-        speckle=0.4,
+        intensity_gain=0.22,
+        speckle=0.6,
     )
     size, rear = (4.08, 1.73, 1.46), 0.65
     return Rig("nuscenes", (lidar,), cameras, car_hull(size, rear), size, rear)
@@ -206,9 +206,9 @@ def kitti() -> Rig:
         max_range=80.0,
         power=300_000.0,
         range_noise=0.02,
-        intensity_gain=1.0,
+        intensity_gain=1.2,
         intensity_levels=100,
-        intensity_falloff=50.0,
+        intensity_falloff=58.0,
         own_echo=0.02,  # KITTI's sweeps hold hardly any
     )
     size, rear = (4.77, 1.82, 1.51), 1.11
