@@ -7,8 +7,9 @@ from perception_nodes.graph import PLANS, Argument, GraphNode, Plan, Ref, config
 
 def launch_description(name: str) -> Any:
     """launch.LaunchDescription of the plan `name`: its arguments with their sentences, and its nodes."""
-    from launch import LaunchDescription
     from launch.actions import DeclareLaunchArgument
+
+    from launch import LaunchDescription  # type: ignore[attr-defined]
 
     plan = PLANS[name]
     declared = [

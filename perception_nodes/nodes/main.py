@@ -138,6 +138,8 @@ def spin(executor: Any, nodes: Sequence[Any], stop: Callable[[int], None]) -> No
             executor.spin()
             return  # shut down
         except Exception as error:
+            if type(error).__name__ == "InvalidHandle":  # an entity was destroyed while it was being waited for
+                continue
             now = time.monotonic()
             in_a_row, last = (in_a_row + 1 if now - last < 0.01 else 0), now
             for node in nodes:

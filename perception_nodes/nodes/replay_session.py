@@ -98,7 +98,7 @@ class ReplaySession:
             "threads": plan.threads,
         }
         node, player = resolve(PLANS["replay"], arguments)
-        node.parameters.update(plan.parameters)
+        node.parameters.update({"qos.output.depth": 10} | plan.parameters)
         player.parameters.update({"playback.start_s": plan.start, "playback.duration_s": plan.duration or 0.0})
         # Ground truth and cameras are in the bag already: only what the node reads goes over DDS.
         player.parameters["playback.topics"] = [self._points, *plan.topics]

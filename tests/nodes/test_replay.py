@@ -17,6 +17,9 @@ from tests.nodes.conftest import DOMAIN, HeightSession
 pytestmark = pytest.mark.ros
 
 
+PATIENT = {"stream.queue": 50, "qos.input.depth": 50, "qos.output.depth": 50}  # nothing is lost on a busy machine
+
+
 @pytest.fixture(autouse=True)
 def own_domain(monkeypatch):
     pytest.importorskip("rclpy")
@@ -45,7 +48,7 @@ def answers(bag):
 
 def test_the_same_bag_gives_the_same_output_live_or_offline(tmp_path):
     bag = write_bag(tmp_path / "drive")
-    live = replay(bag, tmp_path / "live", rate=2.0, session_factory=lambda config: MixSession())
+    live = replay(bag, tmp_path / "live", rate=2.0, parameters=PATIENT, session_factory=lambda config: MixSession())
     off = offline(bag, tmp_path / "offline", session=MixSession())
     assert (live.frames_in, live.frames_out, live.dropped) == (6, 6, 0)
     assert (off.frames_in, off.frames_out) == (6, 6)
@@ -60,7 +63,7 @@ def test_the_same_bag_gives_the_same_output_live_or_offline(tmp_path):
 
 def test_the_record_holds_labels_class_table_timing_and_diagnostics(tmp_path):
     bag = write_bag(tmp_path / "drive", frames=12)
-    replay(bag, tmp_path / "out", rate=5.0, session_factory=lambda config: HeightSession())
+    replay(bag, tmp_path / "out", rate=5.0, parameters=PATIENT, session_factory=lambda config: HeightSession())
     with BagReader(tmp_path / "out") as reader:
         topics = reader.topics()
         assert topics["/perception/segmentation"].count == 12
