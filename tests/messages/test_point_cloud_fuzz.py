@@ -16,7 +16,9 @@ sizes = st.one_of(
     st.sampled_from([2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63, -1, 10**30]),
     st.sampled_from([None, 1.5, float("nan"), float("inf"), "4", True, b"x", [], np.uint32(4), np.float32(4)]),
 )
-names = st.one_of(st.sampled_from(["x", "y", "z", "intensity", "ring", "time", "t", "rgb"]), st.text("xyzt_\0é", max_size=3))
+names = st.one_of(
+    st.sampled_from(["x", "y", "z", "intensity", "ring", "time", "t", "rgb"]), st.text("xyzt_\0é", max_size=3)
+)
 fields = st.builds(field, st.one_of(names, st.none()), sizes, st.one_of(st.integers(0, 10), sizes), sizes)
 blobs = st.one_of(
     st.binary(max_size=400), st.sampled_from([None, "data", [1, 2], np.zeros(96), np.zeros((4, 24), "u1")])
