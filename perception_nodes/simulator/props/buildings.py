@@ -138,7 +138,7 @@ def building(
     top = storeys * storey
     deep_front = min(storeys, 3)
     for i, wall in enumerate(walls(width, depth)):
-        deep = deep_front if i == 0 else (min(storeys, 2) if not front_only and i % 2 == 1 else 0)
+        deep = deep_front if i == 0 else (int(not front_only) if i % 2 == 1 else 0)
         facade(soup, rng, wall, FOOT, storeys, storey, look, deep)
     rgb = tuple(int(c) for c in np.clip(np.array(ROOFS[int(rng.integers(len(ROOFS)))]) * rng.uniform(0.8, 1.15), 0, 255))
     if pitched:

@@ -32,14 +32,18 @@ def fill_lot(
         close_front(placer, library, rng, front, lot, 0.35)
     if lot.use in ("house", "hall", "green") and rng.random() < 0.7:
         close_side(placer, library, rng, front, lot)
+    if rng.random() < (style.thicket if lot.use == "green" else 0.3 * style.thicket) and lot.setback == 0 or (
+        lot.setback > 4 and rng.random() < 0.25 * style.thicket
+    ):
+        thicket(placer, library, rng, front, lot)
     plants = rng.uniform(*style.garden_plants) * (lot.s1 - lot.s0) / 18.0
     if lot.use == "green":
-        scatter(placer, library, rng, front, lot, int(2.5 * plants + 2), (0.8, front.depth - 1))
+        scatter(placer, library, rng, front, lot, int(min(1.6 * plants + 2, 14)), (0.8, front.depth - 1))
     else:
         scatter(placer, library, rng, front, lot, int(0.8 * plants), (0.8, max(1.0, lot.setback - 0.8)), small=True)
         behind = lot.setback + lot.depth + 1.5
         if behind < front.depth - 2:
-            scatter(placer, library, rng, front, lot, int(plants * 0.5), (behind, front.depth - 1))
+            scatter(placer, library, rng, front, lot, int(min(plants * 0.4, 5)), (behind, front.depth - 1))
 
 
 class Pool:
@@ -167,6 +171,29 @@ def line(placer: Placer, library: Library, kind: str, which: int, height: float,
         else:
             piece, scale = library.fences[kind][which], (stretch, 1.0, 1.0)
         placer.put(piece, front.uv(s, x), heading, scale)
+
+
+def thicket(placer: Placer, library: Library, rng, front: Frontage, lot: Lot) -> None:
+    """A dense, deep belt of bushes and small trees along the lot's front, like the edge of a wood."""
+    near = float(rng.uniform(0.6, 3.0))
+    far = near + float(rng.uniform(1.5, 6.0))
+    if lot.setback > 0:
+        far = min(far, lot.setback - 1.0)
+    if far < near + 0.5:
+        return
+    size = float(rng.uniform(1.2, 2.6))
+    count = int(np.clip((lot.s1 - lot.s0) * (far - near) / (0.55 * size * size), 3, 42))
+    for s, x in zip(rng.uniform(lot.s0, lot.s1, count), rng.uniform(near, far, count)):
+        if any(a - 0.6 < s < b + 0.6 for a, b in gaps_of(lot)):
+            continue
+        angle = rng.uniform(0, 2 * np.pi)
+        heading = (np.cos(angle), np.sin(angle))
+        if rng.random() < 0.1:
+            placer.put(library.trees[int(rng.integers(len(library.trees)))], front.uv(s, x), heading, 0.9)
+        else:
+            w = size * float(rng.uniform(0.7, 1.3))
+            bush = library.bushes[int(rng.integers(len(library.bushes)))]
+            placer.put(bush, front.uv(s, x), heading, (w, w, w * rng.uniform(0.6, 1.3)))
 
 
 def scatter(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, count: int, reach, small=False) -> None:

@@ -66,6 +66,17 @@ def far_tree(rng: np.random.Generator) -> Mesh:
     return soup.mesh()
 
 
+def cores(soup: Soup, rng: np.random.Generator, centre, radii, count: int, rgb: Array, porosity: float) -> None:
+    """Dense, uneven octahedra deep in a crown: most beams end within a metre or two of leaves."""
+    points = np.array([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)], float)
+    faces = np.array([(i, (i + 1) % 4, 4) for i in range(4)] + [((i + 1) % 4, i, 5) for i in range(4)])
+    for _ in range(count):
+        direction = rng.standard_normal(3)
+        middle = np.asarray(centre) + direction / np.linalg.norm(direction) * np.asarray(radii) * rng.uniform(0.1, 0.45)
+        body = points * np.asarray(radii) * rng.uniform(0.35, 0.6, 3) + rng.normal(0, 0.12, (6, 3))
+        soup.add(middle + body, faces, Surface.LEAVES, VEGETATION, np.clip(rgb * 0.75, 0, 255).astype(int), porosity)
+
+
 def tree(rng: np.random.Generator, species: str, detail: float = 1.0) -> Mesh:
     """One tree; `detail` scales the number of leaf cards."""
     soup = Soup()
@@ -85,12 +96,14 @@ def tree(rng: np.random.Generator, species: str, detail: float = 1.0) -> Mesh:
     centre = np.array([0, 0, (height + start) / 2])
     radii = np.array([width, width * rng.uniform(0.8, 1.1), (height - start) / 2])
     trunk_radius = float(np.clip(0.022 * height * rng.uniform(0.7, 1.5), 0.05, 0.36))
-    stems = 3 if species == "multi" else 1
+    stems = 2 if species == "multi" else 1
     for _ in range(stems):
         stem(soup, rng, trunk_radius if stems == 1 else 0.5 * trunk_radius + 0.03, start, height, stems > 1)
     branches(soup, rng, trunk_radius, start, centre, radii, 3 if species != "small" else 1)
     count = int(detail * np.clip(14 * width * (height - start) ** 0.6, 40, 150))
     spots = lumps(rng, count, centre, radii, int(rng.integers(5, 11)))
+    if rng.random() < 0.75:
+        cores(soup, rng, centre, radii, 4, rgb, float(rng.uniform(0.15, 0.55)))
     cards(soup, rng, spots, float(rng.uniform(0.75, 1.1)) * (0.7 if species == "small" else 1.0), rgb, porosity)
     return soup.mesh()
 
@@ -101,7 +114,7 @@ def stem(soup: Soup, rng: np.random.Generator, radius: float, start: float, heig
     top = start + 0.35 * (height - start)
     z = np.array([-0.3, 0.3, start * 0.6 + 0.35, top])
     path = np.stack([lean[0] * z.clip(0), lean[1] * z.clip(0), z], -1)
-    v, t = tube(path, radius * np.array([1.5, 1.05, 0.9, 0.5]), 6)
+    v, t = tube(path, radius * np.array([1.5, 1.05, 0.9, 0.5]), 4 if lean_more else 6)
     tone = rng.uniform(0.7, 1.3)
     soup.add(v, t, Surface.BARK, TRUNK, np.clip(np.array([98, 82, 66]) * tone, 0, 255).astype(int))
 
@@ -131,8 +144,9 @@ def conifer(soup: Soup, rng: np.random.Generator, rgb: Array, porosity: float, d
 def bush(rng: np.random.Generator) -> Mesh:
     """A shrub about 1 m wide and high, to be scaled."""
     soup = Soup()
-    spots = lumps(rng, int(rng.integers(26, 44)), (0, 0, 0.45), (0.55, 0.5, 0.45), 5)
+    spots = lumps(rng, int(rng.integers(20, 36)), (0, 0, 0.45), (0.55, 0.5, 0.45), 5)
     spots[:, 2] = np.abs(spots[:, 2])
+    cores(soup, rng, (0, 0, 0.4), (0.6, 0.6, 0.5), 1, leaf_rgb(rng), float(rng.uniform(0.0, 0.5)))
     cards(soup, rng, spots, 0.42, leaf_rgb(rng), float(rng.uniform(0.05, 0.3)))
     return soup.mesh()
 
@@ -143,12 +157,12 @@ def hedge(rng: np.random.Generator) -> Mesh:
     rgb = leaf_rgb(rng, 0.85)
     core = box_quads((-1.02, -0.3, 0.0), (1.02, 0.3, 0.88))
     soup.quads(core, Surface.LEAVES, VEGETATION, np.clip(rgb * 0.7, 0, 255).astype(int), 0.12)
-    n = 30
+    n = 20
     face = rng.integers(0, 5, n)
     x = rng.uniform(-1, 1, n)
     y = np.where(face < 2, -0.34, np.where(face < 4, 0.34, rng.uniform(-0.3, 0.3, n))) + rng.normal(0, 0.04, n)
     z = np.where(face < 4, rng.uniform(0.05, 0.95, n), 0.93) + rng.normal(0, 0.03, n)
-    cards(soup, rng, np.stack([x, y, z], -1), 0.34, rgb, 0.1)
+    cards(soup, rng, np.stack([x, y, z], -1), 0.42, rgb, 0.1)
     return soup.mesh()
 
 

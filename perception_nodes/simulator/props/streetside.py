@@ -63,7 +63,7 @@ def furnish(draft: Draft, placer: Placer, library: Library, front: Frontage) -> 
     trees = rng.random() < style.street_trees and front.inner > 1.2
     if trees:
         add_trees(rng, placer, library, edge, style.tree_spacing)
-    for _ in range(int(rng.poisson(front.length / 38.0))):
+    for _ in range(int(rng.poisson(front.length / 50.0))):
         s = float(rng.uniform(*edge.span))
         if edge.free(s, 0.4):
             edge.take(s, 0.5)
