@@ -31,7 +31,7 @@ class Driver:
 
 @dataclass(eq=False)
 class Vehicle:
-    """A moving vehicle; `s` is the arc length of its box's centre on lane `route[0]`, `d` metres left of the centre line.
+    """A moving vehicle; `s` is the arc length of its box's centre on lane `route[0]`, `d` metres left of its centre.
 
     `route` holds the lane under it and those that it will take; `behind` lanes that it has left (its tail may still
     stand there).
@@ -56,7 +56,8 @@ class Vehicle:
     trailer_id: int = 0
     trailer_yaw: float = 0.0
     granted: set[int] = field(default_factory=set)  # junction lanes that it may drive
-    waited: float = 0.0
+    waited: float = 0.0  # s at a junction
+    stood: float = 0.0  # s without moving
     indicator: int = 0
     passing: int = 0  # track id of the slow road user that it swings out for
     changing_from: tuple[int, float] | None = None  # (lane that it leaves, lateral offset of the new lane seen from it)

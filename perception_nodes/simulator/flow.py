@@ -11,7 +11,7 @@ from perception_nodes.simulator import driver_model as drive
 from perception_nodes.simulator.driver_model import Vehicle
 from perception_nodes.simulator.junctions import Junctions
 from perception_nodes.simulator.lane_changes import consider_lane_change, consider_passing
-from perception_nodes.simulator.routes import LaneNetwork
+from perception_nodes.simulator.routes import CROSSING_HALF, LaneNetwork
 
 Occupant = tuple[float, float, Vehicle]  # arc length of the centre, lateral offset, who
 HORIZON = 90.0  # m that a driver looks ahead
@@ -125,7 +125,7 @@ class Flow:
             wanted = min(wanted, v.forced_speed)
         gap, speed, _ = self.leader(v)
         a = drive.follow(v.v, wanted, gap, v.v - speed, v.driver)
-        a = min(a, self._bends(v), self._stops(v, time, dt))
+        a = min(a, self._bends(v), self._stops(v, gap, time, dt))
         if v.forced_brake is not None:
             a = min(a, -v.forced_brake)
         jerk = 9.0 * dt if a > -4.0 else 60.0 * dt  # hard braking sets in at once
@@ -145,7 +145,7 @@ class Flow:
             return math.inf
         return max(need, -4.0)
 
-    def _stops(self, v: Vehicle, time: float, dt: float) -> float:
+    def _stops(self, v: Vehicle, gap: float, time: float, dt: float) -> float:
         """Acceleration that stop lines, lights, rights of way and people on crossings allow."""
         front = v.s + v.length / 2
         allowed, base = math.inf, 0.0
@@ -154,7 +154,7 @@ class Flow:
         for i, lane in enumerate(route):
             track = self.tracks[lane]
             for arc, crossing in track.crossings:
-                distance = base + arc - front - 2.6
+                distance = base + arc - front - CROSSING_HALF + 0.2
                 if (
                     crossing in self.closed_crossings
                     and -1.0 < distance < reach
@@ -165,11 +165,17 @@ class Flow:
             if base - front > reach or i + 1 >= len(route):
                 break
             following = route[i + 1]
-            if not self.tracks[following].lane.junction or following in v.granted:
+            if not self.tracks[following].lane.junction:
                 continue
-            line = base - track.length + track.entry
-            distance = line - front
-            if distance < -4.0:  # past the line already: nothing left to wait for
+            distance = base - track.length + track.entry - front
+            queued = gap < distance + 1.0 and v.v < 3.0  # somebody else is first at the line
+            if following in v.granted:
+                if queued and v.stood > 1.0:
+                    self.junctions.release(v, {following})
+                continue
+            if queued:
+                break
+            if base - front < -0.5:  # inside already: nothing left to wait for
                 self.junctions.holds(v, following)
                 continue
             if self.junctions.ask(v, lane, following, distance, time, self.approaching, self._room(v, following)):
@@ -197,6 +203,7 @@ class Flow:
         v.v = speed
         v.s += move
         v.travelled += move
+        v.stood = v.stood + dt if speed < 0.1 else 0.0
         drive.slide(v, dt)
         if v.changing_from is not None and abs(v.d - v.d_goal) < 0.3:
             v.changing_from = None

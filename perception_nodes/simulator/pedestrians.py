@@ -17,7 +17,8 @@ from perception_nodes.simulator.scene import World
 from perception_nodes.simulator.shapes import Body, Catalogue
 
 BODY = 0.55  # m between two people's axes
-WAIT_LIMIT = 6.0  # s after which a person who waits at a crossing is let over by drivers who can stop
+BUSY, BREATH = 10.0, 6.0  # s: a crossing used that long without a pause is left to the drivers for a while
+REST = 20.0  # s between two crossings by one person
 
 
 @dataclass(eq=False)
@@ -44,6 +45,7 @@ class Person:
     after: tuple[int, int] = (-1, 0)  # walkway and point to join behind the crossing
     waited: float = 0.0
     pause: float = 0.0
+    rest: float = 0.0  # s until it crosses again
     scripted: bool = False
     sidestep: float = 0.0
 
@@ -57,6 +59,8 @@ class Pedestrians:
         self.walkways = [np.asarray(w, np.float64)[:, :2] for w in world.walkways if len(w) >= 2]
         self._lines = [np.asarray(c.line, np.float64)[:, :2] for c in world.crossings]
         self._ends = self._join_ends()
+        self._busy: dict[int, float] = {}  # crossing -> s in use
+        self._free: dict[int, float] = {}  # crossing -> s empty since
         self.cross_chance = 0.35
 
     def _join_ends(self) -> dict[tuple[int, int], list[tuple[int, int]]]:
@@ -134,11 +138,40 @@ class Pedestrians:
         for i, p in enumerate(self.people):
             p.sidestep = float(sidestep[i])
             self._walk(p, dt, vehicles, closed)
+        self._part()
+        self._take_turns(closed, dt)
         return closed
+
+    def _take_turns(self, closed: set[int], dt: float) -> None:
+        """Keeps the time for which each crossing was in use; after `BREATH` seconds of rest it starts again."""
+        for c in list(self._busy):
+            if c not in closed:
+                self._free[c] = self._free.get(c, 0.0) + dt
+                if self._free[c] >= BREATH:
+                    del self._busy[c], self._free[c]
+        for c in closed:
+            self._busy[c] = self._busy.get(c, 0.0) + dt
+            self._free[c] = 0.0
+
+    def _part(self) -> None:
+        """Moves people who stand in each other apart, a few centimetres a tick."""
+        if len(self.people) < 2:
+            return
+        xy = np.array([(p.x, p.y) for p in self.people])
+        d = xy[:, None] - xy[None]
+        gap = np.sqrt((d**2).sum(-1)) + np.eye(len(xy)) * 9
+        near = np.nonzero(gap < BODY)
+        shift = np.zeros_like(xy)
+        for i, j in zip(*near):
+            shift[i] += d[i, j] / max(gap[i, j], 0.05) * min(0.05, (BODY - gap[i, j]) / 2)
+        for i in set(near[0].tolist()):
+            self.people[i].x += float(shift[i, 0])
+            self.people[i].y += float(shift[i, 1])
 
     def _walk(self, p: Person, dt: float, vehicles: list, closed: set[int]) -> None:
         goal = p.way[0] if p.way else self._target(p)
         wish = p.speed
+        p.rest -= dt
         if p.pause > 0.0 and not p.way:
             p.pause -= dt
             wish = 0.0
@@ -150,8 +183,10 @@ class Pedestrians:
                 wish = max(p.speed, 1.1)
             elif near_kerb:
                 p.waited += dt
-                closed.add(p.crossing)
-                if self._may_cross(p, vehicles):
+                turn = self._busy.get(p.crossing, 0.0) < BUSY
+                if turn:
+                    closed.add(p.crossing)
+                if turn and self._may_cross(p, vehicles):
                     p.on_road = True
                     p.way.pop(0)
                     goal = p.way[0]
@@ -184,9 +219,11 @@ class Pedestrians:
                 p.crossing, p.on_road = -1, False
                 p.walkway, p.index = p.after
                 p.forward = bool(self.rng.random() < 0.5)
+                p.index = self._next_index(p)
+                p.rest = REST
             return
         for i, crossing, end in self._gates.get(p.walkway, ()):
-            if i == p.index and float(self.rng.random()) < self.cross_chance:
+            if i == p.index and p.rest <= 0.0 and float(self.rng.random()) < self.cross_chance:
                 p.index = self._next_index(p)
                 self.send_over(p, crossing, end)
                 return

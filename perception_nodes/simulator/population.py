@@ -51,7 +51,7 @@ class Population:
     def fill(self, x: float, y: float, at_start: bool) -> None:
         """Removes who is far from (x, y) and adds newcomers up to the scenario's numbers."""
         flow, people = self.flow, self.people
-        for v in [v for v in flow.vehicles if not v.is_ego and math.hypot(v.x - x, v.y - y) > LEAVE]:
+        for v in [v for v in flow.vehicles if not v.is_ego and self._may_go(v, math.hypot(v.x - x, v.y - y))]:
             flow.junctions.release(v, set(v.granted))
             flow.vehicles.remove(v)
         people.people = [p for p in people.people if math.hypot(p.x - x, p.y - y) < LEAVE]
@@ -70,6 +70,11 @@ class Population:
                 missing = self.scenario.people - len(people.people)
                 if missing <= 0:
                     break
+
+    @staticmethod
+    def _may_go(v: Vehicle, distance: float) -> bool:
+        """Out of sight, or jammed for a minute where nobody looks."""
+        return distance > LEAVE or (v.stood > 60.0 and distance > 60.0)
 
     def _ring(self, rows: np.ndarray, x: float, y: float, near: float) -> np.ndarray:
         """Rows between `near` and `RADIUS` metres away, in random order, nearer ones first more often."""
@@ -141,7 +146,7 @@ class Population:
         s, reach = vehicle.s, vehicle.reach
         if vehicle.tail < 0.5 or s + vehicle.length / 2 > self.flow.tracks[lane].length - 1.5:
             return False
-        for so, d, other in self.flow.occupants.get(lane, ()):
+        for so, _, other in self.flow.occupants.get(lane, ()):
             gap = (
                 abs(so - s)
                 - (vehicle.length + other.length) / 2
@@ -150,7 +155,7 @@ class Population:
             behind, ahead = (other, vehicle) if so < s else (vehicle, other)
             if gap < 4.0 + 0.9 * behind.v + 2.0 * max(behind.v - ahead.v, 0.0):
                 return False
-        for so, d, long, wide in self.flow.obstacles.get(lane, ()):
+        for so, d, _, wide in self.flow.obstacles.get(lane, ()):
             if abs(d - vehicle.d) < (wide + vehicle.width) / 2 + 0.4 and -vehicle.reach < so - s < 12.0 + vehicle.v * 2:
                 return False
         return True

@@ -15,6 +15,7 @@ from perception_nodes.simulator.scene import Lane, World
 
 SPACING = 1.0  # m between samples of a lane
 LATERAL = 2.3  # m/s^2, comfortable lateral acceleration in bends
+CROSSING_HALF = 2.8  # m between a crossing's middle and the bumpers that wait before it
 CLEAR = 2.7  # m; junction lanes nearer than this cannot be driven at the same time
 
 
@@ -88,6 +89,8 @@ class LaneNetwork:
             for i, arc in crossing.lanes.items():
                 tracks[i].crossings = tuple(sorted((*tracks[i].crossings, (float(arc), index))))
         _find_conflicts(world, tracks)
+        for track in tracks.values():
+            _wait_before_crossing(track)
         roads = tuple(i for i, t in tracks.items() if not t.lane.junction and t.length > 8.0)
         lengths = np.array([tracks[i].length for i in roads])
         centres = {i: (t.x[len(t.x) // 2], t.y[len(t.y) // 2]) for i, t in tracks.items()}
@@ -109,6 +112,13 @@ def _track(lane: Lane) -> Track:
     cap = min(lane.speed_limit, math.sqrt(LATERAL / max(float(bend.max()), 1e-4)))
     entry = length if lane.stop_at is None else min(lane.stop_at, length)
     return Track(lane, length, x.tolist(), y.tolist(), heading.tolist(), max(cap, 2.5), entry=entry)
+
+
+def _wait_before_crossing(track: Track) -> None:
+    """Nobody waits at a junction with the wheels on the crossing just before it."""
+    for arc, _ in track.crossings:
+        if track.length - 14.0 < arc < track.entry + 2.5 and arc > 6.0:
+            track.entry = min(track.entry, arc - CROSSING_HALF)
 
 
 def _find_conflicts(world: World, tracks: dict[int, Track]) -> None:
