@@ -101,6 +101,12 @@ def ros_arguments(node: ResolvedNode) -> list[str]:
     return ["--ros-args", "--params-file", str(node.config), *rules]
 
 
+def process_command(node: ResolvedNode) -> list[str]:
+    """Command line that starts a node in a process of its own."""
+    given = [part for k, v in node.parameters.items() for part in ("-p", f"{k}:={_yaml(v)}")]
+    return [sys.executable, "-m", f"perception_nodes.nodes.{node.name}", *ros_arguments(node), *given]
+
+
 def _factory(node: ResolvedNode) -> Callable[..., Any]:
     def make(**kwargs: Any) -> Any:
         import importlib
@@ -120,9 +126,7 @@ def _processes(nodes: list[ResolvedNode]) -> int:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for node in nodes:
-            given = [part for k, v in node.parameters.items() for part in ("-p", f"{k}:={_yaml(v)}")]
-            command = [sys.executable, "-m", f"perception_nodes.nodes.{node.name}", *ros_arguments(node), *given]
-            children.append(subprocess.Popen(command))
+            children.append(subprocess.Popen(process_command(node)))
         while not stop.wait(0.2):
             for child in children:
                 if (code := child.poll()) is not None:
