@@ -23,6 +23,7 @@ from perception_nodes.simulator.layout.soup import Soup
 from perception_nodes.simulator.layout.styles import MIX, STYLES
 from perception_nodes.simulator.layout.surfaces import pave_lot, paint_roads
 from perception_nodes.simulator.layout.warp import Warp, random_warp
+from perception_nodes.simulator.layout.works import place_works, site_pose
 from perception_nodes.simulator.props.placement import place_props
 from perception_nodes.simulator.scene import Crossing, ParkingSpot, Surface, World
 
@@ -50,7 +51,6 @@ class Draft:
     carparks: list[Array] = field(default_factory=list)  # polygons [P, 2] in the map
     keep_clear: list[tuple[int, int, float, float]] = field(default_factory=list)  # entrances: road, side, t, half
     lamps: list[tuple[float, float, float]] = field(default_factory=list)
-    works: list[tuple[float, float, float, float]] = field(default_factory=list)
 
 
 def build_world(seed: int, style: str = "mixed") -> World:
@@ -69,6 +69,8 @@ def build_world(seed: int, style: str = "mixed") -> World:
     warp = random_warp(rng, float(rng.uniform(*kind.bend)), float(rng.uniform(*kind.hills)))
     draft = Draft(seed, rng, plan, warp)
     draft.crossings = place_crossings(rng, plan)
+    sites = place_works(rng, plan, draft.crossings)
+    draft.keep_clear += [(road, side, t, 11.0) for road, side, t, _ in sites]
     build_ground(draft)
     base_mesh = draft.ground_soup.mesh()
     lay_surfaces(draft, GroundHeight(base_mesh.vertices, base_mesh.triangles))
@@ -94,7 +96,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
             "divider": tuple(areas.divider_lines(plan, warp)),
             "stop_line": tuple(areas.stop_lines(graph)),
         },
-        works=tuple(draft.works),
+        works=tuple(site_pose(site, plan, warp, ground) for site in sites),
         extent=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         ground=ground,
     )

@@ -100,11 +100,11 @@ def tree(rng: np.random.Generator, species: str, detail: float = 1.0) -> Mesh:
     for _ in range(stems):
         stem(soup, rng, trunk_radius if stems == 1 else 0.5 * trunk_radius + 0.03, start, height, stems > 1)
     branches(soup, rng, trunk_radius, start, centre, radii, 3 if species != "small" else 1)
-    count = int(detail * np.clip(14 * width * (height - start) ** 0.6, 40, 150))
+    count = int(detail * np.clip(11 * width * (height - start) ** 0.6, 36, 105))
     spots = lumps(rng, count, centre, radii, int(rng.integers(5, 11)))
     if rng.random() < 0.75:
         cores(soup, rng, centre, radii, 4, rgb, float(rng.uniform(0.15, 0.55)))
-    cards(soup, rng, spots, float(rng.uniform(0.75, 1.1)) * (0.7 if species == "small" else 1.0), rgb, porosity)
+    cards(soup, rng, spots, float(rng.uniform(0.85, 1.2)) * (0.7 if species == "small" else 1.0), rgb, porosity)
     return soup.mesh()
 
 
@@ -132,13 +132,13 @@ def conifer(soup: Soup, rng: np.random.Generator, rgb: Array, porosity: float, d
     """A cone of drooping cards around a straight stem."""
     height, width, low = rng.uniform(5, 14), rng.uniform(1.1, 2.2), rng.uniform(0.2, 1.4)
     stem(soup, rng, float(np.clip(0.016 * height, 0.07, 0.25)), max(low, 0.8), height, False)
-    n = int(detail * np.clip(11 * height, 50, 130))
+    n = int(detail * np.clip(9 * height, 45, 95))
     share = rng.uniform(0, 1, n) ** 1.4
     z = low + share * (height - low)
     r = width * (1 - share) * rng.uniform(0.25, 1.0, n) ** 0.5
     angle = rng.uniform(0, 2 * np.pi, n)
     spots = np.stack([r * np.cos(angle), r * np.sin(angle), z], -1)
-    cards(soup, rng, spots, 0.9, rgb, porosity)
+    cards(soup, rng, spots, 1.05, rgb, porosity)
 
 
 def bush(rng: np.random.Generator) -> Mesh:
