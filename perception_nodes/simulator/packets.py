@@ -1,0 +1,182 @@
+"""Closest hits of eight neighbouring rays at once (numba; the compiler turns the inner loops into SIMD).
+
+A packet is float32 [10, 8]: origin xyz, direction xyz, 1 / direction, and the distance beyond which a hit does not
+count, which falls as hits are found. The loops over its eight rays only read and count, so that they vectorise without
+relaxed floating point: every ray gets the same bits as it would alone. Source: I. Wald et al., "Interactive Rendering
+with Coherent Ray Tracing", 2001; triangles: T. Moeller and B. Trumbore, 1997, in float32 (5e-5 m at 400 m).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+WIDTH = 8
+OX, OY, OZ, DX, DY, DZ, IX, IY, IZ, LIMIT = range(10)
+
+
+@njit(cache=True, nogil=True)
+def coin(seed, ray, item):
+    """Uniform float32 in [0, 1) from three integers (splitmix64 finaliser)."""
+    x = np.uint64(seed) + np.uint64(ray) * np.uint64(0x9E3779B97F4A7C15)
+    x += np.uint64(item) * np.uint64(0xD1B54A32D192ED03)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return np.float32(x >> np.uint64(40)) * np.float32(5.9604645e-08)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def set_direction(packet, k, x, y, z):
+    """Direction of ray k and its inverse (never infinite)."""
+    packet[DX, k], packet[DY, k], packet[DZ, k] = x, y, z
+    tiny = np.float32(1e-12)
+    one = np.float32(1.0)
+    packet[IX, k] = one / (x if abs(x) > tiny else tiny)
+    packet[IY, k] = one / (y if abs(y) > tiny else tiny)
+    packet[IZ, k] = one / (z if abs(z) > tiny else tiny)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _box_hits(packet, x0, y0, z0, x1, y1, z1):
+    """How many rays of the packet meet the box before their limit."""
+    hits = np.int32(0)
+    slack = np.float32(1.000001)  # the slab test may round the wrong way on flat boxes; this keeps every hit
+    for k in range(WIDTH):
+        a, b = (x0 - packet[OX, k]) * packet[IX, k], (x1 - packet[OX, k]) * packet[IX, k]
+        near, far = (a, b) if a < b else (b, a)
+        a, b = (y0 - packet[OY, k]) * packet[IY, k], (y1 - packet[OY, k]) * packet[IY, k]
+        low, high = (a, b) if a < b else (b, a)
+        near = low if low > near else near
+        far = high if high < far else far
+        a, b = (z0 - packet[OZ, k]) * packet[IZ, k], (z1 - packet[OZ, k]) * packet[IZ, k]
+        low, high = (a, b) if a < b else (b, a)
+        near = low if low > near else near
+        far = high if high < far else far
+        near = near if near > np.float32(0.0) else np.float32(0.0)
+        far = packet[LIMIT, k] if packet[LIMIT, k] < far else far
+        hits += np.int32(near <= far * slack)
+    return hits
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _triangle_hits(packet, ax, ay, az, e1x, e1y, e1z, e2x, e2y, e2z):
+    """How many rays of the packet meet the triangle before their limit (two-sided)."""
+    hits = np.int32(0)
+    slack = np.float32(1e-5)
+    one = np.float32(1.0)
+    for k in range(WIDTH):
+        dx, dy, dz = packet[DX, k], packet[DY, k], packet[DZ, k]
+        px, py, pz = dy * e2z - dz * e2y, dz * e2x - dx * e2z, dx * e2y - dy * e2x
+        inv = one / (e1x * px + e1y * py + e1z * pz)
+        sx, sy, sz = packet[OX, k] - ax, packet[OY, k] - ay, packet[OZ, k] - az
+        u = (sx * px + sy * py + sz * pz) * inv
+        qx, qy, qz = sy * e1z - sz * e1y, sz * e1x - sx * e1z, sx * e1y - sy * e1x
+        v = (dx * qx + dy * qy + dz * qz) * inv
+        t = (e2x * qx + e2y * qy + e2z * qz) * inv
+        inside = (u >= -slack) & (v >= -slack) & (u + v <= one + slack)
+        hits += np.int32(inside & (t > np.float32(1e-4)) & (t < packet[LIMIT, k]))
+    return hits
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _distance(packet, k, tri):
+    """Distance of ray k to the triangle, or infinity: the same arithmetic as `_triangle_hits`."""
+    slack = np.float32(1e-5)
+    one = np.float32(1.0)
+    e1x, e1y, e1z, e2x, e2y, e2z = tri[3], tri[4], tri[5], tri[6], tri[7], tri[8]
+    dx, dy, dz = packet[DX, k], packet[DY, k], packet[DZ, k]
+    px, py, pz = dy * e2z - dz * e2y, dz * e2x - dx * e2z, dx * e2y - dy * e2x
+    inv = one / (e1x * px + e1y * py + e1z * pz)
+    sx, sy, sz = packet[OX, k] - tri[0], packet[OY, k] - tri[1], packet[OZ, k] - tri[2]
+    u = (sx * px + sy * py + sz * pz) * inv
+    qx, qy, qz = sy * e1z - sz * e1y, sz * e1x - sx * e1z, sx * e1y - sy * e1x
+    v = (dx * qx + dy * qy + dz * qz) * inv
+    t = (e2x * qx + e2y * qy + e2z * qz) * inv
+    inside = (u >= -slack) & (v >= -slack) & (u + v <= one + slack)
+    return t if inside & (t > np.float32(1e-4)) & (t < packet[LIMIT, k]) else np.float32(np.inf)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt, stack):
+    """Lowers the packet's limits to the closest hits in the tree at `root` and writes their triangles to `found` (int32
+    [8]; left alone where nothing is nearer). A ray passes through a porous triangle where coin(seed, rays[k], triangle
+    + salt) says so. `stack` int32 [2 DEPTH]. Gives whether anything was hit."""
+    stack[0] = root
+    top = 1
+    any_hit = False
+    middle = WIDTH // 2
+    dx, dy, dz = packet[DX, middle], packet[DY, middle], packet[DZ, middle]
+    while top > 0:
+        top -= 1
+        node = stack[top]
+        box = bounds[node]
+        if _box_hits(packet, box[0], box[1], box[2], box[3], box[4], box[5]) == 0:
+            continue
+        first, count = meta[node, 0], meta[node, 1]
+        if count == 0:
+            if first == node:  # an empty mesh
+                continue
+            a, b = bounds[first], bounds[first + 1]
+            x, y, z = a[0] + a[3] - b[0] - b[3], a[1] + a[4] - b[1] - b[4], a[2] + a[5] - b[2] - b[5]
+            ahead = x * dx + y * dy + z * dz
+            left_first = ahead < np.float32(0.0)
+            stack[top] = first + 1 if left_first else first
+            stack[top + 1] = first if left_first else first + 1
+            top += 2
+            continue
+        for i in range(first, first + count):
+            tri = corners[i]
+            if _triangle_hits(packet, tri[0], tri[1], tri[2], tri[3], tri[4], tri[5], tri[6], tri[7], tri[8]) == 0:
+                continue
+            for k in range(WIDTH):
+                t = _distance(packet, k, tri)
+                if t < packet[LIMIT, k] and (
+                    porosity[i] == np.float32(0.0) or coin(seed, rays[k], i + salt) >= porosity[i]
+                ):
+                    packet[LIMIT, k] = t
+                    found[k] = i
+                    any_hit = True
+    return any_hit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def trace_actors(actors, moments, packet, local, found, who, seed, rays, stack, outer):
+    """The same for the moving actors (`instances.Instances.arrays()`), each where it is at the ray's moment (float32
+    [8], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [8]. `local` is a spare packet."""
+    bounds, meta, corners, porosity, root, salt, position, heading, tops, top_meta, leaf = actors
+    outer[0] = 0
+    top = 1
+    one = np.float32(1.0)
+    mine = np.empty(WIDTH, np.int32)
+    while top > 0:
+        top -= 1
+        node = outer[top]
+        box = tops[node]
+        if _box_hits(packet, box[0], box[1], box[2], box[3], box[4], box[5]) == 0:
+            continue
+        first, count = top_meta[node, 0], top_meta[node, 1]
+        if count == 0:
+            outer[top], outer[top + 1] = first + 1, first
+            top += 2
+            continue
+        for place in range(first, first + count):
+            a = leaf[place]
+            for k in range(WIDTH):
+                m = moments[k]
+                c = heading[a, 0, 0] + m * (heading[a, 1, 0] - heading[a, 0, 0])
+                s = heading[a, 0, 1] + m * (heading[a, 1, 1] - heading[a, 0, 1])
+                norm = one / np.sqrt(c * c + s * s)
+                c, s = c * norm, s * norm
+                x = packet[OX, k] - (position[a, 0, 0] + m * (position[a, 1, 0] - position[a, 0, 0]))
+                y = packet[OY, k] - (position[a, 0, 1] + m * (position[a, 1, 1] - position[a, 0, 1]))
+                z = packet[OZ, k] - (position[a, 0, 2] + m * (position[a, 1, 2] - position[a, 0, 2]))
+                local[OX, k], local[OY, k], local[OZ, k] = c * x + s * y, c * y - s * x, z
+                dx, dy = packet[DX, k], packet[DY, k]
+                set_direction(local, k, c * dx + s * dy, c * dy - s * dx, packet[DZ, k])
+                local[LIMIT, k] = packet[LIMIT, k]
+                mine[k] = -1
+            if trace(bounds, meta, corners, porosity, root[a], local, mine, seed, rays, salt[a], stack):
+                for k in range(WIDTH):
+                    if mine[k] >= 0:
+                        packet[LIMIT, k], found[k], who[k] = local[LIMIT, k], mine[k], a
