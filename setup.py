@@ -40,6 +40,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         share("launch"),
         share("config"),
+        share("config/rigs"),
         share("rviz"),
     ],
     install_requires=[

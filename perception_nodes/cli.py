@@ -125,11 +125,15 @@ def simulate(
 
 
 @convert_app.command("kitti-raw")
-def convert_kitti_raw(src: Path, out: OutPath) -> None:
+def convert_kitti_raw(
+    src: Path,
+    out: OutPath,
+    drive: Annotated[str | None, typer.Option(help="Which drive, by a part of its name, if there are several.")] = None,
+) -> None:
     """KITTI raw (date folder, or one …_sync drive) to a bag."""
     from perception_nodes.datasets.convert import convert_kitti_raw as convert
 
-    convert(src, out)
+    print(convert(src, out, drive).summary())
 
 
 @convert_app.command("semantickitti")
@@ -141,7 +145,7 @@ def convert_semantickitti(
     """SemanticKITTI (the folder that holds sequences/, or one sequence) to a bag with ground truth."""
     from perception_nodes.datasets.convert import convert_semantickitti as convert
 
-    convert(src, out, sequence)
+    print(convert(src, out, sequence).summary())
 
 
 @weights_app.command("list")

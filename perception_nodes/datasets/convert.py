@@ -34,6 +34,12 @@ class Converted:
     poses: int
     remarks: tuple[str, ...]
 
+    def summary(self) -> str:
+        """What was written, and each remark on a line of its own."""
+        counts = {"sweeps": self.sweeps, "pictures": self.pictures, "labelled": self.labels, "poses": self.poses}
+        text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return "\n".join([f"{self.path}: {text}", *(f"  {remark}" for remark in self.remarks)])
+
 
 def convert_kitti_raw(
     src: str | Path,

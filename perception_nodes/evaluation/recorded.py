@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.evaluation.errors import EvaluationError
+from perception_nodes.messages.class_table import read_class_table
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 
@@ -38,7 +38,10 @@ def class_names(reader: BagReader, topic: str) -> tuple[str, ...]:
     """
     table = f"{topic}/classes"
     for _, kind, _, raw in reader.messages([table]) if table in reader.topics() else ():
-        return tuple(json.loads(reader.decode(raw, kind).data)["classes"])
+        classes = read_class_table(reader.decode(raw, kind))
+        if sorted(classes) != list(range(len(classes))):
+            raise EvaluationError(f"{reader.path}: class ids on {table} are {sorted(classes)}; expected 0, 1, 2, ...")
+        return tuple(classes[i].name for i in range(len(classes)))
     raise EvaluationError(
         f"{reader.path}: no class table on {table}, so the labels of {topic} cannot be named. "
         "Record it together with the labels (perception replay does)"

@@ -102,23 +102,27 @@ def fill_point_cloud2(msg: Any, layout: CloudLayout, frame_id: str, stamp_ns: in
     return msg
 
 
+def point_cloud2_values(layout: CloudLayout, frame_id: str, stamp_ns: int) -> dict:
+    """sensor_msgs/PointCloud2 as plain values."""
+    keys = ("name", "offset", "datatype", "count")
+    return {
+        "header": header_fields(frame_id, stamp_ns),
+        "height": layout.height,
+        "width": layout.width,
+        "fields": [dict(zip(keys, f)) for f in layout.fields],
+        "is_bigendian": layout.big_endian,
+        "point_step": layout.point_step,
+        "row_step": layout.row_step,
+        "data": layout.data,
+        "is_dense": layout.is_dense,
+    }
+
+
 def make_point_cloud2(layout: CloudLayout, frame_id: str, stamp_ns: int) -> Any:
     """A new rosbags PointCloud2, for bags."""
     from perception_nodes.bags.typestore import make
 
-    keys = ("name", "offset", "datatype", "count")
-    return make(
-        "sensor_msgs/msg/PointCloud2",
-        header=header_fields(frame_id, stamp_ns),
-        height=layout.height,
-        width=layout.width,
-        fields=[dict(zip(keys, f)) for f in layout.fields],
-        is_bigendian=layout.big_endian,
-        point_step=layout.point_step,
-        row_step=layout.row_step,
-        data=layout.data,
-        is_dense=layout.is_dense,
-    )
+    return make("sensor_msgs/msg/PointCloud2", **point_cloud2_values(layout, frame_id, stamp_ns))
 
 
 def to_message_bytes(msg: Any, data: NDArray) -> Any:

@@ -33,7 +33,8 @@ def cloud(columns, stamp):
 
 
 def table(names):
-    return make("std_msgs/msg/String", data=json.dumps({"classes": names}))
+    rows = [{"id": i, "name": n} for i, n in enumerate(names)]
+    return make("std_msgs/msg/String", data=json.dumps({"classes": rows}))
 
 
 def truth_bag(path):
