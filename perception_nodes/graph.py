@@ -78,7 +78,7 @@ PRECISION = Argument("precision", "auto", "arithmetic of the network", choices=(
 THREADS = Argument("threads", "2", "CPU threads of the network", "int")
 POINTS_IN = Argument("points", POINTS, "topic of the LiDAR's PointCloud2")
 SIM_TIME = Argument("use_sim_time", "false", "take time from /clock (replays and simulations)", "bool")
-SCENARIO = Argument("scenario", "suburb", "a name of `perception simulate --list`, or random")
+SCENARIO = Argument("scenario", "suburb_day", "a name of `perception simulate --list`, or random")
 RIG = Argument("rig", "kitti", "sensor rig", choices=("nuscenes", "kitti", "vlp16"))
 SEED = Argument("seed", "0", "the same seed gives the same drive", "int")
 RATE = Argument("rate", "1.0", "times real time; replay: 0 lets each cloud wait for the last one's answer", "float")

@@ -169,15 +169,19 @@ class PlayerConfig(NodeConfig):
 class SimulatorConfig(NodeConfig):
     """simulator_node."""
 
-    scenario: str = Field(default="suburb", description="a name of `perception simulate --list`, or random")
-    rig: Literal["nuscenes", "kitti", "vlp16"] = Field(default="kitti", description="sensor rig")
+    scenario: str = Field(default="suburb_day", description="a name of `perception simulate --list`, or random")
+    rig: str = Field(default="kitti", description="sensor rig: nuscenes, kitti or vlp16")
     seed: int = Field(default=0, ge=0, description="the same seed gives the same drive")
-    rate: float = Field(default=1.0, gt=0, le=100, description="times real time")
-    duration_s: float = Field(default=0.0, ge=0, description="seconds to drive; 0: for ever")
-    image_scale: float = Field(default=0.5, gt=0, le=1, description="camera size, as a share of the rig's")
-    cameras: int = Field(default=1, ge=0, le=6, description="cameras rendered, front first")
+    rate: float = Field(default=1.0, gt=0, le=100, description="times real time; slower where frames take longer")
+    seconds: float = Field(default=0.0, ge=0, description="length of the drive; 0: for ever")
+    lidar: bool = Field(default=True, description="cast the LiDAR")
+    cameras: bool = Field(default=True, description="render cameras")
+    max_cameras: int = Field(default=1, ge=1, le=16, description="cameras rendered at most, in the rig's order")
+    image_width: int = Field(default=704, ge=16, le=4096, description="width of the images, px")
     jpeg_quality: int = Field(default=85, ge=10, le=100, description="of the compressed images")
+    threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the sensors")
     truth: bool = Field(default=True, description="publish /ground_truth/...")
+    clock_hz: float = Field(default=100.0, gt=0, le=1000, description="messages per second on /clock")
 
 
 NODE_CONFIGS: dict[str, type[NodeConfig]] = {

@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,21 +12,24 @@ from perception_nodes.nodes.config import NodeConfig, Qos
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile
-from perception_nodes.nodes.serialized import header_stamp_ns
+from perception_nodes.nodes.serialized import decode, header_stamp_ns
 from perception_nodes.streaming.health import Level
 
+Listener = Callable[[str, str, Any, int], None]
 QUEUE = 200  # messages between DDS and the file; more than this and the disk is too slow: counted, never grown
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One topic to record; `stamped` ones begin with a header, whose stamp is noted with the time of arrival."""
+    """One topic to record; `stamped` ones begin with a header, whose stamp is noted with the time of arrival;
+    `keep` False: only for the listener."""
 
     topic: str
     type: str
     stamped: bool = False
     latched: bool = False
     depth: int = 50
+    keep: bool = True
 
 
 @dataclass
@@ -41,13 +45,23 @@ class RecorderNode(PerceptionNode[NodeConfig]):
 
     Args:
         topics: what to record.
+        listener: called with topic, type name, decoded message and stamp (ns), on the writing thread.
         writer: an open bag, which the caller closes after the node has stopped; None: count and time only.
     """
 
-    def __init__(self, topics: list[Recorded], writer: BagWriter | None, name: str = "recorder", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        topics: list[Recorded],
+        writer: BagWriter | None,
+        name: str = "recorder",
+        listener: Listener | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name, NodeConfig, aspects=("recording",), **kwargs)
         self._topics = topics
         self._writer = writer
+        self._listener = listener
+        self._rows = {row.topic: row for row in topics}
         self._queue: queue.Queue[tuple[str, str, bytes, int] | None] = queue.Queue(QUEUE)
         self._thread: threading.Thread | None = None
         self._subscriptions_made: list[Any] = []
@@ -83,7 +97,7 @@ class RecorderNode(PerceptionNode[NodeConfig]):
             if arrivals is not None:
                 arrivals[header_stamp_ns(raw)] = now
             self.tally.counts[row.topic] = self.tally.counts.get(row.topic, 0) + 1
-            if self._writer is None:
+            if self._writer is None and self._listener is None:
                 return
             try:
                 self._queue.put_nowait((row.topic, row.type, raw, self.get_clock().now().nanoseconds))
@@ -97,7 +111,9 @@ class RecorderNode(PerceptionNode[NodeConfig]):
         while (item := self._queue.get()) is not None:
             topic, kind, raw, stamp = item
             try:
-                if self.error is None and self._writer is not None:
+                if self._listener is not None:
+                    self._listener(topic, kind, decode(raw, find_message_type(kind)), stamp)
+                if self.error is None and self._writer is not None and self._rows[topic].keep:
                     self._writer.write(topic, raw, stamp, kind)
                     self.health.count("recording", "written")
             except Exception as error:  # a full disk: said once, the rest of the run goes on unrecorded

@@ -22,6 +22,7 @@ class ReplayPlan:
     rate: times real time; 0: each cloud waits for the answer to the last, so that none is dropped.
     start, duration: seconds of the bag (duration None: to the end). parameters: dotted names for spvcnn_node.
     topics: further topics of the bag to play (a live viewer's cameras); the points are always played.
+    listener: called with (topic, type name, message, stamp in ns) for everything recorded and all of `topics`.
     session_factory: builds the network's session from the node's config; None: by `model`.
     """
 
@@ -34,6 +35,7 @@ class ReplayPlan:
     points: str = "/lidar/points"
     parameters: dict[str, Any] = field(default_factory=dict)
     topics: tuple[str, ...] = ()
+    listener: Callable[[str, str, Any, int], None] | None = None
     session_factory: Callable[[Any], Any] | None = None
 
 

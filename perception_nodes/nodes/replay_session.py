@@ -12,6 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.graph import PLANS, SEGMENTATION, TIMING, resolve
 from perception_nodes.nodes.main import spin
@@ -80,12 +81,20 @@ class ReplaySession:
         self._node = self._add(
             SpvcnnNode(self._plan.session_factory, overrides=node.parameters, **self._ros(node.remaps))
         )
-        rows = RECORDED if self._writer is not None else RECORDED[:1]
+        plan = self._plan
+        rows = list(RECORDED if self._writer is not None or plan.listener is not None else RECORDED[:1])
+        if plan.listener is not None:
+            rows += [Recorded(topic, kind, keep=False) for topic, kind in self._seen_types().items()]
         self._recorder = self._add(
-            RecorderNode(rows, self._writer, overrides={"use_sim_time": True}, **self._ros({})),
+            RecorderNode(rows, self._writer, listener=plan.listener, overrides={"use_sim_time": True}, **self._ros({})),
         )
         self._player = PlayerNode(overrides=player.parameters, **self._ros({}))
         self._player.finish = self._finish
+
+    def _seen_types(self) -> dict[str, str]:
+        with BagReader(self._bag) as reader:
+            topics = reader.topics()
+        return {name: topics[name].type for name in self._plan.topics if name in topics}
 
     def _resolved(self) -> list[Any]:
         plan = self._plan
