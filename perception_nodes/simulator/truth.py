@@ -104,7 +104,8 @@ class _Sight:
         near = float(np.sqrt(flat**2 + seen[:, 2] ** 2).min())
         total = hidden = 0
         for turn in (-2 * math.pi, 0.0, 2 * math.pi):
-            first, last = np.searchsorted(self._azimuth, [middle + spread.min() + turn, middle + spread.max() + turn])
+            ends = np.array([middle + spread.min() + turn, middle + spread.max() + turn], self._azimuth.dtype)
+            first, last = np.searchsorted(self._azimuth, ends)  # of one type: else numpy converts the whole array
             if last <= first:
                 continue
             columns = slice(int(first), int(last))
