@@ -142,7 +142,7 @@ def plan_lots(rng: np.random.Generator, style: Style, front: Frontage) -> None:
 def fence_kind(rng: np.random.Generator) -> str:
     """What closes a lot towards the street."""
     kinds = ("hedge", "picket", "chain", "panel", "bars", "wall", "wall_bars", "rails", "wire")
-    return str(rng.choice(kinds, p=[0.3, 0.11, 0.08, 0.06, 0.1, 0.12, 0.15, 0.05, 0.03]))
+    return str(rng.choice(kinds, p=[0.38, 0.1, 0.07, 0.05, 0.09, 0.11, 0.13, 0.04, 0.03]))
 
 
 def make_lot(rng, style: Style, front: Frontage, s0: float, s1: float, row: bool, usual: str) -> Lot:

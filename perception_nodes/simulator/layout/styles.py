@@ -38,7 +38,7 @@ class Style:
     tree_spacing: Range = (9.0, 22.0)  # street trees
     street_trees: float = 0.5  # chance per block side
     garden_plants: Range = (1.5, 7.0)  # trees and bushes per lot
-    thicket: float = 0.45  # chance that a green lot has a belt of bushes on its front
+    thicket: float = 0.6  # chance that a green lot has a belt of bushes on its front
     carpark: float = 0.2  # chance per block
     park_block: float = 0.15  # chance that a block is a green park
     signals: float = 0.3  # chance that a junction has traffic lights

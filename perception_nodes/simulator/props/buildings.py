@@ -139,6 +139,9 @@ def building(
     deep_front = min(storeys, 3)
     for i, wall in enumerate(walls(width, depth)):
         deep = deep_front if i == 0 else (int(not front_only) if i % 2 == 1 else 0)
+        if front_only and i == 2:  # turned away from every street
+            soup.quads(wall.rectangles(0, wall.length, FOOT, top), look.wall, BUILDING, look.rgb)
+            continue
         facade(soup, rng, wall, FOOT, storeys, storey, look, deep)
     rgb = tuple(int(c) for c in np.clip(np.array(ROOFS[int(rng.integers(len(ROOFS)))]) * rng.uniform(0.8, 1.15), 0, 255))
     if pitched:

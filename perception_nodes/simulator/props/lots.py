@@ -40,7 +40,7 @@ def fill_lot(
     if lot.use == "green":
         scatter(placer, library, rng, front, lot, int(min(1.6 * plants + 2, 14)), (0.8, front.depth - 1))
     else:
-        scatter(placer, library, rng, front, lot, int(0.8 * plants), (0.8, max(1.0, lot.setback - 0.8)), small=True)
+        scatter(placer, library, rng, front, lot, int(1.1 * plants), (0.8, max(1.0, lot.setback - 0.8)), small=True)
         behind = lot.setback + lot.depth + 1.5
         if behind < front.depth - 2:
             scatter(placer, library, rng, front, lot, int(min(plants * 0.4, 5)), (behind, front.depth - 1))
@@ -206,12 +206,15 @@ def scatter(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, co
         heading = (np.cos(angle), np.sin(angle))
         kind = rng.random()
         if kind < (0.25 if small else 0.55):
-            tree = library.trees[int(rng.integers(len(library.trees)))]
+            kinds = library.trees if x < 18.0 and lot.use in ("house", "green", "row") else library.far_trees
+            tree = kinds[int(rng.integers(len(kinds)))]
             placer.put(tree, front.uv(s, x), heading, float(rng.uniform(0.7, 1.25)) * (0.8 if small else 1.0))
         elif kind < 0.92:
             bush = library.bushes[int(rng.integers(len(library.bushes)))]
-            w = float(rng.uniform(0.6, 2.2))
-            placer.put(bush, front.uv(s, x), heading, (w, w, w * rng.uniform(0.7, 1.2)))
+            for _ in range(int(rng.integers(1, 4)) if x < 15.0 else 1):
+                w = float(rng.uniform(0.6, 2.2))
+                at = front.uv(s + rng.normal(0, 0.5), max(x + rng.normal(0, 0.4), 0.5))
+                placer.put(bush, at, heading, (w, w, w * rng.uniform(0.7, 1.2)))
         else:
             weed = library.weeds[int(rng.integers(len(library.weeds)))]
             placer.put(weed, front.uv(s, x), heading, float(rng.uniform(0.8, 2.0)))

@@ -86,10 +86,10 @@ def tree(rng: np.random.Generator, species: str, detail: float = 1.0) -> Mesh:
         conifer(soup, rng, rgb * [0.6, 0.75, 0.8], porosity, detail)
         return soup.mesh()
     height, start, width = {
-        "round": (rng.uniform(5.5, 9), rng.uniform(1.8, 3.0), rng.uniform(1.6, 2.8)),
+        "round": (rng.uniform(5.5, 9), rng.uniform(1.4, 2.9), rng.uniform(1.6, 2.8)),
         "broad": (rng.uniform(8, 13), rng.uniform(2.4, 4.0), rng.uniform(3.0, 5.0)),
-        "tall": (rng.uniform(9, 15), rng.uniform(1.6, 3.0), rng.uniform(1.3, 2.2)),
-        "small": (rng.uniform(3, 4.8), rng.uniform(1.2, 1.9), rng.uniform(0.9, 1.6)),
+        "tall": (rng.uniform(9, 15), rng.uniform(1.0, 2.8), rng.uniform(1.3, 2.2)),
+        "small": (rng.uniform(3, 4.8), rng.uniform(0.9, 1.8), rng.uniform(0.9, 1.6)),
         "thin": (rng.uniform(5, 8), rng.uniform(2.0, 3.2), rng.uniform(1.0, 1.8)),
         "multi": (rng.uniform(4, 7), rng.uniform(0.7, 1.5), rng.uniform(1.5, 2.6)),
     }[species]
