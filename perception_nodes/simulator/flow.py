@@ -153,6 +153,7 @@ class Flow:
         route = list(v.route)
         for i, lane in enumerate(route):
             track = self.tracks[lane]
+            held_up = False  # by people before the junction
             for arc, crossing in track.crossings:
                 distance = base + arc - front - CROSSING_HALF + 0.2
                 if (
@@ -161,6 +162,7 @@ class Flow:
                     and v.v * v.v < 14.0 * max(distance, 0.2)
                 ):
                     allowed = min(allowed, drive.follow(v.v, 30.0, max(distance + drive.MIN_GAP, 0.3), v.v, v.driver))
+                    held_up = True
             base += track.length
             if base - front > reach or i + 1 >= len(route):
                 break
@@ -168,7 +170,7 @@ class Flow:
             if not self.tracks[following].lane.junction:
                 continue
             distance = base - track.length + track.entry - front
-            queued = gap < distance + 1.0 and v.v < 3.0  # somebody else is first at the line
+            queued = (held_up or gap < distance + 1.0) and v.v < 3.0  # somebody else goes first
             if following in v.granted:
                 if queued and v.stood > 1.0:
                     self.junctions.release(v, {following})

@@ -7,6 +7,7 @@ side. At the kerb it waits until everybody who comes can stop or has stopped. Gr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +55,7 @@ class Pedestrians:
     """All people of one drive."""
 
     def __init__(self, world: World, network: LaneNetwork, catalogue: Catalogue, rng: np.random.Generator) -> None:
+        self.is_green: Callable[[int], bool] = lambda lane: False  # whether a lane's traffic light shows green
         self.world, self.network, self.catalogue, self.rng = world, network, catalogue, rng
         self.people: list[Person] = []
         self.walkways = [np.asarray(w, np.float64)[:, :2] for w in world.walkways if len(w) >= 2]
@@ -183,7 +185,7 @@ class Pedestrians:
                 wish = max(p.speed, 1.1)
             elif near_kerb:
                 p.waited += dt
-                turn = self._busy.get(p.crossing, 0.0) < BUSY
+                turn = self._busy.get(p.crossing, 0.0) < BUSY and not self._cars_have_green(p.crossing)
                 if turn:
                     closed.add(p.crossing)
                 if turn and self._may_cross(p, vehicles):
@@ -264,6 +266,15 @@ class Pedestrians:
                             return False
                 base += self.network.tracks[lane].length
         return True
+
+    def _cars_have_green(self, crossing: int) -> bool:
+        """Whether a traffic light lets the vehicles of a lane that this crossing cuts drive on."""
+        tracks = self.network.tracks
+        for lane, arc in self.world.crossings[crossing].lanes.items():
+            track = tracks[lane]
+            if track.signal >= 0 and arc > track.length - 15.0 and self.is_green(lane):
+                return True
+        return False
 
     def _avoid(self, vehicles: list) -> NDArray[np.float64]:
         """Sideways speed of each person past those ahead (m/s, left positive); -9: stand still."""

@@ -67,6 +67,7 @@ class Traffic:
         self.world, self.seed = world, seed
         self.scenario = boosted(scenario) if rare else scenario
         self.conditions = conditions or scenario.conditions
+        self._ticks = 0
         self._rng = np.random.default_rng((0x7AF, seed))
         catalogue = shape_catalogue(seed % CATALOGUES)
         network = LaneNetwork.of(world)
@@ -74,6 +75,7 @@ class Traffic:
         self._flow = Flow(network, self._rng)
         self._flow.obstacles = self._standing.obstacles(network)
         self._people = Pedestrians(world, network, catalogue, self._rng)
+        self._people.is_green = lambda lane: self._flow.junctions.is_green(lane, self._ticks * TICK)
         self._population = Population(
             self._flow, self._people, self.scenario, catalogue, self._rng, self._standing.next_id
         )
@@ -83,7 +85,6 @@ class Traffic:
         self._population.fill(self._ego.x, self._ego.y, at_start=True)
         self._foresight = HALF_WINDOW if foresight else 0.0
         self._events = EventFinder()
-        self._ticks = 0
         self._time = 0.0
         self._frames: deque[_Frame] = deque()
         self._record()
