@@ -37,6 +37,8 @@ class BagWriter:
         self.path = Path(path).absolute()
         if storage not in STORAGES:
             raise BagError(f"unknown bag storage {storage!r}; choose one of {', '.join(STORAGES)}")
+        if storage == "sqlite3" and set("?#%") & set(str(self.path)):
+            raise BagError(f"{self.path}: sqlite3 bags cannot have ?, # or % in their path; choose another or use mcap")
         if compression not in (None, "zstd"):
             raise BagError(f"unknown bag compression {compression!r}; choose 'zstd' or none")
         if self.path.exists() and not overwrite:

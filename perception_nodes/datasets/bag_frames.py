@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.se3 import Matrix
-from perception_nodes.classes import POINT_CLASSES
+from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
 from perception_nodes.messages.class_table import class_table_values
+from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
 from perception_nodes.messages.image import compressed_image_values
+from perception_nodes.messages.markers import marker_array_values
 from perception_nodes.messages.odometry import Odometry, odometry_values
 from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud2_layout
 from perception_nodes.messages.transforms import Transform, tf_values
 
 POINTS = "/lidar/points"
 SEGMENTATION = "/ground_truth/segmentation"
+BOXES = "/ground_truth/boxes"
 LIDAR_FRAME, BASE_FRAME, MAP_FRAME = "lidar", "base_link", "map"
 
 
@@ -43,6 +46,20 @@ def write_labels(bag: BagWriter, label: NDArray[np.uint8], instance: NDArray[np.
     """/ground_truth/segmentation: the sweep's points in its order, label and instance only."""
     layout = point_cloud2_layout({"label": label, "instance": instance})
     bag.write(SEGMENTATION, make_point_cloud2(layout, LIDAR_FRAME, stamp_ns), stamp_ns)
+
+
+def write_box_classes(bag: BagWriter, stamp_ns: int) -> None:
+    """The latched class table of the ground truth's boxes."""
+    bag.write(f"{BOXES}/classes", make("std_msgs/msg/String", **class_table_values(BOX_CLASSES)), stamp_ns)
+
+
+def write_boxes(bag: BagWriter, boxes: Detections3D) -> None:
+    """/ground_truth/boxes, their attributes and markers, at the boxes' stamp."""
+    stamp = boxes.stamp_ns
+    bag.write(BOXES, make("vision_msgs/msg/Detection3DArray", **detections3d_values(boxes)), stamp)
+    bag.write(f"{BOXES}/attributes", make("std_msgs/msg/String", **attributes_values(boxes)), stamp)
+    markers = make("visualization_msgs/msg/MarkerArray", **marker_array_values(boxes, "ground_truth"))
+    bag.write("/ground_truth/markers", markers, stamp)
 
 
 def write_picture(bag: BagWriter, name: str, jpeg: bytes, camera: CameraModel) -> None:

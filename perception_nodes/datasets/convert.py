@@ -12,6 +12,7 @@ from perception_nodes.datasets import bag_frames
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.kitti_calibration import BASE_FROM_LIDAR
 from perception_nodes.datasets.kitti_raw import KittiRawDrive, open_drive
+from perception_nodes.datasets.kitti_tracklets import read_tracklets
 from perception_nodes.datasets.progress import progress
 from perception_nodes.datasets.semantickitti import open_sequence
 from perception_nodes.messages.camera_info import CameraModel
@@ -49,7 +50,8 @@ def convert_kitti_raw(
     compression: str | None = None,
     overwrite: bool = False,
 ) -> Converted:
-    """A KITTI raw drive -> bag: sweeps, colour pictures as JPEG with rectified camera_info, TF, odometry from oxts.
+    """A KITTI raw drive -> bag: sweeps, colour pictures as JPEG with rectified camera_info, TF, odometry from oxts,
+    boxes from tracklets where they are.
 
     Raises DatasetError or BagError, one sentence each.
     """
@@ -61,14 +63,19 @@ def convert_kitti_raw(
         remarks.append("the drive has no oxts: a bag without odometry")
     events = _schedule(source)
     first = events[0][0]
+    boxes = read_tracklets(source.folder, source.sweep_ns)
     with BagWriter(out, storage, compression, overwrite) as bag:
         bag.note("source", f"KITTI raw, {source.name}; CC BY-NC-SA 3.0")
         cameras = [(f"camera_{n}", c.base_from_camera) for n, c in source.cameras.items()]
         bag_frames.write_static(bag, [(bag_frames.LIDAR_FRAME, BASE_FROM_LIDAR), *cameras], first)
+        if boxes:
+            bag_frames.write_box_classes(bag, first)
         for stamp_ns, kind, number in progress(events, len(events), source.name):
             if kind == "sweep":
                 points = source.sweep(number)
                 bag_frames.write_sweep(bag, {"xyz": points[:, :3], "intensity": points[:, 3]}, stamp_ns)
+                if number in boxes:
+                    bag_frames.write_boxes(bag, boxes[number])
             elif kind == "pose":
                 pose = source.poses[number]
                 bag_frames.write_pose(bag, pose.map_from_base, stamp_ns, pose.linear, pose.angular)

@@ -27,8 +27,8 @@ LIDAR_FROM_LIDAR_TOP: Matrix = compose([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0,
 
 @dataclass(frozen=True, eq=False)
 class KeyframeCamera:
-    """A camera at the keyframe: k float64 [3, 3]; base_from_camera (optical); camera_from_lidar with the ego's motion
-    between the two stamps taken into account; stamp_ns."""
+    """A camera at the keyframe: k float64 [3, 3]; base_from_camera (optical); map_from_base at the camera's own
+    stamp; camera_from_lidar with the ego's motion between the two stamps taken into account."""
 
     name: str
     path: Path
@@ -36,6 +36,7 @@ class KeyframeCamera:
     height: int
     k: NDArray[np.float64]
     base_from_camera: Matrix
+    map_from_base: Matrix
     camera_from_lidar: Matrix
     stamp_ns: int
 
@@ -160,7 +161,8 @@ def _boxes(rows: list[dict], stamp_ns: int) -> Detections3D:
 
 def _camera(name: str, folder: Path, row: dict, map_from_lidar: Matrix) -> KeyframeCamera:
     base_from_camera = _matrix(row["camera_to_ego"])
-    camera_from_map = invert(_matrix(row["ego_to_global"]) @ base_from_camera)
+    map_from_base = _matrix(row["ego_to_global"])
+    camera_from_map = invert(map_from_base @ base_from_camera)
     return KeyframeCamera(
         name,
         folder / row["file"],
@@ -168,6 +170,7 @@ def _camera(name: str, folder: Path, row: dict, map_from_lidar: Matrix) -> Keyfr
         int(row["height"]),
         np.array(row["intrinsics"], np.float64).reshape(3, 3),
         base_from_camera,
+        map_from_base,
         camera_from_map @ map_from_lidar,
         int(row["timestamp_us"]) * 1000,
     )

@@ -7,7 +7,7 @@ in boxes' order, with the same stamp in the JSON.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,27 @@ class Detections3D:
             column("visibility", visibility, (), np.nan, np.float64),
             frame_id,
             stamp_ns,
+        )
+
+    def renamed(self, category: Sequence[str]) -> Detections3D:
+        """The same boxes under other class names."""
+        return replace(self, category=tuple(category))
+
+    def select(self, keep: NDArray[np.bool_]) -> Detections3D:
+        """The boxes where `keep` bool [B] holds."""
+        chosen = np.flatnonzero(keep)
+        return Detections3D(
+            self.centre[chosen],
+            self.size[chosen],
+            self.yaw[chosen],
+            self.velocity[chosen],
+            tuple(self.category[i] for i in chosen),
+            self.score[chosen],
+            tuple(self.track[i] for i in chosen),
+            self.points[chosen],
+            self.visibility[chosen],
+            self.frame_id,
+            self.stamp_ns,
         )
 
     def pose(self, i: int) -> Matrix:

@@ -119,6 +119,8 @@ def test_an_empty_bag_can_be_read(tmp_path):
 def test_wrong_use_is_said_in_one_sentence(tmp_path):
     with pytest.raises(BagError, match="unknown bag storage 'rar'"):
         BagWriter(tmp_path / "a", "rar")
+    with pytest.raises(BagError, match="cannot have"):
+        BagWriter(tmp_path / "a#b", "sqlite3")
     with pytest.raises(BagError, match="unknown bag compression"):
         BagWriter(tmp_path / "a", compression="gzip")
     with BagWriter(tmp_path / "a") as bag:

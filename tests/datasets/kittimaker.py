@@ -62,3 +62,10 @@ def semantickitti(root, sequences=("00",), frames=3, extras=True, labels=True):
             rows = (f"1 0 0 0 0 1 0 0 0 0 1 {i * 1.5}\n" for i in range(frames))  # ahead is camera z
             (folder / "poses.txt").write_text("".join(rows))
     return root
+
+
+TRACKLETS = """<?xml version="1.0"?><boost_serialization><tracklets class_id="0"><count>2</count>
+<item><objectType>Van</objectType><h>2</h><w>1.8</w><l>5</l><first_frame>1</first_frame><poses><count>2</count>
+<item><tx>10</tx><ty>1</ty><tz>-1.7</tz><rz>0.5</rz></item><item><tx>11</tx><ty>1</ty><tz>-1.7</tz><rz>0.5</rz></item>
+</poses></item><item><objectType>Tram</objectType><h>3</h><w>2</w><l>20</l><first_frame>0</first_frame>
+<poses><item><tx>1</tx><ty>1</ty><tz>0</tz><rz>0</rz></item></poses></item></tracklets></boost_serialization>"""

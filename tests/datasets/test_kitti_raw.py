@@ -10,10 +10,11 @@ from perception_nodes.datasets.convert import convert_kitti_raw
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.kitti_raw import open_drive
 from perception_nodes.messages.camera_info import read_camera_info
+from perception_nodes.messages.detections import read_detections3d
 from perception_nodes.messages.image import decode_image
 from perception_nodes.messages.odometry import read_odometry
 from perception_nodes.messages.point_cloud import decode_point_cloud2
-from tests.datasets.kittimaker import kitti_raw, points
+from tests.datasets.kittimaker import TRACKLETS, kitti_raw, points
 
 START = 1_317_042_145_000_000_000  # 2011-09-26 13:02:25 UTC
 
@@ -129,3 +130,20 @@ def test_the_real_drive_converts_whole_and_projects_onto_its_pictures(shared, tm
         assert 15_187 <= inside.sum() <= 16_974  # the data's own check: points of a sweep inside the image
         camera = tree.lookup("base_link", "camera_left")[:3, 3]
         assert 0.9 < camera[0] < 1.2 and abs(camera[1]) < 0.15 and 1.6 < camera[2] < 1.72
+
+
+def test_tracklets_become_boxes_that_stand_on_their_bottom(tmp_path):
+    drive = kitti_raw(tmp_path / "src") / "2011_09_26_drive_0001_sync"
+    (drive / "tracklet_labels.xml").write_text(TRACKLETS)
+    convert_kitti_raw(drive, tmp_path / "bag")
+    with BagReader(tmp_path / "bag") as bag:
+        boxes = [read_detections3d(m) for _, m in read(bag, "/ground_truth/boxes")]
+        assert [b.category for b in boxes] == [(), ("car",), ("car",)] and boxes[1].track == ("1",)
+        np.testing.assert_allclose(boxes[2].centre, [[11, 1, -0.7]])
+        np.testing.assert_allclose(boxes[2].size, [[5, 1.8, 2]])
+        assert boxes[1].yaw[0] == pytest.approx(0.5) and boxes[1].stamp_ns == START + 100_000_000
+        assert "/ground_truth/boxes/classes" in bag.topics() and "/ground_truth/markers" in bag.topics()
+    for text in ("<a>", TRACKLETS.replace("<h>2</h>", "<h>tall</h>"), TRACKLETS.replace("<h>2</h>", "")):
+        (drive / "tracklet_labels.xml").write_text(text)
+        with pytest.raises(DatasetError, match="cannot read the tracklets"):
+            convert_kitti_raw(drive, tmp_path / "other")
