@@ -148,6 +148,22 @@ def convert_semantickitti(
     print(convert(src, out, sequence).summary())
 
 
+@convert_app.command("nuscenes")
+def convert_nuscenes(src: Path, out: OutPath) -> None:
+    """A nuScenes keyframe folder (sample.json, pictures, LIDAR_TOP.bin) to a bag with ground-truth boxes."""
+    from perception_nodes.datasets.convert_keyframes import convert_nuscenes as convert
+
+    print(convert(src, out).summary())
+
+
+@convert_app.command("argoverse2")
+def convert_argoverse2(src: Path, out: OutPath) -> None:
+    """An Argoverse 2 log (annotations.json and sweeps/) to a bag with ground-truth boxes."""
+    from perception_nodes.datasets.convert_keyframes import convert_argoverse2 as convert
+
+    print(convert(src, out).summary())
+
+
 @weights_app.command("list")
 def weights_list() -> None:
     """The models at hand, with what they are and how they scored."""
