@@ -141,7 +141,8 @@ def _quantise(kernels: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     overflow.
     """
     largest = np.max([abs(k).max(axis=(0, 1)) for k in kernels], axis=0)
-    # |sum over channels of activation * weight| <= ACTIVATION_MAX * l1: it must stay below 2^31, rounding of each weight included.
+    # |sum over channels of activation * weight| <= ACTIVATION_MAX * l1, rounding of each weight included, must stay
+    # below 2^31.
     l1 = np.max([abs(k).sum(axis=1).max(axis=0) for k in kernels], axis=0)
     channels = max(k.shape[1] for k in kernels)
     room = (2**31 - 1) / ACTIVATION_MAX - channels

@@ -6,6 +6,8 @@
 
 #define TILE_BYTES (192 << 10) /* of accumulators: they, and the rows and weights in use, share the second-level cache */
 
+#define CHUNK_BYTES (20 << 10) /* of input rows: they and one panel of weights share the first-level cache */
+
 /* Must match _Term in native.py. */
 typedef struct {
     const void *rows;
@@ -56,6 +58,9 @@ static void add_term(const Plan *plan, const Term *term, int64_t base, int64_t r
     PairList list = {.rows = term->rows, .scales = term->scales, .stride = term->stride, .base = base,
                      .channels = (int)term->channels, .tile_stride = width, .first = base, .count = rows};
     const char *weights = term->weights;
+    /* Input rows that fit the first-level cache are multiplied by all panels before the next ones. */
+    int64_t chunk = CHUNK_BYTES / (term->channels * (quantised ? 2 : 4)) / 12 * 12;
+    if (chunk < 24) chunk = 24;
     for (int64_t k = 0; k < term->volume; k++, weights += panel * (size_t)(width / PANEL)) {
         if (term->in) {
             const int64_t begin = lower_bound(term->out, term->starts[k], term->starts[k + 1], base);
@@ -64,12 +69,23 @@ static void add_term(const Plan *plan, const Term *term, int64_t base, int64_t r
             list.out = term->out + begin;
             list.count = end - begin;
         }
-        if (list.count == 0) continue;
-        for (int64_t p = 0; p < width / PANEL; p++) {
-            list.weights = weights + panel * (size_t)p;
-            list.tile = tile + p * PANEL;
-            if (quantised) plan->isa->multiply_i16(&list);
-            else plan->isa->multiply_f32(&list);
+        PairList part = list;
+        for (int64_t left = list.count; left > 0; left -= part.count) {
+            /* A last part of less than half a chunk joins the one before it. */
+            part.count = left < chunk + chunk / 2 ? left : chunk;
+            for (int64_t p = 0; p < width / PANEL; p++) {
+                part.weights = weights + panel * (size_t)p;
+                part.tile = tile + p * PANEL;
+                part.prefetch = p == 0;
+                if (quantised) plan->isa->multiply_i16(&part);
+                else plan->isa->multiply_f32(&part);
+            }
+            if (part.in) {
+                part.in += part.count;
+                part.out += part.count;
+            } else {
+                part.first += part.count;
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ typedef __m256i VI;
 #define TO_FLOAT(x) _mm256_cvtepi32_ps(x)
 #define LOAD16(p) _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define PAIR(p) pair(p)
+#define OPAQUE(x) __asm__ volatile("" : "+x"(x))
 #define MADD(acc, a, b) madd(acc, a, b)
 #define HMAX(x) largest_lane(x)
 #define STORE16(p, x) store16(p, x)

@@ -19,6 +19,7 @@ typedef __m512i VI;
 #define TO_FLOAT(x) _mm512_cvtepi32_ps(x)
 #define LOAD16(p) _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
 #define PAIR(p) pair(p)
+#define OPAQUE(x) __asm__ volatile("" : "+v"(x))
 #define HMAX(x) _mm512_reduce_max_ps(x)
 #define STORE16(p, x) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)))
 

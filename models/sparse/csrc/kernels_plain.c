@@ -53,6 +53,7 @@ INLINE VI madd(VI acc, VI a, VI b) {
 #define TO_FLOAT to_float
 #define LOAD16 load16
 #define PAIR pair
+#define OPAQUE(x) __asm__ volatile("" : "+m"(x))
 #define MADD madd
 #define HMAX hmax
 #define STORE16 store16

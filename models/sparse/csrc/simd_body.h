@@ -2,7 +2,7 @@
  *
  * The including file defines: TARGET (function attribute), V and VI (float and int32 vectors of LANES), NV = PANEL / LANES, LOAD,
  * STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of two int16), MADD(acc, a, b)
- * (acc + pairwise int16 products), TO_FLOAT, LOAD16(p) (LANES int16 to float), STORE16(p, v) (rounded to int16), HMAX (largest lane),
+ * (acc + pairwise int16 products), OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16 to float), STORE16(p, v) (rounded to int16), HMAX (largest lane),
  * BIG (rows per large block), ISA_NAME.
  *
  * Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it falls into, so results do not
@@ -14,7 +14,7 @@
 
 INLINE TARGET void block_f32(const int mr, const float *const *a, float *const *c, const float *w, int channels) {
     V acc[BIG][NV];
-    FOR_R FOR_V acc[r][v] = LOAD(c[r] + v * LANES);
+    FOR_R FOR_V acc[r][v] = SET1(0.0f);
     for (int k = 0; k < channels; k++) {
         V b[NV];
         FOR_V b[v] = LOAD(w + k * PANEL + v * LANES);
@@ -23,7 +23,7 @@ INLINE TARGET void block_f32(const int mr, const float *const *a, float *const *
             FOR_V acc[r][v] = FMA(x, b[v], acc[r][v]);
         }
     }
-    FOR_R FOR_V STORE(c[r] + v * LANES, acc[r][v]);
+    FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
 }
 
 INLINE TARGET void block_i16(const int mr, const int16_t *const *a, const float *scale, float *const *c, const int16_t *w,
@@ -44,9 +44,20 @@ INLINE TARGET void block_i16(const int mr, const int16_t *const *a, const float 
     }
 }
 
+/* Asks for the input rows of the next block. Useful for the first panel only: later panels find the rows in cache. */
+INLINE TARGET void prefetch_rows(const PairList *l, int64_t i, int64_t bytes_per_row, int64_t bytes) {
+    if (!l->prefetch || !l->in) return;
+    const int64_t end = i + BIG < l->count ? i + BIG : l->count;
+    for (; i < end; i++) {
+        const char *row = (const char *)l->rows + l->in[i] * bytes_per_row;
+        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+    }
+}
+
 INLINE TARGET void pairs_f32(const int mr, const PairList *l, int64_t i) {
     const float *a[BIG];
     float *c[BIG];
+    prefetch_rows(l, i + BIG, l->stride * (int64_t)sizeof(float), l->channels * (int64_t)sizeof(float));
     for (int r = 0; r < mr; r++) {
         const int64_t in = l->in ? l->in[i + r] : l->first + i + r;
         const int64_t out = (l->out ? l->out[i + r] : l->first + i + r) - l->base;
@@ -59,6 +70,7 @@ INLINE TARGET void pairs_f32(const int mr, const PairList *l, int64_t i) {
 INLINE TARGET void pairs_i16(const int mr, const PairList *l, int64_t i) {
     const int16_t *a[BIG];
     float scale[BIG];
+    prefetch_rows(l, i + BIG, l->stride * (int64_t)sizeof(int16_t), l->channels * (int64_t)sizeof(int16_t));
     float *c[BIG];
     for (int r = 0; r < mr; r++) {
         const int64_t in = l->in ? l->in[i + r] : l->first + i + r;
@@ -213,8 +225,14 @@ static TARGET double peak_i16(int64_t rounds) {
     VI acc[mr][NV], b = LOADI(ones);
     FOR_R FOR_V acc[r][v] = PAIR(many + 2 * (r * NV + v));
     for (int64_t i = 0; i < rounds; i++) {
-        const VI x = PAIR(ones + (i & 2));
-        FOR_R FOR_V acc[r][v] = MADD(acc[r][v], x, b);
+        FOR_R {
+            VI x = b;
+            OPAQUE(x); /* or the products, all alike, would be computed once */
+            FOR_V {
+                acc[r][v] = MADD(acc[r][v], x, b);
+                OPAQUE(b);
+            }
+        }
     }
     V sum = SET1(0.0f);
     FOR_R FOR_V sum = ADD(sum, TO_FLOAT(acc[r][v]));

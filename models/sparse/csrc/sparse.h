@@ -32,6 +32,7 @@ typedef struct {
     const void *weights;    /* panel: float [channels][16] or int16 [channels / 2][16][2] */
     float *tile;            /* accumulators of this panel: tile[row * tile_stride + column] */
     int64_t tile_stride;
+    int prefetch;           /* ask for input rows ahead */
 } PairList;
 
 /* What is done with a finished tile. */
