@@ -40,11 +40,13 @@ def simulate(
     """
     if not seconds >= 0.1:
         raise ValueError(f"a drive of {seconds} s has no frame; expected at least 0.1 s")
-    drive = Drive(
-        scenario, rig, seed, seconds=seconds, cameras=cameras, lidar=lidar, image_width=image_width, threads=threads
-    )
     path = Path(out)
-    with drive, BagWriter(path, storage=storage, compression="zstd" if compress else None) as bag:
+    with (
+        BagWriter(path, storage=storage, compression="zstd" if compress else None) as bag,
+        Drive(
+            scenario, rig, seed, seconds=seconds, cameras=cameras, lidar=lidar, image_width=image_width, threads=threads
+        ) as drive,
+    ):
         content = {"scenario": drive.scenario.name, "rig": drive.rig.name, "seed": seed, "seconds": seconds}
         bag.note("simulated_by", json.dumps({"program": "perception simulate", **content}, sort_keys=True))
         for message in opening(drive, START_NS):

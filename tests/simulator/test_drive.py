@@ -1,0 +1,161 @@
+"""Drives: frames at 10 Hz with sensors and truth that agree, the same for the same seed, at any thread count."""
+
+import itertools
+import os
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+from perception_nodes.classes import BOX_CLASSES, EVENTS
+from perception_nodes.simulator.drive import Drive, scenario_by_name
+from perception_nodes.simulator.map_masks import rasterise
+from perception_nodes.simulator.rigs import rig
+from perception_nodes.simulator.scenarios import SCENARIOS
+
+
+@pytest.fixture(scope="module")
+def world():
+    from perception_nodes.simulator.world import build_world
+
+    return build_world(11, "suburb")
+
+
+def drive(world, **options) -> Drive:
+    return Drive("suburb_day", options.pop("rig", "vlp16"), 11, world=world, **({"cameras": False} | options))
+
+
+def test_frames_come_every_tenth_of_a_second_and_end_when_they_should(world):
+    with drive(world, seconds=0.5) as frames:
+        got = list(frames)
+    assert [f.index for f in got] == list(range(5))
+    assert np.allclose([f.time for f in got], np.arange(5) / 10)
+    moments = [f.snapshot.time for f in got]
+    assert np.allclose(np.diff(moments), 0.1)
+    assert all(f.sweep is not None and f.sweep.stamp == f.snapshot.time for f in got)
+
+
+def test_a_closed_drive_gives_no_more_frames(world):
+    frames = drive(world)
+    next(frames)
+    frames.close()
+    assert list(frames) == []
+
+
+def test_boxes_count_the_points_that_carry_their_track(world):
+    with drive(world, rig="nuscenes", seconds=0.3) as frames:
+        frame = list(frames)[-1]
+    assert frame.boxes
+    names = {c.name for c in BOX_CLASSES}
+    for box in frame.boxes:
+        assert box.category in names
+        assert box.points == (frame.sweep.instance == box.track_id).sum()
+    assert set(frame.events) <= set(EVENTS)
+
+
+def test_points_of_an_object_lie_in_its_box(world):
+    """At the stamp; a moving object's points were measured up to 50 ms before."""
+    with drive(world, rig="nuscenes", seconds=0.3, compensate=True) as frames:
+        frame = list(frames)[-1]
+    sweep, checked = frame.sweep, 0
+    points = sweep.xyz @ sweep.map_from_sensor[:3, :3].T + sweep.map_from_sensor[:3, 3]
+    for box in frame.boxes:
+        mine = points[sweep.instance == box.track_id]
+        if len(mine) < 10:
+            continue
+        c, s = np.cos(box.yaw), np.sin(box.yaw)
+        local = (mine - box.centre) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        slack = 0.35 + 0.06 * np.hypot(*box.velocity)
+        inside = (abs(local) <= np.asarray(box.size) / 2 + slack).all(1)
+        assert inside.mean() > 0.97, (box.category, inside.mean())
+        checked += 1
+    assert checked >= 3
+
+
+def same(a, b) -> bool:
+    names = ("xyz", "intensity", "ring", "time", "label", "instance")
+    return all(np.array_equal(getattr(a.sweep, n), getattr(b.sweep, n)) for n in names)
+
+
+def test_one_seed_one_drive_at_any_thread_count(world):
+    drives = [list(drive(world, seconds=0.3, threads=n)) for n in (1, 2)]
+    assert all(same(a, b) for a, b in zip(*drives))
+    assert all(a.events == b.events and repr(a.boxes) == repr(b.boxes) for a, b in zip(*drives))
+
+
+def test_a_new_process_drives_the_same():
+    """Nothing hangs on the process: hash seeds, caches, thread count of numba."""
+    script = (
+        "import sys, zlib; sys.path.insert(0, '.');"
+        "from perception_nodes.simulator.drive import Drive;"
+        "f = [x for x in Drive('suburb_day', 'vlp16', 5, cameras=False, seconds=0.2)][-1];"
+        "print(zlib.crc32(f.sweep.xyz.tobytes() + f.sweep.label.tobytes()), len(f.boxes))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "1", "NUMBA_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script]
+    other = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment).stdout
+    frame = list(Drive("suburb_day", "vlp16", 5, cameras=False, seconds=0.2, threads=2))[-1]
+    crc = zlib.crc32(frame.sweep.xyz.tobytes() + frame.sweep.label.tobytes())
+    assert other.split() == [str(crc), str(len(frame.boxes))]
+
+
+def test_pictures_come_at_the_size_asked_for(world):
+    with drive(world, rig="kitti", cameras=("left",), image_width=176, lidar=False, seconds=0.1) as frames:
+        frame = next(frames)
+        (spec,) = frames.cameras
+    assert frame.sweep is None and set(frame.images) == {"left"}
+    assert frame.images["left"].rgb.shape == (spec.height, 176, 3) == (53, 176, 3)
+    with drive(world, rig="kitti", cameras=("right",), image_size=(88, 32), lidar=False) as frames:
+        assert next(frames).images["right"].rgb.shape == (32, 88, 3)
+
+
+def test_a_drive_goes_on_and_its_buffers_do_not_grow(world):
+    frames = drive(world)
+    sensor = frames._lidar
+    for _ in itertools.islice(frames, 30):
+        pass
+    assert len(sensor._pool._root) < 400
+    frames.close()
+
+
+def test_names_of_scenarios_are_checked():
+    assert scenario_by_name("random", 3) == scenario_by_name("random", 3)
+    with pytest.raises(KeyError, match="suburb_day"):
+        scenario_by_name("moonbase", 0)
+    assert "suburb_day" in SCENARIOS
+    with pytest.raises(KeyError, match="kitti"):
+        Drive("suburb_day", "tank", 0)
+
+
+def test_map_masks_hold_the_road_under_the_lanes(world):
+    masks = rasterise(world, 0.5)
+    road = masks.masks["drivable_area"]
+    assert 0.02 < road.mean() < 0.7
+    hits = []
+    for lane in list(world.lanes.values())[:20]:
+        column = ((lane.centre[:, 0] - masks.origin[0]) / masks.resolution).astype(int)
+        row = ((lane.centre[:, 1] - masks.origin[1]) / masks.resolution).astype(int)
+        inside = (row >= 0) & (row < road.shape[0]) & (column >= 0) & (column < road.shape[1])
+        hits.append(road[row[inside], column[inside]].mean())
+    assert np.mean(hits) > 0.97
+    assert masks.masks["divider"].any() and masks.masks["walkway"].any()
+
+
+def test_training_needs_no_more_than_numpy_and_numba():
+    script = (
+        "import sys; sys.path.insert(0, '.');"
+        "import perception_nodes.simulator.lidar, perception_nodes.simulator.world,"
+        " perception_nodes.simulator.traffic, perception_nodes.simulator.scenarios, perception_nodes.simulator.rigs;"
+        "bad = {'cv2', 'torch', 'rosbags', 'rclpy', 'pydantic', 'rerun', 'rich'} & set(sys.modules); print(sorted(bad))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_every_rig_can_drive(world):
+    for name in ("nuscenes", "kitti", "vlp16"):
+        with drive(world, rig=name, seconds=0.1) as frames:
+            sweep = next(frames).sweep
+        assert 0.3 * rig(name).lidar.beams.rays < len(sweep) <= rig(name).lidar.beams.rays
