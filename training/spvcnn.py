@@ -7,7 +7,8 @@
 Generator processes drive through endless worlds (`world_sweeps`), a replay buffer keeps the newest sweeps, every step
 draws some, augments them, voxelises them and builds the kernel maps (on the GPU where there is one), and teaches one or
 both architectures on the same batch. The schedule follows wall time: `--minutes` is the whole training, over however
-many calls; `--stop-after` ends this call. Every two minutes a checkpoint; at the end the averaged weights.
+many calls; `--stop-after` ends this call. Every two minutes a checkpoint; they hold
+the averaged weights too, which `training.evaluate_spvcnn` releases.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class TrainConfig:
     lovasz: float = 1.0
     bf16: bool = True
     seed: int = 0
-    sensors: int = 2
-    moments: int = 5
+    sensors: int = 3
+    moments: int = 6
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -159,15 +160,12 @@ class Trainer:
         notes["counts"] = self.replay.counts.tolist()
         notes["rng"] = {name: _state(generator).hex() for name, generator in self._generators().items()}
         for trainee in self.trainees:
-            trainee.save(out / f"{trainee.name}.checkpoint.safetensors", notes)
+            trainee.save(out, notes)
 
     def resume(self, folder: Path) -> None:
         """Continues from another run's folder."""
         for trainee in self.trainees:
-            path = folder / f"{trainee.name}.checkpoint.safetensors"
-            if not path.is_file():
-                raise ModelError(f"no {path}: --resume wants the --out folder of an earlier run with the same --arch")
-            notes = trainee.load(path)
+            notes = trainee.load(folder)
         self.elapsed, self.worlds = float(notes["elapsed"]), int(notes["sweeps"])
         self.replay.counts += torch.tensor(notes["counts"], dtype=torch.float64)
         for name, generator in self._generators().items():
@@ -213,6 +211,8 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
         log.write(json.dumps(what) + "\n")
         log.flush()
 
+    note(config=asdict(config), device=str(trainer.device), minutes=options.minutes, workers=options.workers)
+
     validation = ("--sensors", "3", "--moments", "1", "--fixed")
     check = 1 if trainer.rank == 0 and config.validation_worlds else 0
     with (
@@ -246,7 +246,7 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
                     recent[name] = 0.95 * recent.get(name, loss) + 0.05 * loss
             if now - spoken > options.speak:
                 spoken = now
-                rate = steps / max(now - begun, 1e-9)
+                rate = steps / max(now - begun, 1.0)
                 note(seconds=round(trainer.elapsed, 1), steps=steps, loss=recent, sweeps=stream.received, steps_per_s=round(rate, 2),
                      buffer=len(trainer.replay), skipped=[t.skipped for t in trainer.trainees], deaths=len(stream.deaths))  # fmt: skip
                 if trainer.rank == 0:
@@ -259,10 +259,7 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
                 validated = trainer.elapsed
                 _report(trainer, held, note)
         if trainer.rank == 0:
-            notes = {"seconds": trainer.elapsed, "minutes": options.minutes, "sweeps": trainer.worlds + stream.received}
             trainer.save(out, options.minutes, stream.received)
-            for trainee in trainer.trainees:
-                trainee.release(out / f"{trainee.name}.safetensors", dict(notes, steps=trainee.step_count))
             if held:
                 _report(trainer, held, note)
         note(ended=round(time.monotonic() - started, 1), steps=steps, sweeps=stream.received, deaths=stream.deaths[:3])
@@ -336,7 +333,6 @@ def main(arguments: list[str] | None = None) -> int:
         trainer = Trainer(ARCHITECTURES[options.arch], config, device, rank, world)
         if options.resume:
             trainer.resume(options.resume)
-        (options.out / "config.json").write_text(json.dumps(asdict(config)))
         train(trainer, options, options.out, started)
     except ModelError as error:
         print(error, file=sys.stderr)

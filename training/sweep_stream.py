@@ -50,7 +50,7 @@ class SweepStream:
             OMP_NUM_THREADS="1",
             NUMBA_NUM_THREADS="1",
             MKL_NUM_THREADS="1",
-            NUMBA_CACHE_DIR=str(self._cache / str(worker)),
+            NUMBA_CACHE_DIR=str(self._cache / f"{split}_{worker}"),
             CUDA_VISIBLE_DEVICES="",
         )
         # a restarted worker leaps over the world that killed it

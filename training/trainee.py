@@ -73,49 +73,62 @@ class Trainee:
             if not value.is_floating_point():
                 self.ema[key].copy_(value)
 
-    def save(self, path: Path, notes: dict[str, Any]) -> None:
-        """Weights, running average and optimiser in one safetensors file, replaced in one move."""
-        from safetensors.torch import save_file
-
+    def save(self, folder: Path, notes: dict[str, Any]) -> None:
+        """`<name>.checkpoint.safetensors` (weights and running average) and `<name>.optimiser.safetensors`."""
         tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        states = self.optimiser.state_dict()["state"]
+        moments = {f"{i}.{k}": v for i, state in states.items() for k, v in state.items()}
         notes = dict(notes, steps=self.step_count, skipped=self.skipped)
-        part = path.with_suffix(".part")
-        save_file(tensors, str(part), metadata={"notes": json.dumps(notes)})
-        part.replace(path)
+        _write(folder / f"{self.name}.optimiser.safetensors", moments, {"steps": self.step_count})
+        _write(folder / f"{self.name}.checkpoint.safetensors", tensors, notes)
 
-    def load(self, path: Path) -> dict[str, Any]:
-        """Continues from `save`; returns the notes. Raises ModelError where the file belongs to another network."""
-        from safetensors import safe_open
-
-        with safe_open(str(path), "pt") as file:
-            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-            tensors = {k: file.get_tensor(k) for k in file.keys()}
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Continues from `save`; returns the notes. Raises ModelError where a file is missing or of another network."""
+        path = folder / f"{self.name}.checkpoint.safetensors"
+        tensors, notes = read(path)
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         own = self.network.state_dict()
         if set(model) != set(own) or any(model[k].shape != own[k].shape for k in own):
-            raise ModelError(
-                f"{path} holds another network than {self.name}; start without --resume, or give the right folder"
-            )
+            raise ModelError(f"{path} holds another network than {self.name}; give the folder of a run of {self.name}")
+        moments, told = read(folder / f"{self.name}.optimiser.safetensors")
+        if told.get("steps") != notes.get("steps"):
+            raise ModelError(f"{folder}: checkpoint and optimiser of {self.name} are of different steps; copy both files")
         self.network.load_state_dict(model)
         for key, value in tensors.items():
             if key.startswith("ema."):
                 self.ema[key[4:]].copy_(value)
         states: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimiser."):
-                _, i, name = key.split(".", 2)
-                states.setdefault(int(i), {})[name] = value
+        for key, value in moments.items():
+            i, name = key.split(".", 1)
+            states.setdefault(int(i), {})[name] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
         self.step_count, self.skipped = int(notes.get("steps", 0)), int(notes.get("skipped", 0))
         return notes
 
-    def release(self, path: Path, notes: dict[str, Any]) -> None:
-        """Writes the averaged weights alone."""
-        from safetensors.torch import save_file
 
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in self.ema.items()}
-        save_file(tensors, str(path), metadata={"notes": json.dumps(notes)})
+def _write(path: Path, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:
+    """A safetensors file with notes, replaced in one move."""
+    from safetensors.torch import save_file
+
+    part = path.with_suffix(".part")
+    whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    save_file(whole, str(part), metadata={"notes": json.dumps(notes)})
+    part.replace(path)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, notes) of a checkpoint file. Raises ModelError where there is none."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise ModelError(f"no {path}: expected the --out folder of an earlier run with the same --arch")
+    with safe_open(str(path), "pt") as file:
+        notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+        return {k: file.get_tensor(k) for k in file.keys()}, notes  # noqa: SIM118
+
+
+def averaged_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(state dict of the running average, notes) of a checkpoint: what gets released."""
+    tensors, notes = read(path)
+    return {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}, notes

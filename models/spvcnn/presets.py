@@ -1,8 +1,8 @@
 """Named networks of this family as plain numbers: architecture, widths, voxel size, input features.
 
-`spvcnn-lite` is meant for real time on two CPU cores: 0.1 m voxels and narrow high-resolution layers, 2.4 to 4.3 GMAC
-for real 120 k-point 64-beam sweeps, 1.6 for a 32-beam one. `minkunet-lite` is its twin of equal MACs (within 1 %, see macs.py)
-without the point branch, a third down stage that much wider. The others are the released SemanticKITTI networks.
+`spvcnn-lite` is meant for real time on two CPU cores: 0.1 m voxels and narrow high-resolution layers, 2.3 to 4.2 GMAC
+for real 120 k-point 64-beam sweeps, 1.6 for a 32-beam one. `minkunet-lite` is its twin of equal MACs (macs.py; within
+2 % at 64 beams) without the point branch, its lowest stage that much wider. The others are the released SemanticKITTI networks.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class NetworkSpec:
     point_range: tuple[float, ...] | None = None
 
 
-LITE_WIDTHS = (16, 16, 24, 48, 64, 48, 32, 24, 16)
-TWIN_WIDTHS = (16, 16, 32, 48, 64, 48, 32, 24, 16)
+LITE_WIDTHS = (16, 16, 32, 48, 64, 48, 32, 16, 16)  # multiples of 16: the compiled engine's panel
+TWIN_WIDTHS = (16, 16, 32, 48, 80, 48, 32, 16, 16)
 
 PRESETS: dict[str, NetworkSpec] = {
     "spvcnn-lite": NetworkSpec("spvcnn", LITE_WIDTHS, 19, LITE_FEATURES, 0.1, LITE_RANGE),

@@ -100,7 +100,7 @@ class Quantiser:
         self._room = 0
 
     def _grow(self, points: int) -> None:
-        if points <= self._room:
+        if 0 < self._room >= points:
             return
         n = self._room = max(1024, int(points * 1.25))
         self._key, self._key2 = np.empty(n, np.uint64), np.empty(n, np.uint64)

@@ -56,10 +56,11 @@ def test_a_loss_that_is_not_a_number_is_skipped():
 
 def test_resuming_from_another_network_is_refused(tmp_path):
     trainer().save(tmp_path, 1.0, 0)
-    (tmp_path / "spvcnn-lite.checkpoint.safetensors").rename(tmp_path / "minkunet-lite.checkpoint.safetensors")
+    for kind in ("checkpoint", "optimiser"):
+        (tmp_path / f"spvcnn-lite.{kind}.safetensors").rename(tmp_path / f"minkunet-lite.{kind}.safetensors")
     with pytest.raises(ModelError, match="holds another network"):
         trainer(("minkunet-lite",)).resume(tmp_path)
-    with pytest.raises(ModelError, match="no .*spvcnn-lite.checkpoint"):
+    with pytest.raises(ModelError, match="no .*spvcnn-lite.checkpoint.*earlier run"):
         trainer().resume(tmp_path)
 
 
