@@ -310,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m training.spvcnn", description=__doc__.split("\n")[0])
     parser.add_argument("--arch", choices=sorted(ARCHITECTURES), default="spvcnn")
-    parser.add_argument("--config", help="YAML over the defaults (config/training_spvcnn.yaml)")
+    parser.add_argument("--config", help="YAML over the defaults (config/training/spvcnn.yaml)")
     parser.add_argument("--out", required=True, type=Path, help="folder for checkpoints, weights, metrics.jsonl")
     parser.add_argument("--resume", type=Path, help="--out folder of an earlier call")
     parser.add_argument("--minutes", type=float, default=8.0, help="training time of the whole schedule")
