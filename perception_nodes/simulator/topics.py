@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perception_nodes.classes import BOX_CLASSES, EVENTS, POINT_CLASSES, ClassInfo
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
 from perception_nodes.messages.class_table import class_table_values
 from perception_nodes.messages.clock import events_values
-from perception_nodes.messages.cloud_layout import point_cloud2_layout
+from perception_nodes.messages.cloud_layout import point_cloud2_layout, point_cloud2_values
 from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
 from perception_nodes.messages.grid import Grid, grid_values
-from perception_nodes.messages.header import header_fields
 from perception_nodes.messages.image import compressed_image_values, encode_jpeg
 from perception_nodes.messages.markers import marker_array_values
 from perception_nodes.messages.odometry import Odometry, odometry_values
@@ -93,8 +93,8 @@ def frame_messages(
 
 def _truth_messages(frame: Frame, stamp: int) -> Iterator[Outgoing]:
     if frame.sweep is not None:
-        columns = {"label": frame.sweep.label, "instance": frame.sweep.instance}
-        values = _cloud_values(columns, stamp)
+        columns: dict[str, NDArray] = {"label": frame.sweep.label, "instance": frame.sweep.instance}
+        values = point_cloud2_values(point_cloud2_layout(columns), LIDAR, stamp)
         yield Outgoing("/ground_truth/segmentation", "sensor_msgs/msg/PointCloud2", values, stamp)
     boxes = frame_boxes(frame, stamp)
     yield Outgoing(BOXES, "vision_msgs/msg/Detection3DArray", detections3d_values(boxes), stamp)
@@ -106,24 +106,13 @@ def _truth_messages(frame: Frame, stamp: int) -> Iterator[Outgoing]:
 
 def sweep_values(sweep: Sweep, stamp_ns: int) -> dict[str, Any]:
     """sensor_msgs/PointCloud2 of a sweep: x y z intensity float32, ring uint16, time float32."""
-    columns = {"xyz": sweep.xyz, "intensity": sweep.intensity, "ring": sweep.ring, "time": sweep.time}
-    return _cloud_values(columns, stamp_ns)
-
-
-def _cloud_values(columns: dict[str, np.ndarray], stamp_ns: int) -> dict[str, Any]:
-    layout = point_cloud2_layout(columns)
-    keys = ("name", "offset", "datatype", "count")
-    return {
-        "header": header_fields(LIDAR, stamp_ns),
-        "height": layout.height,
-        "width": layout.width,
-        "fields": [dict(zip(keys, field)) for field in layout.fields],
-        "is_bigendian": layout.big_endian,
-        "point_step": layout.point_step,
-        "row_step": layout.row_step,
-        "data": layout.data,
-        "is_dense": layout.is_dense,
+    columns: dict[str, NDArray] = {
+        "xyz": sweep.xyz,
+        "intensity": sweep.intensity,
+        "ring": sweep.ring,
+        "time": sweep.time,
     }
+    return point_cloud2_values(point_cloud2_layout(columns), LIDAR, stamp_ns)
 
 
 def frame_boxes(frame: Frame, stamp_ns: int) -> Detections3D:
