@@ -215,19 +215,25 @@ def parameters_of(config: type[Section] | Section, prefix: str = "") -> Iterator
         yield ParameterInfo(prefix + name, value, info.description or "", live)
 
 
+def unknown_parameter(cls: type[NodeConfig], name: str, owner: str = "") -> str:
+    """The sentence that refuses a parameter: the nearest known one, and all of them."""
+    known = [p.name for p in parameters_of(cls)]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no parameter {name!r}{f' of {owner}' if owner else ''}: {hint}known: {', '.join(known)}"
+
+
 def build_config(cls: type[C], values: Mapping[str, Any], owner: str = "") -> C:
     """A config from dotted names; names not given keep their defaults.
 
     Raises:
         ConfigError: an unknown name (with the nearest known one) or a value that is not allowed.
     """
-    known = [p.name for p in parameters_of(cls)]
+    known = {p.name for p in parameters_of(cls)}
     whose = f" of {owner}" if owner else ""
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"no parameter {name!r}{whose}: {hint}known: {', '.join(known)}")
+            raise ConfigError(unknown_parameter(cls, name, owner))
     merged: dict[str, Any] = {}
     for parameter in parameters_of(cls):
         *groups, leaf = parameter.name.split(".")

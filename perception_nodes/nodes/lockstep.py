@@ -8,7 +8,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from perception_nodes.bags.reader import BagMessage
-from perception_nodes.nodes.serialized import header_stamp_ns
+from perception_nodes.nodes.serialized import HEADER_BYTES, header_stamp_ns
 
 FIRST_ANSWER_S = 60.0
 ANSWER_S = 20.0
@@ -41,7 +41,7 @@ class Lockstep:
 
     def answered(self, message: BagMessage, halt: threading.Event) -> bool:
         """Waits for the answer to a cloud; True at once for other messages, False if none comes in time."""
-        if message.topic != self._question:
+        if message.topic != self._question or len(message.raw) < HEADER_BYTES:
             return True
         stamp = header_stamp_ns(message.raw)
         end = time.monotonic() + (ANSWER_S if self._any else FIRST_ANSWER_S)

@@ -55,7 +55,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
 
     Returns:
         The process's exit code: 0 after SIGINT, SIGTERM or a node that finished; 1 if a node could not be built or
-        configured. No node, thread or context is left.
+        configured. No node, thread or context is left, and further SIGINTs are ignored: the process is to exit now.
     """
     stop = StopRequest()
     if threading.current_thread() is threading.main_thread():
@@ -92,6 +92,10 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
         stop.wait()
     finally:
         _end(executor, spinner, nodes, context)
+        if threading.current_thread() is threading.main_thread():
+            # The interpreter's own end puts the default handlers back, and a second SIGINT would still kill it.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
     return stop.code
 
 

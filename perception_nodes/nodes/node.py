@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -66,6 +67,16 @@ class PerceptionNode(LifecycleNode, Generic[C]):
     def config(self) -> C:
         """The parameters at this moment; immutable, replaced as a whole when one is set."""
         return self._typed.config
+
+    def set_parameters(self, parameter_list: list[Parameter[Any]]) -> list[SetParametersResult]:
+        """As rclpy's, which also serves `ros2 param set`; a parameter that does not exist is refused by name."""
+        results = []
+        for parameter in parameter_list:
+            if self.has_parameter(parameter.name):
+                results += super().set_parameters([parameter])
+            else:
+                results.append(SetParametersResult(successful=False, reason=self._typed.unknown(parameter.name)))
+        return results
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from perception_nodes.nodes.config import ConfigError, NodeConfig, build_config, parameters_of
+from perception_nodes.nodes.config import ConfigError, NodeConfig, build_config, parameters_of, unknown_parameter
 
 C = TypeVar("C", bound=NodeConfig)
 
@@ -46,6 +46,10 @@ class Parameters(Generic[C]):
             ignore_override=True,
         )
         node.add_on_set_parameters_callback(self._on_set)
+
+    def unknown(self, name: str) -> str:
+        """The sentence that refuses a parameter which does not exist."""
+        return unknown_parameter(self._class, name, self._node.get_name())
 
     def lock(self, locked: bool) -> None:
         """While locked (configured), only live parameters may change."""

@@ -16,7 +16,7 @@ from perception_nodes.nodes.config import PlayerConfig, Qos
 from perception_nodes.nodes.lockstep import Lockstep
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.outlets import Outlets, matches
-from perception_nodes.nodes.serialized import header_stamp_ns
+from perception_nodes.nodes.serialized import HEADER_BYTES, header_stamp_ns
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.pacing import Pacer
 
@@ -144,7 +144,7 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
                     self._show(message.stamp_ns)
 
     def _note_sending(self, message: BagMessage) -> None:
-        if message.topic == self.config.answer.input:
+        if message.topic == self.config.answer.input and len(message.raw) >= HEADER_BYTES:
             self.health.count("playback", "clouds")
             self.sent_at[header_stamp_ns(message.raw)] = time.monotonic()
             while len(self.sent_at) > 1000:

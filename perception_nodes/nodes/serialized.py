@@ -11,6 +11,7 @@ from rclpy.serialization import deserialize_message
 
 from perception_nodes.messages.errors import MessageError
 
+HEADER_BYTES = 12  # preamble and stamp
 SECOND_NS = 1_000_000_000
 
 
@@ -20,7 +21,7 @@ def header_stamp_ns(raw: bytes) -> int:
     Raises:
         MessageError: too short, or nanoseconds that are none.
     """
-    if len(raw) < 12:
+    if len(raw) < HEADER_BYTES:
         raise MessageError(f"{len(raw)} bytes hold no header (at least 12 were expected)")
     seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
     if nanoseconds >= SECOND_NS:

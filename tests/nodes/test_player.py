@@ -1,0 +1,158 @@
+"""player_node on real DDS."""
+
+import time
+
+import pytest
+
+from perception_nodes.bags.reader import BagReader
+from perception_nodes.bags.typestore import make
+from perception_nodes.bags.writer import BagWriter
+from tests.nodes.bags import START_NS, write_bag
+from tests.nodes.conftest import QUICK, stamp_s
+
+pytestmark = pytest.mark.ros
+START = START_NS * 1e-9
+
+
+def player(stage, bag, start=True, **overrides):
+    from perception_nodes.nodes.player import PlayerNode
+
+    codes: list[int] = []
+    node = PlayerNode(overrides={**QUICK, "bag": str(bag), **overrides}, context=stage.context)
+    node.finish = codes.append
+    stage.add(node, start=start)
+    return node, codes
+
+
+@pytest.fixture
+def clouds(stage):
+    from sensor_msgs.msg import PointCloud2
+
+    return stage.listen(PointCloud2, "/lidar/points")
+
+
+WAIT = {"playback.wait_for": ["/lidar/points"]}
+
+
+def test_stored_bytes_come_out_as_they_were_at_the_rate_asked_for(stage, clouds, tmp_path):
+    from rclpy.serialization import serialize_message
+
+    bag = write_bag(tmp_path / "bag", frames=6)
+    began = time.monotonic()
+    node, codes = player(stage, bag, **WAIT, **{"playback.rate": 2.0})
+    stage.until(lambda: codes)
+    assert 0.25 <= time.monotonic() - began < 5 and codes == [0]
+    stage.until(lambda: len(clouds) == 6)
+    with BagReader(bag) as reader:
+        stored = [reader.decode(m.raw, m.type) for m in reader.messages()]
+    for got, was in zip(clouds, stored):
+        assert bytes(got.data) == was.data.tobytes() and got.header.stamp.nanosec == was.header.stamp.nanosec
+    assert len(serialize_message(clouds[0])) > 8000
+
+
+def test_clock_runs_with_the_bag(stage, clouds, tmp_path):
+    from rosgraph_msgs.msg import Clock
+
+    ticks = stage.listen(Clock, "/clock")
+    _, codes = player(stage, write_bag(tmp_path / "bag", frames=4), **WAIT)
+    stage.until(lambda: codes)
+    times = [t.clock.sec + t.clock.nanosec * 1e-9 for t in ticks]
+    assert times == sorted(times) and len(times) > 15
+    assert times[0] == pytest.approx(START, abs=0.05) and times[-1] == pytest.approx(START + 0.3, abs=0.05)
+
+
+def test_start_and_duration_choose_a_part(stage, clouds, tmp_path):
+    part = {"playback.start_s": 0.2, "playback.duration_s": 0.25, "playback.rate": 5.0}
+    _, codes = player(stage, write_bag(tmp_path / "bag", frames=10), **WAIT, **part)
+    stage.until(lambda: codes and len(clouds) >= 3)
+    assert [round(stamp_s(c) - START, 2) for c in clouds] == [0.2, 0.3, 0.4]
+
+
+def test_loop_starts_again_until_it_is_stopped(stage, clouds, tmp_path):
+    bag = write_bag(tmp_path / "bag", frames=3)
+    node, codes = player(stage, bag, **WAIT, **{"playback.loop": True, "playback.rate": 10.0})
+    stage.until(lambda: len(clouds) >= 9)
+    node.trigger_deactivate()
+    assert codes == [] and node.health.counter("playback", "loops") >= 2
+    assert stamp_s(clouds[3]) == stamp_s(clouds[0])
+
+
+def test_unknown_types_are_skipped_with_a_message_that_names_topic_and_type(stage, clouds, tmp_path, capfd):
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from std_msgs.msg import String
+
+    late = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    bag = write_bag(tmp_path / "bag", frames=3, extra=True)
+    node, codes = player(stage, bag, **WAIT, **{"playback.rate": 10.0})
+    stage.until(lambda: codes and len(clouds) == 3)
+    table = stage.listen(String, "/lidar/points/classes", late)  # latched: it comes to those who join late
+    stage.until(lambda: table)
+    assert table[0].data == "table"
+    said = capfd.readouterr().err
+    assert "skipping /tf_static: message type tf2_msgs/msg/TFMessage is not installed here" in said
+
+
+def test_a_topic_whose_first_message_does_not_decode_is_skipped(stage, clouds, tmp_path, capfd):
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write("/lidar/points", b"\x00\x01\x00\x00\xff\xff", START_NS, "sensor_msgs/msg/PointCloud2")
+        bag.write("/chatter", make("std_msgs/msg/String", data="x"), START_NS + 1)
+    from std_msgs.msg import String
+
+    words = stage.listen(String, "/chatter")
+    _, codes = player(stage, tmp_path / "bag", **{"playback.wait_for": ["/chatter"]})
+    stage.until(lambda: codes and words)
+    assert codes == [0] and clouds == []
+    assert "skipping /lidar/points: its first message is no sensor_msgs/msg/PointCloud2" in capfd.readouterr().err
+
+
+def test_pause_step_and_resume(stage, clouds, tmp_path):
+    from std_srvs.srv import Trigger
+
+    def call(verb):
+        client = stage.client.create_client(Trigger, f"/player_node/{verb}")
+        assert client.wait_for_service(5.0)
+        future = client.call_async(Trigger.Request())
+        stage.until(future.done)
+        stage.client.destroy_client(client)
+        return future.result()
+
+    node, codes = player(stage, write_bag(tmp_path / "bag", frames=4), **WAIT, **{"playback.paused": True})
+    time.sleep(0.2)
+    assert clouds == []
+    assert call("step").success
+    stage.until(lambda: len(clouds) == 1)
+    time.sleep(0.2)
+    assert len(clouds) == 1
+    assert call("resume").success
+    stage.until(lambda: len(clouds) == 4 and codes)
+    assert not call("step").success
+
+
+def test_a_truncated_bag_is_one_sentence(stage, tmp_path, capfd):
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    bag = write_bag(tmp_path / "bag", frames=40)
+    file = next(bag.glob("*.mcap"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    node, _ = player(stage, bag, start=False)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert str(bag) in node.last_error and "Traceback" not in capfd.readouterr().err
+
+
+def test_a_bag_that_breaks_off_ends_with_code_1(stage, clouds, tmp_path):
+    bag = write_bag(tmp_path / "bag", frames=10)
+    node, codes = player(stage, bag, **{"playback.paused": True})
+    for file in bag.iterdir():
+        file.unlink()  # the disk goes away between opening and playing
+    node._pacer.resume()
+    stage.until(lambda: codes)
+    assert codes in ([0], [1]) and (codes == [0] or str(bag) in node.last_error)
+
+
+@pytest.mark.parametrize("bag", ["", "/nowhere/bag"])
+def test_no_bag_is_one_sentence(stage, bag):
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    node, _ = player(stage, bag, start=False)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert ("bag:=PATH" if not bag else "/nowhere/bag") in node.last_error
