@@ -20,7 +20,7 @@ from perception_nodes.simulator.layout.parking import kerbside_spots
 from perception_nodes.simulator.layout.plan import Block, Plan, make_plan
 from perception_nodes.simulator.layout.roads import build_islands, build_roads
 from perception_nodes.simulator.layout.soup import Soup
-from perception_nodes.simulator.layout.styles import MIX, STYLES
+from perception_nodes.simulator.layout.styles import MIX, STYLES, grown
 from perception_nodes.simulator.layout.surfaces import pave_lot, paint_roads
 from perception_nodes.simulator.layout.warp import Warp, random_warp
 from perception_nodes.simulator.layout.works import place_works, site_pose
@@ -64,7 +64,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
     if style == "mixed":
         shares = np.array([share for _, share in MIX])
         style = MIX[int(rng.choice(len(MIX), p=shares / shares.sum()))][0]
-    kind = STYLES[style]
+    kind = grown(STYLES[style], rng)
     plan = make_plan(rng, kind)
     warp = random_warp(rng, float(rng.uniform(*kind.bend)), float(rng.uniform(*kind.hills)))
     draft = Draft(seed, rng, plan, warp)

@@ -125,7 +125,7 @@ def outer_side(plan: Plan, edge: Edge, side: int) -> Frontage:
 def plan_lots(rng: np.random.Generator, style: Style, front: Frontage) -> None:
     """Cut a frontage into lots and say what stands on each."""
     s, end = front.margin[0], front.length - front.margin[1]
-    fence_of_side = fence_kind(rng)
+    fence_of_side = fence_kind(rng, style)
     row = rng.random() < (0.25 if style.name == "suburb" else 0.0)
     while end - s > 9.0 and front.depth > 9.0:
         wide = float(rng.uniform(6.0, 8.5)) if row else float(rng.uniform(*style.lot))
@@ -139,10 +139,12 @@ def plan_lots(rng: np.random.Generator, style: Style, front: Frontage) -> None:
         add_carpark(rng, front)
 
 
-def fence_kind(rng: np.random.Generator) -> str:
+def fence_kind(rng: np.random.Generator, style: Style) -> str:
     """What closes a lot towards the street."""
-    kinds = ("hedge", "picket", "chain", "panel", "bars", "wall", "wall_bars", "rails", "wire")
-    return str(rng.choice(kinds, p=[0.38, 0.1, 0.07, 0.05, 0.09, 0.11, 0.13, 0.04, 0.03]))
+    if rng.random() < style.hedge:
+        return "hedge"
+    kinds = ("picket", "chain", "panel", "bars", "wall", "wall_bars", "rails", "wire")
+    return str(rng.choice(kinds, p=[0.16, 0.11, 0.08, 0.15, 0.18, 0.21, 0.07, 0.04]))
 
 
 def make_lot(rng, style: Style, front: Frontage, s0: float, s1: float, row: bool, usual: str) -> Lot:
@@ -174,7 +176,7 @@ def make_lot(rng, style: Style, front: Frontage, s0: float, s1: float, row: bool
         driveway = (s0 + 4.0, 6.0)
     elif use == "block" and gap > 2.6 and rng.random() < 0.5:
         driveway = (s1 - gap / 2, min(gap - 0.4, 3.5))
-    kind = usual if rng.random() < 0.7 else fence_kind(rng)
+    kind = usual if rng.random() < 0.7 else fence_kind(rng, style)
     if setback < 1.0 or rng.random() > style.fence:
         kind = ""
     return Lot(s0, s1, use, setback, width, depth, middle, driveway, kind, int(rng.integers(1 << 30)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 Range = tuple[float, float]
 
@@ -12,8 +14,8 @@ class Style:
     """Ranges (low, high) and chances (0..1) of one kind of neighbourhood. Lengths in metres, speeds in m/s."""
 
     name: str
-    size: Range = (250.0, 320.0)  # side of the ring road
-    cell: Range = (55.0, 110.0)  # blocks are split until about this size
+    size: Range = (215.0, 280.0)  # side of the ring road
+    cell: Range = (55.0, 105.0)  # blocks are split until about this size
     ring_lanes: tuple[int, ...] = (1,)
     inner_lanes: tuple[int, ...] = (1,)
     lane_width: Range = (2.8, 3.5)
@@ -28,17 +30,18 @@ class Style:
     kerb: Range = (0.04, 0.16)
     bend: Range = (0.08, 0.3)
     hills: Range = (0.0, 0.06)
-    setback: Range = (2.0, 9.0)
+    setback: Range = (1.5, 8.0)
     gap: Range = (2.0, 9.0)  # between neighbouring buildings
     storeys: tuple[int, int] = (1, 3)
     pitched: float = 0.9  # chance of a pitched roof
-    fence: float = 0.75  # chance that a lot has something on its front line
+    fence: float = 0.82  # chance that a lot has something on its front line
     lot: Range = (13.0, 24.0)
     empty: float = 0.16  # chance that a lot has no building
     tree_spacing: Range = (9.0, 22.0)  # street trees
     street_trees: float = 0.5  # chance per block side
     garden_plants: Range = (1.5, 7.0)  # trees and bushes per lot
-    thicket: float = 0.6  # chance that a green lot has a belt of bushes on its front
+    hedge: float = 0.42  # chance that what closes a lot is a hedge
+    thicket: float = 0.6  # chance of a belt of bushes on a green lot's front or of a bed in a garden
     carpark: float = 0.2  # chance per block
     park_block: float = 0.15  # chance that a block is a green park
     signals: float = 0.3  # chance that a junction has traffic lights
@@ -83,6 +86,7 @@ STYLES: dict[str, Style] = {
     ),
     "rural": Style(
         "rural",
+        size=(260, 320),
         cell=(110, 170),
         lane_width=(2.6, 3.2),
         speed=(11, 22),
@@ -101,7 +105,7 @@ STYLES: dict[str, Style] = {
         lot=(25, 60),
         empty=0.6,
         street_trees=0.6,
-        garden_plants=(3, 9),
+        garden_plants=(3, 7),
         carpark=0.08,
         park_block=0.35,
         signals=0.0,
@@ -140,6 +144,7 @@ STYLES: dict[str, Style] = {
     ),
     "industrial": Style(
         "industrial",
+        size=(240, 300),
         cell=(90, 140),
         ring_lanes=(1, 2),
         lane_width=(3.2, 3.8),
@@ -174,3 +179,16 @@ MIX: tuple[tuple[str, float], ...] = (
     ("arterial", 0.12),
     ("industrial", 0.1),
 )
+
+
+def grown(style: Style, rng: np.random.Generator) -> Style:
+    """The style with its plants scaled by a random factor: bare in one world, lush in the next."""
+    lush = float(rng.uniform(0.5, 2.0))
+    low, high = style.garden_plants
+    return replace(
+        style,
+        garden_plants=(low * lush, high * lush),
+        thicket=min(style.thicket * lush, 0.9),
+        street_trees=min(style.street_trees * (0.5 + 0.5 * lush), 0.95),
+        hedge=min(style.hedge * (0.4 + 0.6 * lush), 0.85),
+    )

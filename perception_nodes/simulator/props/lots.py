@@ -32,18 +32,21 @@ def fill_lot(
         close_front(placer, library, rng, front, lot, 0.35)
     if lot.use in ("house", "hall", "green") and rng.random() < 0.7:
         close_side(placer, library, rng, front, lot)
-    if rng.random() < (style.thicket if lot.use == "green" else 0.3 * style.thicket) and lot.setback == 0 or (
-        lot.setback > 4 and rng.random() < 0.25 * style.thicket
-    ):
-        thicket(placer, library, rng, front, lot)
+    if lot.use == "green":
+        if rng.random() < style.thicket:
+            thicket(placer, library, rng, front, lot, float(rng.uniform(0.6, 3.0)), float(rng.uniform(1.5, 6.0)))
+    elif lot.setback > 1.6 and rng.random() < style.thicket:  # a planted bed, at the street or before the house
+        width = float(rng.uniform(0.5, min(2.5, lot.setback - 1.0)))
+        near = 0.55 if rng.random() < 0.7 else lot.setback - width - 0.4
+        thicket(placer, library, rng, front, lot, near, width)
     plants = rng.uniform(*style.garden_plants) * (lot.s1 - lot.s0) / 18.0
     if lot.use == "green":
-        scatter(placer, library, rng, front, lot, int(min(1.6 * plants + 2, 14)), (0.8, front.depth - 1))
+        scatter(placer, library, rng, front, lot, int(min(plants + 2, 8)), (0.8, min(front.depth - 1, 24.0)))
     else:
         scatter(placer, library, rng, front, lot, int(1.1 * plants), (0.8, max(1.0, lot.setback - 0.8)), small=True)
         behind = lot.setback + lot.depth + 1.5
         if behind < front.depth - 2:
-            scatter(placer, library, rng, front, lot, int(min(plants * 0.4, 5)), (behind, front.depth - 1))
+            scatter(placer, library, rng, front, lot, int(min(plants * 0.25, 2)), (behind, front.depth - 1))
 
 
 class Pool:
@@ -161,8 +164,9 @@ def line(placer: Placer, library: Library, kind: str, which: int, height: float,
     """Pieces of hedge or fence from (s, x) to (s, x)."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     length = float(np.linalg.norm(b - a))
-    count = max(1, round(length / 2.0))
-    stretch = length / count / 2.0
+    unit = 3.0 if kind == "hedge" else 2.0
+    count = max(1, round(length / unit))
+    stretch = length / count / unit
     heading = ((b - a)[0] * front.along + (b - a)[1] * front.inward) / length
     for k in range(count):
         s, x = a + (b - a) * (k + 0.5) / count
@@ -173,16 +177,11 @@ def line(placer: Placer, library: Library, kind: str, which: int, height: float,
         placer.put(piece, front.uv(s, x), heading, scale)
 
 
-def thicket(placer: Placer, library: Library, rng, front: Frontage, lot: Lot) -> None:
-    """A dense, deep belt of bushes and small trees along the lot's front, like the edge of a wood."""
-    near = float(rng.uniform(0.6, 3.0))
-    far = near + float(rng.uniform(1.5, 6.0))
-    if lot.setback > 0:
-        far = min(far, lot.setback - 1.0)
-    if far < near + 0.5:
-        return
-    size = float(rng.uniform(1.2, 2.6))
-    count = int(np.clip((lot.s1 - lot.s0) * (far - near) / (0.55 * size * size), 3, 42))
+def thicket(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, near: float, deep: float) -> None:
+    """A dense belt of bushes and small trees along the lot, `deep` metres from x = near: a bed, or the edge of a wood."""
+    far = near + deep
+    size = float(rng.uniform(1.3, 2.8)) if deep > 1.2 else float(rng.uniform(0.9, 1.7))
+    count = int(np.clip((lot.s1 - lot.s0) * (far - near) / (0.65 * size * size), 3, 26))
     for s, x in zip(rng.uniform(lot.s0, lot.s1, count), rng.uniform(near, far, count)):
         if any(a - 0.6 < s < b + 0.6 for a, b in gaps_of(lot)):
             continue
@@ -211,7 +210,7 @@ def scatter(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, co
             placer.put(tree, front.uv(s, x), heading, float(rng.uniform(0.7, 1.25)) * (0.8 if small else 1.0))
         elif kind < 0.92:
             bush = library.bushes[int(rng.integers(len(library.bushes)))]
-            for _ in range(int(rng.integers(1, 4)) if x < 15.0 else 1):
+            for _ in range(int(rng.integers(1, 4)) if x < 12.0 else 1):
                 w = float(rng.uniform(0.6, 2.2))
                 at = front.uv(s + rng.normal(0, 0.5), max(x + rng.normal(0, 0.4), 0.5))
                 placer.put(bush, at, heading, (w, w, w * rng.uniform(0.7, 1.2)))

@@ -61,8 +61,9 @@ def far_tree(rng: np.random.Generator) -> Mesh:
     height, width = rng.uniform(7, 14), rng.uniform(2, 4.5)
     v, t = tube([(0, 0, -1), (0, 0, 0.6 * height)], [0.25, 0.15], 3)
     soup.add(v, t, Surface.BARK, TRUNK, (92, 78, 62))
-    spots = lumps(rng, 34, (0, 0, 0.62 * height), (width, width, 0.4 * height), 6)
-    cards(soup, rng, spots, 2.2, leaf_rgb(rng), 0.25)
+    middle, radii, rgb = (0, 0, 0.62 * height), (width, width, 0.4 * height), leaf_rgb(rng)
+    cores(soup, rng, middle, radii, 2, rgb, 0.25)
+    cards(soup, rng, lumps(rng, 14, middle, radii, 6), 2.2, rgb, 0.25)
     return soup.mesh()
 
 
@@ -99,12 +100,12 @@ def tree(rng: np.random.Generator, species: str, detail: float = 1.0) -> Mesh:
     stems = 2 if species == "multi" else 1
     for _ in range(stems):
         stem(soup, rng, trunk_radius if stems == 1 else 0.5 * trunk_radius + 0.03, start, height, stems > 1)
-    branches(soup, rng, trunk_radius, start, centre, radii, 3 if species != "small" else 1)
-    count = int(detail * np.clip(11 * width * (height - start) ** 0.6, 36, 105))
+    branches(soup, rng, trunk_radius, start, centre, radii, 2 if species != "small" else 1)
+    count = int(detail * np.clip(8 * width * (height - start) ** 0.6, 28, 66))
     spots = lumps(rng, count, centre, radii, int(rng.integers(5, 11)))
     if rng.random() < 0.75:
         cores(soup, rng, centre, radii, 4, rgb, float(rng.uniform(0.15, 0.55)))
-    cards(soup, rng, spots, float(rng.uniform(0.85, 1.2)) * (0.7 if species == "small" else 1.0), rgb, porosity)
+    cards(soup, rng, spots, float(rng.uniform(1.0, 1.4)) * (0.7 if species == "small" else 1.0), rgb, porosity)
     return soup.mesh()
 
 
@@ -132,36 +133,37 @@ def conifer(soup: Soup, rng: np.random.Generator, rgb: Array, porosity: float, d
     """A cone of drooping cards around a straight stem."""
     height, width, low = rng.uniform(5, 14), rng.uniform(1.1, 2.2), rng.uniform(0.2, 1.4)
     stem(soup, rng, float(np.clip(0.016 * height, 0.07, 0.25)), max(low, 0.8), height, False)
-    n = int(detail * np.clip(9 * height, 45, 95))
+    n = int(detail * np.clip(6 * height, 34, 60))
     share = rng.uniform(0, 1, n) ** 1.4
     z = low + share * (height - low)
     r = width * (1 - share) * rng.uniform(0.25, 1.0, n) ** 0.5
     angle = rng.uniform(0, 2 * np.pi, n)
     spots = np.stack([r * np.cos(angle), r * np.sin(angle), z], -1)
-    cards(soup, rng, spots, 1.05, rgb, porosity)
+    cards(soup, rng, spots, 1.25, rgb, porosity)
 
 
 def bush(rng: np.random.Generator) -> Mesh:
     """A shrub about 1 m wide and high, to be scaled."""
     soup = Soup()
-    spots = lumps(rng, int(rng.integers(20, 36)), (0, 0, 0.45), (0.55, 0.5, 0.45), 5)
+    spots = lumps(rng, int(rng.integers(12, 22)), (0, 0, 0.45), (0.55, 0.5, 0.45), 5)
     spots[:, 2] = np.abs(spots[:, 2])
-    cores(soup, rng, (0, 0, 0.4), (0.6, 0.6, 0.5), 1, leaf_rgb(rng), float(rng.uniform(0.0, 0.5)))
-    cards(soup, rng, spots, 0.42, leaf_rgb(rng), float(rng.uniform(0.05, 0.3)))
+    rgb = leaf_rgb(rng)
+    cores(soup, rng, (0, 0, 0.4), (0.65, 0.65, 0.55), 2, rgb, float(rng.uniform(0.0, 0.4)))
+    cards(soup, rng, spots, 0.5, rgb, float(rng.uniform(0.05, 0.3)))
     return soup.mesh()
 
 
 def hedge(rng: np.random.Generator) -> Mesh:
-    """A 2 m long piece of hedge along x, 0.8 m deep, 1 m high: a dense core behind loose leaves; scale to size."""
+    """A 3 m long piece of hedge along x, 0.8 m deep, 1 m high: a dense core behind loose leaves; scale to size."""
     soup = Soup()
     rgb = leaf_rgb(rng, 0.85)
-    core = box_quads((-1.02, -0.3, 0.0), (1.02, 0.3, 0.88))
+    core = box_quads((-1.52, -0.25, 0.0), (1.52, 0.25, 0.85))
     soup.quads(core, Surface.LEAVES, VEGETATION, np.clip(rgb * 0.7, 0, 255).astype(int), 0.12)
-    n = 20
+    n = 26
     face = rng.integers(0, 5, n)
-    x = rng.uniform(-1, 1, n)
-    y = np.where(face < 2, -0.34, np.where(face < 4, 0.34, rng.uniform(-0.3, 0.3, n))) + rng.normal(0, 0.04, n)
-    z = np.where(face < 4, rng.uniform(0.05, 0.95, n), 0.93) + rng.normal(0, 0.03, n)
+    x = rng.uniform(-1.5, 1.5, n)
+    y = np.where(face < 2, -0.34, np.where(face < 4, 0.34, rng.uniform(-0.3, 0.3, n))) + rng.normal(0, 0.08, n)
+    z = np.where(face < 4, rng.uniform(0.05, 0.95, n), 0.9) + rng.normal(0, 0.06, n)
     cards(soup, rng, np.stack([x, y, z], -1), 0.42, rgb, 0.1)
     return soup.mesh()
 
