@@ -67,6 +67,7 @@ class Vehicle:
     d_rate: float = 0.0  # m/s across the lane
     travelled: float = 0.0
     turn_wish: str = ""  # left | right: which way it likes to turn
+    likes_wide: bool = False  # prefers roads with several lanes its way
     x: float = 0.0
     y: float = 0.0
     yaw: float = 0.0

@@ -85,9 +85,15 @@ class Flow:
         weights = np.array([1.6 if self.tracks[i].lane.turn == "straight" else 1.0 for i in successors])
         if vehicle.turn_wish:
             weights = weights * [20.0 if self.tracks[i].lane.turn == vehicle.turn_wish else 1.0 for i in successors]
+        if vehicle.likes_wide:
+            weights = weights * [20.0 if self._leads_to_wide(i) else 1.0 for i in successors]
         if vehicle.trailer is not None or vehicle.length > 9:
             weights = weights * [0.15 if self.tracks[i].lane.turn == "right" else 1.0 for i in successors]
         return int(successors[int(self.rng.choice(len(successors), p=weights / weights.sum()))])
+
+    def _leads_to_wide(self, lane: int) -> bool:
+        onward = self.tracks[lane].lane.successors
+        return any(self.tracks[i].lane.left is not None or self.tracks[i].lane.right is not None for i in onward)
 
     def leader(self, vehicle: Vehicle, margin: float = 0.35, skip: int = 0) -> tuple[float, float, Vehicle | None]:
         """(gap between bumpers, its speed, who) of the nearest one ahead in the way; (inf, 0, None) if free."""

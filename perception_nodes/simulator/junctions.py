@@ -10,7 +10,7 @@ from __future__ import annotations
 from perception_nodes.simulator.driver_model import Vehicle
 from perception_nodes.simulator.routes import LaneNetwork
 
-GREEN, ALL_RED = 11.0, 2.5  # s
+GREEN, ALL_RED = 9.0, 2.0  # s
 PATIENCE = 7.0  # s of waiting after which a gap that is safe, if not polite, is taken
 
 

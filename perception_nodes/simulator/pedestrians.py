@@ -18,7 +18,7 @@ from perception_nodes.simulator.scene import World
 from perception_nodes.simulator.shapes import Body, Catalogue
 
 BODY = 0.55  # m between two people's axes
-BUSY, BREATH = 10.0, 6.0  # s: a crossing used that long without a pause is left to the drivers for a while
+BUSY, BREATH = 8.0, 8.0  # s: a crossing used that long without a pause is left to the drivers for a while
 REST = 20.0  # s between two crossings by one person
 
 
@@ -59,16 +59,16 @@ class Pedestrians:
         self.world, self.network, self.catalogue, self.rng = world, network, catalogue, rng
         self.people: list[Person] = []
         self.walkways = [np.asarray(w, np.float64)[:, :2] for w in world.walkways if len(w) >= 2]
-        self._lines = [np.asarray(c.line, np.float64)[:, :2] for c in world.crossings]
-        self._ends = self._join_ends()
+        self.lines = [np.asarray(c.line, np.float64)[:, :2] for c in world.crossings]
+        self.ends = self._join_ends()
         self._busy: dict[int, float] = {}  # crossing -> s in use
         self._free: dict[int, float] = {}  # crossing -> s empty since
-        self.cross_chance = 0.35
+        self.cross_chance = 0.25
 
     def _join_ends(self) -> dict[tuple[int, int], list[tuple[int, int]]]:
         """For each crossing and end: the walkway points (walkway, index) from which people may start or go on."""
         found: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        for c, line in enumerate(self._lines):
+        for c, line in enumerate(self.lines):
             for end in (0, 1):
                 spots = []
                 for w, walk in enumerate(self.walkways):
@@ -122,7 +122,7 @@ class Pedestrians:
 
     def send_over(self, person: Person, crossing: int, end: int) -> None:
         """Sends a person over a crossing from its end 0 or 1."""
-        line = self._lines[crossing]
+        line = self.lines[crossing]
         aside = float(self.rng.uniform(-0.35, 0.35)) * self.world.crossings[crossing].width
         d = line[1 - end] - line[end]
         d = d / max(float(np.hypot(*d)), 1e-6)
@@ -130,7 +130,7 @@ class Pedestrians:
         start, stop = line[end] - 0.4 * d + shift, line[1 - end] + 0.5 * d + shift
         person.way = [(float(start[0]), float(start[1])), (float(stop[0]), float(stop[1]))]
         person.crossing, person.on_road, person.waited = crossing, False, 0.0
-        options = self._ends[crossing, 1 - end]
+        options = self.ends[crossing, 1 - end]
         person.after = options[int(self.rng.integers(len(options)))] if options else (person.walkway, person.index)
 
     def step(self, dt: float, vehicles: list) -> set[int]:

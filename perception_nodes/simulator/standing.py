@@ -43,6 +43,7 @@ class Standing:
         self.things: list[Thing] = []
         self._states: dict[int, ActorState] = {}
         self._fill_spots(scenario, rare)
+        self._leave_walkways_free()
         if scenario.works:
             for site in world.works:
                 self._works(*site)
@@ -81,6 +82,24 @@ class Standing:
             yaw = spot.yaw + turn + float(rng.normal(0, 0.02))
             self._add(body, x + along * math.cos(spot.yaw), y + along * math.sin(spot.yaw), yaw)
 
+    def _leave_walkways_free(self) -> None:
+        """Removes what stands where people walk."""
+        if not self.things or not self._world.walkways:
+            return
+        lines = [np.asarray(w, np.float64)[:, :2] for w in self._world.walkways]
+        lines += [np.asarray(c.line, np.float64)[:, :2] for c in self._world.crossings]
+        walk = np.concatenate([densified(line) for line in lines])
+        x, y, yaw = (np.array([getattr(t, k) for t in self.things]) for k in ("x", "y", "yaw"))
+        half = np.array([t.body.size[:2] for t in self.things]) / 2 + 0.9
+        keep = []
+        for i, thing in enumerate(self.things):
+            near = walk[np.abs(walk[:, 0] - x[i]) + np.abs(walk[:, 1] - y[i]) < 14.0] - (x[i], y[i])
+            c, s = math.cos(yaw[i]), math.sin(yaw[i])
+            along, left = near[:, 0] * c + near[:, 1] * s, near[:, 1] * c - near[:, 0] * s
+            if not np.any((np.abs(along) < half[i, 0]) & (np.abs(left) < half[i, 1])):
+                keep.append(thing)
+        self.things = keep
+
     def _rack(self, x: float, y: float, yaw: float, room: float) -> None:
         """Two-wheelers side by side across a spot (`yaw` along each of them)."""
         rng = self._rng
@@ -96,6 +115,11 @@ class Standing:
     def _works(self, x: float, y: float, z: float, yaw: float) -> None:
         """A site of about 14 x 2.4 m along the road: a taper of cones, barriers at its head, a machine inside."""
         rng, c, s = self._rng, math.cos(yaw), math.sin(yaw)
+        self.things = [
+            t
+            for t in self.things
+            if abs((t.x - x) * c + (t.y - y) * s) > 16.0 or abs((t.y - y) * c - (t.x - x) * s) > 3.5
+        ]
 
         def put(kind: str, along: float, left: float, turn: float = 0.0) -> None:
             body = self._catalogue.draw(kind, rng)
@@ -150,6 +174,13 @@ class Standing:
         for row in found.values():
             row.sort()
         return found
+
+
+def densified(line: NDArray[np.float64], spacing: float = 0.8) -> NDArray[np.float64]:
+    """Points float64 [P, 2] along a polyline, about `spacing` metres apart."""
+    arc = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    s = np.linspace(0.0, arc[-1], max(2, int(arc[-1] / spacing) + 1))
+    return np.column_stack([np.interp(s, arc, line[:, 0]), np.interp(s, arc, line[:, 1])])
 
 
 def footprint(size: tuple[float, float, float], turn: float) -> tuple[float, float]:

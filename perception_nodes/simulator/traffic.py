@@ -31,6 +31,7 @@ from perception_nodes.simulator.scene import ActorState, Conditions, EgoState, S
 from perception_nodes.simulator.scripts import make_scripts
 from perception_nodes.simulator.shapes import Body, shape_catalogue
 from perception_nodes.simulator.standing import Standing
+from perception_nodes.simulator.starts import choose_start, wants_lanes
 
 TICK = 0.1  # s
 VIEW = 120.0  # m around the ego vehicle within which actors are reported
@@ -81,7 +82,7 @@ class Traffic:
         )
         self._ego = self._place_ego()
         self._body = EgoBody(self._rng)
-        self._scripts = make_scripts(self.scenario, self._flow, self._people, self._population, self._ego)
+        self._scripts = make_scripts(self.scenario, self._flow, self._people, self._population, self._ego, self._rng)
         self._population.fill(self._ego.x, self._ego.y, at_start=True)
         self._foresight = HALF_WINDOW if foresight else 0.0
         self._events = EventFinder()
@@ -139,22 +140,17 @@ class Traffic:
         self._record()
 
     def _place_ego(self) -> Vehicle:
-        """The ego vehicle on a lane of the ring where the scenario has room for what it wants to provoke."""
+        """The ego vehicle where the scenario finds soon what it wants to provoke."""
         flow, rng = self._flow, self._rng
-        roads = [i for i in flow.network.roads if flow.tracks[i].length > 40.0] or list(flow.network.roads)
-        if any("cut" in name or "overtake" in name for name in self.scenario.provoke):
-            wide = [i for i in roads if flow.tracks[i].lane.left is not None or flow.tracks[i].lane.right is not None]
-            roads = wide or roads
-        weights = np.array([flow.tracks[i].length for i in roads])
-        lane = int(roads[int(rng.choice(len(roads), p=weights / weights.sum()))])
-        s = float(flow.tracks[lane].length * rng.uniform(0.2, 0.5))
+        lane, s = choose_start(flow.network, self.scenario, rng)
         vehicle = self._population.make_vehicle("car", lane, s)
         vehicle.track_id, vehicle.is_ego = 1, True
         vehicle.driver = Driver(self.scenario.speed, 1.5, 1.7, 2.3)
         vehicle.d = vehicle.d_goal = 0.0
         vehicle.length, vehicle.width, vehicle.wheelbase = EGO_LENGTH, EGO_WIDTH, WHEELBASE
-        vehicle.turn_wish = self.scenario.turns
-        vehicle.v = 0.8 * flow.tracks[lane].cap * vehicle.driver.speed_factor
+        vehicle.turn_wish, vehicle.likes_wide = self.scenario.turns, wants_lanes(self.scenario)
+        track = flow.tracks[lane]
+        vehicle.v = min(0.8 * track.cap * vehicle.driver.speed_factor, (2.0 * (track.length - s)) ** 0.5)
         drive.place(vehicle, flow.tracks, 0.0)
         flow.vehicles.append(vehicle)
         flow.extend_route(vehicle)
