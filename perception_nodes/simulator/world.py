@@ -1,6 +1,6 @@
 """Build a static world from a seed: street plan, ground, lanes, everything beside the road, and the map.
 
-    world = build_world(7, style="suburb")
+world = build_world(7, style="suburb")
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from perception_nodes.simulator.layout.plan import Block, Plan, make_plan
 from perception_nodes.simulator.layout.roads import build_islands, build_roads
 from perception_nodes.simulator.layout.soup import Soup
 from perception_nodes.simulator.layout.styles import MIX, STYLES, grown
-from perception_nodes.simulator.layout.surfaces import pave_lot, paint_roads
+from perception_nodes.simulator.layout.surfaces import paint_roads, pave_lot
 from perception_nodes.simulator.layout.warp import Warp, random_warp
 from perception_nodes.simulator.layout.works import place_works, site_pose
 from perception_nodes.simulator.props.placement import place_props

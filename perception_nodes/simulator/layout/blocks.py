@@ -97,9 +97,7 @@ class Rim:
         cv = np.array([h0, h0, h1, h1]) + sv * ry
         corner = self.side
         angle = np.nan_to_num(self.angle)
-        arc_points = np.stack(
-            [cu[corner] + rx[corner] * np.cos(angle), cv[corner] + ry[corner] * np.sin(angle)], -1
-        )
+        arc_points = np.stack([cu[corner] + rx[corner] * np.cos(angle), cv[corner] + ry[corner] * np.sin(angle)], -1)
         points[~on_side] = arc_points[~on_side]
         return points
 
@@ -227,9 +225,7 @@ def draw_land(rng: np.random.Generator, plan: Plan, block: Block, end: Array, le
     box = (u0 + end[3], v0 + end[0], u1 - end[1], v1 - end[2])
     low, high = plan.style.bank
     bank = float(rng.uniform(low, high)) if rng.random() < 0.6 else 0.05
-    waves = tuple(
-        (float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5)), float(rng.uniform(0, 6.3))) for _ in range(4)
-    )
+    waves = tuple((float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5)), float(rng.uniform(0, 6.3))) for _ in range(4))
     rough = float(rng.uniform(0.005, 0.05))
     if flat:
         bank, rough = 0.04, 0.004

@@ -193,6 +193,8 @@ def add_carpark(rng: np.random.Generator, front: Frontage) -> None:
         if 26 <= wide <= 60:
             entrance = float(rng.uniform(lots[0].s0 + 5, lots[-1].s1 - 5))
             kind = str(rng.choice(["", "hedge", "bars", "rails"]))
-            lot = Lot(lots[0].s0, lots[-1].s1, "carpark", 0, 0, 0, entrance, (entrance, 6.0), kind, int(rng.integers(1 << 30)))
+            lot = Lot(
+                lots[0].s0, lots[-1].s1, "carpark", 0, 0, 0, entrance, (entrance, 6.0), kind, int(rng.integers(1 << 30))
+            )
             front.lots[start : start + count] = [lot]
             return

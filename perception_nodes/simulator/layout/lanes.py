@@ -89,9 +89,7 @@ class LaneGraph:
         cross = float(heading_in[0] * heading_out[1] - heading_in[1] * heading_out[0])
         turn = "straight" if abs(cross) < 0.5 else ("left" if cross > 0 else "right")
         section_in, section_out = self.arm_section(*arm_in), self.arm_section(*arm_out)
-        has_straight = any(
-            float(self.plan.roads[r].heading @ heading_in) * s > 0.5 for r, _, s in node.arms
-        )
+        has_straight = any(float(self.plan.roads[r].heading @ heading_in) * s > 0.5 for r, _, s in node.arms)
         for k in range(road_in.lanes):
             target = lane_target(k, road_in.lanes, road_out.lanes, turn, node.bend, has_straight)
             if target is None:
@@ -122,8 +120,7 @@ class LaneGraph:
             ]
             self.lanes[mine] = replace(self.lanes[mine], yields_to=tuple(others))
         for first in {self.origin[n] for n in numbers}:
-            mine = [n for n in numbers if self.origin[n] == first]
-            minor = any(self.rank(main, n) > 1 for n in mine)
+            minor = any(self.rank(main, n) > 1 for n in numbers if self.origin[n] == first)
             if minor or node.signals:
                 length = float(np.linalg.norm(np.diff(self.lanes[first].centre, axis=0), axis=1).sum())
                 self.lanes[first] = replace(self.lanes[first], stop_at=max(length - 1.2, 0.0))

@@ -248,4 +248,12 @@ def add_block(plan: Plan, cell, sides) -> None:
         node = min(plan.nodes, key=lambda n: float(np.abs(n.at - np.array(corner)).sum()))
         radii.append(node.radius)
         bends.append(node.bend)
-    plan.blocks.append(Block(len(plan.blocks), box, tuple(radii), tuple(sides), tuple(bends)))
+    plan.blocks.append(
+        Block(
+            len(plan.blocks),
+            box,
+            (radii[0], radii[1], radii[2], radii[3]),
+            sides,
+            (bends[0], bends[1], bends[2], bends[3]),
+        )
+    )

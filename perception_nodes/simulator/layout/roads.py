@@ -170,7 +170,9 @@ def build_islands(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, 
         if road.median <= 0:
             continue
         half, kerb = road.median / 2 - 0.05, float(rng.uniform(0.06, 0.18))
-        top = (Surface.GRASS, TERRAIN, (88, 108, 52)) if rng.random() < 0.6 else (Surface.PAVING, OTHER_GROUND, grey(140))
+        top = (
+            (Surface.GRASS, TERRAIN, (88, 108, 52)) if rng.random() < 0.6 else (Surface.PAVING, OTHER_GROUND, grey(140))
+        )
         for (ta, a), (tb, b) in zip(road.nodes[:-1], road.nodes[1:]):
             start = ta + plan.trim(plan.nodes[a], road, 1) + 1.0
             stop = tb - plan.trim(plan.nodes[b], road, -1) - 1.0
@@ -182,7 +184,9 @@ def build_islands(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, 
                     start = max(start, high)
 
 
-def add_island(soup: Soup, plan: Plan, warp: Warp, road: Road, a: float, b: float, half: float, kerb: float, top) -> None:
+def add_island(
+    soup: Soup, plan: Plan, warp: Warp, road: Road, a: float, b: float, half: float, kerb: float, top
+) -> None:
     """One island from t = a to b."""
     t = np.concatenate([[a, a + 0.04], steps(a + 0.3, b - 0.3), [b - 0.04, b]])
     o = np.array([-half, -half + 0.04, -half + 0.18, half - 0.18, half - 0.04, half])

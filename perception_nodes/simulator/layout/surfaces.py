@@ -92,11 +92,9 @@ def pave_carpark(soup: Soup, warp: Warp, ground: GroundHeight, front: Frontage, 
     points[..., 2] += PATCH + PAINT
     corners = np.stack([points[:, 0, :-1], points[:, 1, :-1], points[:, 1, 1:], points[:, 0, 1:]], 2)
     soup.quads(corners, Surface.LANE_PAINT, PARKING, (215, 215, 210))
-    outline = np.concatenate([lot_grid(front, s0, s1, 1.0, 18.4)[i, j] for i, j in ((slice(None), 0), (-1, slice(None)))])
-    back = np.concatenate(
-        [lot_grid(front, s0, s1, 1.0, 18.4)[i, j] for i, j in ((slice(None, None, -1), -1), (0, slice(None, None, -1)))]
-    )
-    return spots, [warp.map_from_plan(np.concatenate([outline, back]))]
+    rim = lot_grid(front, s0, s1, 1.0, 18.4, 3.0)
+    outline = np.concatenate([rim[:, 0], rim[-1], rim[::-1, -1], rim[0, ::-1]])
+    return spots, [warp.map_from_plan(outline)]
 
 
 def bars(soup: Soup, warp: Warp, ground: GroundHeight, road: Road, t0, t1, o0, o1, rgb=(228, 228, 222)) -> None:
@@ -140,7 +138,9 @@ def pieces(start: float, stop: float, on: float, off: float, holes) -> tuple[Arr
     return begins[keep], ends[keep]
 
 
-def paint_section(soup: Soup, rng, warp: Warp, ground, road: Road, start, stop, holes, solid: bool, edges: bool) -> None:
+def paint_section(
+    soup: Soup, rng, warp: Warp, ground, road: Road, start, stop, holes, solid: bool, edges: bool
+) -> None:
     """Lines of one road between two junctions."""
     dash = (3.0, float(rng.choice([3.0, 4.5, 6.0])))
     solid_line = pieces(start, stop, 2.4, 0.0, holes)

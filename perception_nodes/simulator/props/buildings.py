@@ -62,7 +62,10 @@ def gable_roof(soup: Soup, look: Look, width: float, depth: float, eaves: float,
             [(b + over, c - over, eaves - drop), (b + over, d + over, eaves - drop), ridge[1], ridge[0]],
             [(a - over, d + over, eaves - drop), (a - over, c - over, eaves - drop), ridge[0], ridge[1]],
         ]
-        gables = [[(a, c, eaves), (b, c, eaves), (0, c, eaves + rise)], [(b, d, eaves), (a, d, eaves), (0, d, eaves + rise)]]
+        gables = [
+            [(a, c, eaves), (b, c, eaves), (0, c, eaves + rise)],
+            [(b, d, eaves), (a, d, eaves), (0, d, eaves + rise)],
+        ]
     else:
         m = (c + d) / 2
         ridge = np.array([[a - over, m, eaves + rise], [b + over, m, eaves + rise]])
@@ -71,10 +74,13 @@ def gable_roof(soup: Soup, look: Look, width: float, depth: float, eaves: float,
             [(a - over, c - over, eaves - drop), (b + over, c - over, eaves - drop), ridge[1], ridge[0]],
             [(b + over, d + over, eaves - drop), (a - over, d + over, eaves - drop), ridge[0], ridge[1]],
         ]
-        gables = [[(b, c, eaves), (b, d, eaves), (b, m, eaves + rise)], [(a, d, eaves), (a, c, eaves), (a, m, eaves + rise)]]
-    faces = np.array(faces, float)
-    soup.quads(faces, Surface.ROOF, BUILDING, rgb)
-    soup.quads(faces[:, ::-1] - [0, 0, 0.12], Surface.WOOD, BUILDING, look.trim)
+        gables = [
+            [(b, c, eaves), (b, d, eaves), (b, m, eaves + rise)],
+            [(a, d, eaves), (a, c, eaves), (a, m, eaves + rise)],
+        ]
+    slopes = np.array(faces, float)
+    soup.quads(slopes, Surface.ROOF, BUILDING, rgb)
+    soup.quads(slopes[:, ::-1] - [0, 0, 0.12], Surface.WOOD, BUILDING, look.trim)
     soup.add(np.array(gables, float).reshape(-1, 3), np.arange(6).reshape(2, 3), look.wall, BUILDING, look.rgb)
 
 
@@ -112,17 +118,22 @@ def trimmings(soup: Soup, rng, look: Look, width: float, storeys: int, storey: f
     """Plinth, steps, canopy, balconies and down-pipes on the front."""
     if rng.random() < 0.5:
         h = float(rng.uniform(0.25, 0.7))
-        soup.quads(box_quads((-width / 2 - 0.04, -0.05, FOOT), (width / 2 + 0.04, 0.02, h)), Surface.CONCRETE, BUILDING, (130, 126, 120))
+        plinth = box_quads((-width / 2 - 0.04, -0.05, FOOT), (width / 2 + 0.04, 0.02, h))
+        soup.quads(plinth, Surface.CONCRETE, BUILDING, (130, 126, 120))
     if rng.random() < 0.4:
         x = float(rng.uniform(-width / 3, width / 3))
-        soup.quads(box_quads((x - 0.8, -1.1, FOOT), (x + 0.8, -0.05, 0.02)), Surface.CONCRETE, BUILDING, (150, 146, 140))
+        soup.quads(
+            box_quads((x - 0.8, -1.1, FOOT), (x + 0.8, -0.05, 0.02)), Surface.CONCRETE, BUILDING, (150, 146, 140)
+        )
         if rng.random() < 0.6:
             soup.quads(box_quads((x - 1.0, -1.2, 2.45), (x + 1.0, 0, 2.6), True), look.wall, BUILDING, look.trim)
     if balconies:
         for level in range(1, min(storeys, 4)):
             for x in np.arange(-width / 2 + 2.2, width / 2 - 2.2, 2 * look.bay + 2.0):
                 z = level * storey
-                soup.quads(box_quads((x - 1.5, -1.3, z - 0.16), (x + 1.5, 0, z), True), Surface.CONCRETE, BUILDING, look.trim)
+                soup.quads(
+                    box_quads((x - 1.5, -1.3, z - 0.16), (x + 1.5, 0, z), True), Surface.CONCRETE, BUILDING, look.trim
+                )
                 rail = box_quads((x - 1.5, -1.3, z), (x + 1.5, 0, z + 1.0))[[0, 1, 3]]
                 soup.quads(rail, Surface.RAILING, BUILDING, (90, 94, 98), float(rng.choice([0.0, 0.45])))
 
@@ -143,7 +154,9 @@ def building(
             soup.quads(wall.rectangles(0, wall.length, FOOT, top), look.wall, BUILDING, look.rgb)
             continue
         facade(soup, rng, wall, FOOT, storeys, storey, look, deep)
-    rgb = tuple(int(c) for c in np.clip(np.array(ROOFS[int(rng.integers(len(ROOFS)))]) * rng.uniform(0.8, 1.15), 0, 255))
+    rgb = tuple(
+        int(c) for c in np.clip(np.array(ROOFS[int(rng.integers(len(ROOFS)))]) * rng.uniform(0.8, 1.15), 0, 255)
+    )
     if pitched:
         across = rng.random() < 0.35
         rise = (width if across else depth) / 2 * float(rng.uniform(0.35, 0.95))
@@ -179,7 +192,8 @@ def hall(rng: np.random.Generator, width: float, depth: float) -> Mesh:
     h = float(rng.uniform(4.5, 10))
     surface = (Surface.METAL, Surface.CONCRETE, Surface.BRICK)[int(rng.integers(3))]
     tone = rng.integers(90, 215, 3) // 2 + int(rng.integers(45, 105))
-    rgb = tuple(int(c) for c in np.clip(tone, 0, 255))
+    r, g, b = (int(c) for c in np.clip(tone, 0, 255))
+    rgb = (r, g, b)
     look = Look(surface, rgb, (60, 80, 95), (110, 110, 112), (2.4, 1.0), 2.4, 0.12, 4.2)
     for wall in walls(width, depth):
         facade(soup, rng, wall, FOOT, 1, h, look, 1)

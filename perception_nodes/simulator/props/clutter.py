@@ -61,7 +61,9 @@ def bus_shelter(rng: np.random.Generator) -> Mesh:
         for y in (-0.6, 0.6):
             soup.quads(box_quads((x - 0.05, y - 0.05, -0.2), (x + 0.05, y + 0.05, 2.4)), Surface.METAL, CLUTTER, frame)
     soup.quads(box_quads((-2.2, -0.9, 2.4), (2.2, 0.7, 2.52), True), Surface.METAL, CLUTTER, frame)
-    soup.quads([[(-2, 0.6, 0.2), (2, 0.6, 0.2), (2, 0.6, 2.2), (-2, 0.6, 2.2)]], Surface.GLASS, CLUTTER, (150, 170, 175))
+    soup.quads(
+        [[(-2, 0.6, 0.2), (2, 0.6, 0.2), (2, 0.6, 2.2), (-2, 0.6, 2.2)]], Surface.GLASS, CLUTTER, (150, 170, 175)
+    )
     soup.quads(box_quads((1.95, -0.55, 0.3), (2.05, 0.55, 2.0)), Surface.PLASTIC, CLUTTER, (200, 190, 150))
     soup.quads(box_quads((-1.4, 0.15, 0.42), (1.2, 0.5, 0.48), True), Surface.WOOD, CLUTTER, (120, 95, 70))
     return soup.mesh()

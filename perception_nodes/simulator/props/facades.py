@@ -52,7 +52,7 @@ class Wall:
         s0, s1, z0, z1, depth = np.broadcast_arrays(*(np.asarray(x, float).ravel() for x in (s0, s1, z0, z1, depth)))
         s = np.stack([s0, s1, s1, s0], -1)
         z = np.stack([z0, z0, z1, z1], -1)
-        return self.points(s, np.broadcast_to(depth[:, None], s.shape), z)
+        return np.asarray(self.points(s, np.broadcast_to(depth[:, None], s.shape), z), np.float64)
 
 
 def reveals(wall: Wall, s0: Array, s1: Array, z0: Array, z1: Array, depth: float) -> Array:
@@ -75,7 +75,7 @@ def window_axes(length: float, bay: float, width: float) -> Array:
     if count < 1:
         return np.zeros(0)
     margin = (length - count * bay) / 2
-    return margin + (np.arange(count) + 0.5) * bay - width / 2
+    return np.asarray(margin + (np.arange(count) + 0.5) * bay - width / 2, np.float64)
 
 
 def facade(

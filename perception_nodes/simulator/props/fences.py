@@ -44,9 +44,7 @@ def fence(rng: np.random.Generator, kind: str) -> Mesh:
     elif kind in ("chain", "wire"):
         h = rng.uniform(0.9, 2.0)
         porosity = float(rng.uniform(0.55, 0.8) if kind == "chain" else rng.uniform(0.75, 0.9))
-        soup.quads(
-            [[(-1, 0, 0.02), (1, 0, 0.02), (1, 0, h), (-1, 0, h)]], Surface.RAILING, FENCE, metal, porosity
-        )
+        soup.quads([[(-1, 0, 0.02), (1, 0, 0.02), (1, 0, h), (-1, 0, h)]], Surface.RAILING, FENCE, metal, porosity)
         for x in (-1.0, 0.0) if rng.random() < 0.5 else (-1.0,):
             box(soup, (x - 0.025, -0.025, -0.3), (x + 0.025, 0.025, h + 0.05), Surface.METAL, metal)
         if rng.random() < 0.4:

@@ -16,9 +16,7 @@ from perception_nodes.simulator.scene import Mesh
 Array = NDArray[np.float64]
 
 
-def fill_lot(
-    soup: Soup, placer: Placer, library: Library, pool: Pool, style: Style, front: Frontage, lot: Lot
-) -> None:
+def fill_lot(soup: Soup, placer: Placer, library: Library, pool: Pool, style: Style, front: Frontage, lot: Lot) -> None:
     """Everything on one lot; drawn from the lot's own seed."""
     rng = np.random.default_rng(lot.seed)
     if lot.use in ("house", "row", "block", "hall"):
@@ -178,7 +176,7 @@ def line(placer: Placer, library: Library, kind: str, which: int, height: float,
 
 
 def thicket(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, near: float, deep: float) -> None:
-    """A dense belt of bushes and small trees along the lot, `deep` metres from x = near: a bed, or the edge of a wood."""
+    """A dense belt of bushes and small trees along the lot, `deep` metres from x = near: a bed or a wood's edge."""
     far = near + deep
     size = float(rng.uniform(1.3, 2.8)) if deep > 1.2 else float(rng.uniform(0.9, 1.7))
     count = int(np.clip((lot.s1 - lot.s0) * (far - near) / (0.65 * size * size), 3, 26))

@@ -32,14 +32,16 @@ def cards(soup: Soup, rng: np.random.Generator, centres: Array, size: float, rgb
     side /= np.linalg.norm(side, axis=1, keepdims=True)
     up = np.cross(normal, side)
     length = size * rng.uniform(0.6, 1.4, (n, 1))
-    corners = [side * length * 0.6, -0.3 * side * length + 0.52 * up * length, -0.3 * side * length - 0.52 * up * length]
+    corners = [
+        side * length * 0.6,
+        -0.3 * side * length + 0.52 * up * length,
+        -0.3 * side * length - 0.52 * up * length,
+    ]
     vertices = np.stack([centres + c for c in corners], 1)
     vertices[..., 2] = np.maximum(vertices[..., 2], 0.02)
     shade = rng.uniform(0.75, 1.2, (n, 1))
     colours = np.clip(rgb * shade, 0, 255)
-    soup.add(
-        vertices.reshape(-1, 3), np.arange(3 * n).reshape(-1, 3), Surface.LEAVES, VEGETATION, colours, porosity
-    )
+    soup.add(vertices.reshape(-1, 3), np.arange(3 * n).reshape(-1, 3), Surface.LEAVES, VEGETATION, colours, porosity)
 
 
 def lumps(rng: np.random.Generator, count: int, centre, radii, blobs: int) -> Array:

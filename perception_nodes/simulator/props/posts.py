@@ -97,11 +97,12 @@ def traffic_light(rng: np.random.Generator, arm: float = 0.0) -> Mesh:
         pole(soup, [(0, 0, h - 0.15), (0, arm, h - 0.05)], [0.07, 0.05], rgb, 5)
         heads.append((arm - 0.3, h - 1.0))
     for y, z in heads:
-        soup.quads(box_quads((-0.3, y - 0.15, z), (-0.07, y + 0.15, z + 0.95), True), Surface.PLASTIC, CLUTTER, (32, 36, 34))
+        head = box_quads((-0.3, y - 0.15, z), (-0.07, y + 0.15, z + 0.95), True)
+        soup.quads(head, Surface.PLASTIC, CLUTTER, (32, 36, 34))
         for k, colour in enumerate(((90, 220, 120), (90, 75, 30), (90, 30, 28))):
-            zz = z + 0.05 + 0.3 * k
-            light = [[(-0.305, y + 0.1, zz), (-0.305, y - 0.1, zz), (-0.305, y - 0.1, zz + 0.22), (-0.305, y + 0.1, zz + 0.22)]]
-            soup.quads(light, Surface.PLASTIC, CLUTTER, colour)
+            low, high = z + 0.05 + 0.3 * k, z + 0.27 + 0.3 * k
+            lens = [(-0.305, y + 0.1, low), (-0.305, y - 0.1, low), (-0.305, y - 0.1, high), (-0.305, y + 0.1, high)]
+            soup.quads([lens], Surface.PLASTIC, CLUTTER, colour)
     return soup.mesh()
 
 

@@ -68,7 +68,11 @@ def furnish(draft: Draft, placer: Placer, library: Library, front: Frontage) -> 
         if edge.free(s, 0.4):
             edge.take(s, 0.5)
             x = edge.kerb_x if rng.random() < 0.7 else edge.back_x
-            placer.put(library.signs[int(rng.integers(len(library.signs)))], front.uv(s, x), edge.facing * rng.choice([1, 1, -1]))
+            placer.put(
+                library.signs[int(rng.integers(len(library.signs)))],
+                front.uv(s, x),
+                edge.facing * rng.choice([1, 1, -1]),
+            )
     add_furniture(rng, placer, library, edge, 2.2 if style.name == "city" else 1.0)
     for s, half in edge.crossings:
         if rng.random() < 0.6:
