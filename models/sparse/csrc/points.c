@@ -120,3 +120,36 @@ EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t 
     free(job.scratch);
     return 0;
 }
+
+typedef struct {
+    const float *grad, *weights;
+    int64_t grad_stride, points, width;
+    const int32_t *corners;
+    float *out;
+} Scatter;
+
+static void scatter_columns(void *context, int worker, int64_t item) {
+    const Scatter *j = context;
+    const int64_t begin = item * PANEL, count = begin + PANEL < j->width ? PANEL : j->width - begin;
+    (void)worker;
+    for (int64_t p = 0; p < j->points; p++) {
+        const float *from = j->grad + p * j->grad_stride + begin;
+        for (int c = 0; c < 8; c++) {
+            const float share = j->weights[8 * p + c];
+            if (share == 0.0f) continue;
+            float *to = j->out + j->corners[8 * p + c] * j->width + begin;
+            if (count == PANEL)
+                for (int64_t i = 0; i < PANEL; i++) to[i] += share * from[i];
+            else
+                for (int64_t i = 0; i < count; i++) to[i] += share * from[i];
+        }
+    }
+}
+
+/* Gradient of sparse_interpolate: out[corners[p][c]] += weights[p][c] * grad[p]; out float [voxels][width], zeroed by the caller.
+ * Threads share the columns, so every sum runs over the points in order. */
+EXPORT void sparse_interpolate_gradient(const float *grad, int64_t grad_stride, const int32_t *corners, const float *weights,
+                                        int64_t points, int64_t width, float *out, int64_t threads) {
+    Scatter job = {grad, weights, grad_stride, points, width, corners, out};
+    parallel_for((int)threads, (width + PANEL - 1) / PANEL, scatter_columns, &job);
+}

@@ -151,29 +151,33 @@ static TARGET void finish(const Finish *j) {
     }
 }
 
-/* dw rows c .. c + mr - 1 of one panel: sums over pairs of x[in][c + r] * g[out][panel]. */
+/* dw[c .. c + mr][panel] += sum over rows p of x[p][c + r] * g[p][panel]. */
 INLINE TARGET void outer_block(const int mr, const float *x, int64_t x_stride, const float *g, int64_t g_stride,
-                               const int32_t *in, const int32_t *out, int64_t count, float *dw, int64_t dw_stride) {
+                               int64_t count, float *dw, int64_t dw_stride) {
     V acc[BIG][NV];
     FOR_R FOR_V acc[r][v] = LOAD(dw + r * dw_stride + v * LANES);
-    for (int64_t p = 0; p < count; p++) {
-        const float *a = x + in[p] * x_stride, *b = g + out[p] * g_stride;
+    for (int64_t p = 0; p < count; p++, x += x_stride, g += g_stride) {
         V y[NV];
-        FOR_V y[v] = LOAD(b + v * LANES);
+        FOR_V y[v] = LOAD(g + v * LANES);
         FOR_R {
-            V s = SET1(a[r]);
+            V s = SET1(x[r]);
             FOR_V acc[r][v] = FMA(s, y[v], acc[r][v]);
         }
     }
     FOR_R FOR_V STORE(dw + r * dw_stride + v * LANES, acc[r][v]);
 }
 
-static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, int64_t g_stride, const int32_t *in,
-                             const int32_t *out, int64_t count, int channels, float *dw, int64_t dw_stride) {
-    int c = 0;
-    for (; c + 6 <= channels; c += 6) outer_block(6, x + c, x_stride, g, g_stride, in, out, count, dw + c * dw_stride, dw_stride);
-    for (; c + 2 <= channels; c += 2) outer_block(2, x + c, x_stride, g, g_stride, in, out, count, dw + c * dw_stride, dw_stride);
-    for (; c < channels; c++) outer_block(1, x + c, x_stride, g, g_stride, in, out, count, dw + c * dw_stride, dw_stride);
+static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count, int channels,
+                             int width, float *dw, int64_t dw_stride) {
+    for (int column = 0; column < width; column += PANEL) {
+        int c = 0;
+        for (; c + BIG <= channels; c += BIG)
+            outer_block(BIG, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
+        for (; c + 4 <= channels; c += 4)
+            outer_block(4, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
+        for (; c < channels; c++)
+            outer_block(1, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
+    }
 }
 
 static TARGET void interpolate(const void *rows, const float *scales, int64_t stride, const int32_t *corners,

@@ -57,9 +57,9 @@ typedef struct {
     void (*multiply_f32)(const PairList *list);
     void (*multiply_i16)(const PairList *list);
     void (*finish)(const Finish *job);
-    /* dw[channels][16] += sum over pairs of outer(x[in], g[out][panel]) */
-    void (*outer_f32)(const float *x, int64_t x_stride, const float *g, int64_t g_stride, const int32_t *in,
-                      const int32_t *out, int64_t count, int channels, float *dw, int64_t dw_stride);
+    /* dw[channels][width] += x[count][channels] transposed times g[count][width] */
+    void (*outer_f32)(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count, int channels,
+                      int width, float *dw, int64_t dw_stride);
     void (*interpolate)(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
                         const float *weights, int64_t begin, int64_t end, int width, float *out, int64_t out_stride,
                         int add);
