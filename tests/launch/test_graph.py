@@ -163,3 +163,18 @@ def test_rviz_shows_the_stacks_topics():
     displays = shown["Visualization Manager"]["Displays"]
     topics = {d["Topic"]["Value"] for d in displays if isinstance(d.get("Topic"), dict)}
     assert {"/lidar/points", "/perception/visualization", "/perception/filtered", "/ground_truth/markers"} <= topics
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CONFIGS))
+def test_each_nodes_page_has_every_parameter_and_autowares_sections(name):
+    page = (ROOT / "docs" / "nodes" / f"{name}.md").read_text()
+    assert [p.name for p in parameters_of(NODE_CONFIGS[name]) if f"`{p.name}`" not in page] == []
+    sections = (
+        "Purpose",
+        "Inner workings",
+        "Inputs / Outputs",
+        "Parameters",
+        "Assumptions / Known limits",
+        "Error detection",
+    )
+    assert [s for s in sections if f"## {s}" not in page] == []
