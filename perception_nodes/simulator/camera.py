@@ -126,8 +126,9 @@ class CameraRenderer:
             [(a, lamps) for a, (_, lamps) in zip(near, found)], self._lamps, pose, snapshot.time, self._air
         )
         stage = Stage(
-            objects, np.array(states, np.uint8), self._air, self._dome, self._textures, self._fixed, moving, lights
-        )
+            objects, np.array(states, np.uint8), self._air.vector(), self._dome, self._textures, self._fixed, moving,
+            self._fixed.place(), moving.place(), lights,
+        )  # fmt: skip
         return _Moment(snapshot, geometry, stage, np.array(instances, np.uint16), halos)
 
     def _draw(self, moment: _Moment, camera: CameraSpec) -> CameraImage:
@@ -138,16 +139,16 @@ class CameraRenderer:
             float(camera.cx), float(camera.cy), int(camera.width), int(camera.height),
         )  # fmt: skip
         h, w = view.height, view.width
-        total, flags = visible(stage.objects, view)
+        order, total = visible(stage.objects, view)
         drawn = Drawn(np.empty((2 * total, 6)), np.empty((2 * total, 3)), np.empty((2 * total, 2), np.int32))
-        count = project(stage.objects, flags, geometry.corners, view, drawn)
+        count = project(stage.objects, order, geometry.corners, view, drawn)
         ids, inverse = np.empty((h, w), np.int32), np.empty((h, w), np.float32)
         corners, spare = np.empty((h + 1, w + 1), np.int32), np.empty((h + 1, w + 1), np.float32)
         open_ = np.empty(((h + 1) // 2, (w + 1) // 2), np.float32)
         light, film = np.empty((h, w, 3), np.float32), np.empty((h, w), np.float32)
         depth, semantic = np.empty((h, w), np.float32), np.empty((h, w), np.uint8)
         instance, rgb = np.empty((h, w), np.uint16), np.empty((h, w, 3), np.uint8)
-        threads = self._threads
+        threads, grain = self._threads, self._textures.grain
         band = max(BAND, -(-h // (4 * threads)))
 
         def rows(work, height: int = h) -> None:
@@ -162,12 +163,12 @@ class CameraRenderer:
                 drawn, ids, inverse, geometry, stage.objects, moment.instances, IGNORE, a, b, depth, semantic, instance
             )
         )
-        reflect.halos(moment.halos, inverse, film, self._air, view, _ground(moment.snapshot), light)
+        reflect.halos(moment.halos, inverse, film, stage.air, view, _ground(moment.snapshot), light)
         if self._air.wet > 0.2:
-            rows(lambda a, b: reflect.reflect(inverse, film, self._dome, self._air, self._textures, view, a, b, light))
+            rows(lambda a, b: reflect.reflect(inverse, film, self._dome, stage.air, grain, view, a, b, light))
         seed = _frame_seed(self._seed, moment.snapshot.time, camera.name)
         look = self._look(light, view, seed)
-        rows(lambda a, b: post.finish(light, ids, corners, look[1], look[0], self._textures.grain, a, b, rgb))
+        rows(lambda a, b: post.finish(light, ids, corners, look[1], look[0], grain, a, b, rgb))
         if self._air.rain > 0:
             post.droplets(rgb, _frame_seed(self._seed, 0.0, camera.name), moment.snapshot.time)
         return CameraImage(rgb, depth, semantic, instance)
@@ -183,7 +184,7 @@ class CameraRenderer:
         post.blur(spill, np.empty_like(spill), max(1, view.width // 180), 2)
         night = dim.lamps if dim.sun_rgb.max() == 0 else 0.3 * dim.lamps
         gain = post.exposure(dim.exposure, mean)
-        return post.Look(gain, 0.05 + 0.09 * night, 1.3 + 2.6 * night, seed), spill
+        return post.Look(gain, 0.05 + 0.06 * night, 1.3 + 2.6 * night, seed), spill
 
 
 def _pose(actor: ActorState) -> NDArray[np.float64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from perception_nodes.simulator.render.jit import kernel
 
 REACH = 0.7  # m
 _SPINS, _TAPS = 4, 8
@@ -12,11 +13,11 @@ _far = 0.25 + 0.75 * ((np.arange(_TAPS) * 5 + 3) % _TAPS) / (_TAPS - 1)
 OFFSETS = np.stack([np.cos(_turns) * _far, np.sin(_turns) * _far], -1)  # [spin, tap, 2], unit disc
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def ambient(drawn, ids, inverse, view, top, stop, out):
-    """Rows [top, stop) of `out` float32 [h, w] at half size: 1 open .. 0.25 buried. A neighbour in the image counts when
-    it rises above the tangent plane of the pixel's triangle by 2 cm to `REACH` (after M. Mittring, "Finding Next Gen",
-    2007, with the exact plane of inverse depth in place of a normal buffer)."""
+    """Rows [top, stop) of `out` float32 [h, w] at half size: 1 open .. 0.25 buried. A neighbour in the image counts
+    when it rises above the tangent plane of the pixel's triangle by 2 cm to `REACH` (after M. Mittring, "Finding Next
+    Gen", 2007, with the exact plane of inverse depth in place of a normal buffer)."""
     height, width = ids.shape
     for i in range(top, stop):
         y = min(2 * i + 1, height - 1)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.scene import Mesh, Surface
 
 CLUSTER = 64  # static triangles per culling cluster
@@ -32,7 +32,7 @@ class Geometry(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """A range of triangles with bounds: clusters are (start, stop) int32 [C, 2] and spheres float64 [C, 4] (x y z r)."""
+    """A range of triangles with bounds: `clusters` int32 [C, 2] (start, stop), `spheres` float64 [C, 4] (x y z r)."""
 
     clusters: NDArray[np.int32]
     spheres: NDArray[np.float64]
@@ -42,7 +42,7 @@ LINEAR = (((np.arange(256) / 255.0 + 0.055) / 1.055) ** 2.4).astype(np.float32)
 LINEAR[:11] = np.arange(11, dtype=np.float32) / 255.0 / 12.92
 
 
-@njit(cache=True)
+@kernel
 def _flat_normals(corners, out):
     for t in range(len(corners)):
         ax = corners[t, 1, 0] - corners[t, 0, 0]
@@ -56,7 +56,7 @@ def _flat_normals(corners, out):
         out[t, 2] = ax * by - ay * bx
 
 
-@njit(cache=True)
+@kernel
 def _smooth(weld, first, order, area_normals, surface, crease, out):
     """Corner normals: the area-weighted mean over triangles of one surface that meet at the corner under the crease."""
     for t in range(len(area_normals)):
@@ -128,7 +128,11 @@ def prepare(mesh: Mesh, *, spatial: bool) -> tuple[Geometry, Part]:
         corners, surface, label = corners[order], surface[order], label[order]
         rgb, porosity = rgb[order], porosity[order]
     normals = _corner_normals(corners, surface)
-    geometry = Geometry(corners, normals, surface, label, LINEAR[rgb], porosity.astype(np.float32))
+    pane = (surface == Surface.GLASS) | (
+        surface == Surface.CAR_GLASS
+    )  # beams pass, but the camera draws its reflections
+    porosity = np.where(pane, 0.0, porosity).astype(np.float32)
+    geometry = Geometry(corners, normals, surface, label, LINEAR[rgb], porosity)
     n = len(corners)
     if n == 0:
         return geometry, Part(np.zeros((0, 2), np.int32), np.zeros((0, 4)))

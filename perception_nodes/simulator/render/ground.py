@@ -7,12 +7,12 @@ the filtered diffuse colour, linear RGB.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.noise import floor_int, hash3, smooth, tap
 
 
-@njit(cache=True)
+@kernel
 def line(x, pitch, width, foot):
     """Filtered cover 0..1 of lines `width` wide at every multiple of `pitch` (all m), seen with footprint `foot`."""
     t = x / pitch
@@ -25,14 +25,14 @@ def line(x, pitch, width, foot):
     return near * (1.0 - far) + far * width / pitch
 
 
-@njit(cache=True)
-def asphalt(x, y, foot, lod, r, g, b, tex, wet):
+@kernel
+def asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Aggregate, stains, patches, sealed cracks and manhole covers."""
-    grain = tap(tex.grain, x * 90.0, y * 90.0, lod + 6.5)
-    coarse = tap(tex.grain, x * 23.0, y * 23.0, lod + 4.5)
-    stain = tap(tex.fractal, x * 9.0, y * 9.0, lod + 3.2)
-    wide = tap(tex.fractal, x * 0.9 + 71.0, y * 0.9, lod - 0.15)
-    k = 1.0 + 0.17 * grain + 0.07 * coarse + 0.06 * stain + 0.10 * wide
+    fine = tap(grain, x * 90.0, y * 90.0, lod + 6.5)
+    coarse = tap(grain, x * 23.0, y * 23.0, lod + 4.5)
+    stain = tap(fractal, x * 9.0, y * 9.0, lod + 3.2)
+    wide = tap(fractal, x * 0.9 + 71.0, y * 0.9, lod - 0.15)
+    k = 1.0 + 0.17 * fine + 0.07 * coarse + 0.06 * stain + 0.10 * wide
     ci = floor_int(x / 7.0)
     cj = floor_int(y / 7.0)
     if hash3(ci, cj, 11) < 0.07:  # a dug-up and refilled patch
@@ -45,10 +45,8 @@ def asphalt(x, y, foot, lod, r, g, b, tex, wet):
         )
         k *= 1.0 - 0.22 * inside
     if foot < 0.25:
-        crack = tap(tex.fractal, x * 5.1 + 33.0, y * 5.1, lod + 2.4) + 0.35 * tap(
-            tex.fractal, x * 31.0, y * 31.0, lod + 5
-        )
-        where = smooth(0.1, 0.9, tap(tex.fractal, x * 1.3, y * 1.3 + 50.0, 0.0))
+        crack = tap(fractal, x * 5.1 + 33.0, y * 5.1, lod + 2.4) + 0.35 * tap(fractal, x * 31.0, y * 31.0, lod + 5)
+        where = smooth(0.1, 0.9, tap(fractal, x * 1.3, y * 1.3 + 50.0, 0.0))
         k *= 1.0 - 0.42 * where * (1.0 - smooth(0.02, 0.05 + 0.4 * foot, abs(crack))) * (1.0 - 4.0 * foot)
     mi = floor_int(x / 17.0)
     mj = floor_int(y / 17.0)
@@ -66,11 +64,11 @@ def asphalt(x, y, foot, lod, r, g, b, tex, wet):
     return r * k, g * k, b * k * (1.0 + 0.02 * stain)
 
 
-@njit(cache=True)
-def paint(x, y, foot, lod, r, g, b, tex, wet):
+@kernel
+def paint(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Road paint, worn through to the asphalt in spots."""
-    worn = tap(tex.fractal, x * 38.0, y * 38.0, lod + 5.2) + 0.8 * tap(tex.grain, x * 70.0, y * 70.0, lod + 6.1)
-    local = tap(tex.fractal, x * 1.1, y * 1.1 + 9.0, lod)
+    worn = tap(fractal, x * 38.0, y * 38.0, lod + 5.2) + 0.8 * tap(grain, x * 70.0, y * 70.0, lod + 6.1)
+    local = tap(fractal, x * 1.1, y * 1.1 + 9.0, lod)
     w = 0.75 * smooth(0.75, 1.7, worn + 0.55 * local)
     dirt = (1.0 - 0.10 * max(local, -1.0)) * 0.88
     k = (1.0 - 0.25 * wet) * dirt
@@ -78,8 +76,8 @@ def paint(x, y, foot, lod, r, g, b, tex, wet):
     return r * k * (1 - w) + a * w, g * k * (1 - w) + a * w, b * k * (1 - w) + a * w
 
 
-@njit(cache=True)
-def slabs(x, y, foot, lod, r, g, b, tex, wet):
+@kernel
+def slabs(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Concrete slabs 0.6 m by 0.4 m in running bond, each of its own shade."""
     row = floor_int(y / 0.4)
     xs = x + 0.3 * (row & 1)
@@ -87,38 +85,39 @@ def slabs(x, y, foot, lod, r, g, b, tex, wet):
     joint = max(line(xs, 0.6, 0.012, foot), line(y, 0.4, 0.012, foot))
     fade = 1.0 - smooth(0.15, 0.6, foot)
     k = 1.0 + 0.16 * (tone - 0.5) * fade
-    k += 0.05 * tap(tex.grain, x * 60.0, y * 60.0, lod + 5.9) + 0.09 * tap(tex.fractal, x * 6.0, y * 6.0, lod + 2.6)
+    k += 0.05 * tap(grain, x * 60.0, y * 60.0, lod + 5.9) + 0.09 * tap(fractal, x * 6.0, y * 6.0, lod + 2.6)
     k *= (1.0 - 0.45 * joint) * (1.0 - 0.35 * wet)
     return r * k, g * k, b * k
 
 
-@njit(cache=True)
-def kerb(u, v, foot, lod, r, g, b, tex, wet):
+@kernel
+def kerb(u, v, foot, lod, r, g, b, grain, fractal, wet):
     """Kerb stones a metre long."""
     k = 1.0 - 0.5 * line(u, 1.0, 0.015, foot)
-    k += 0.07 * tap(tex.grain, u * 50.0, v * 50.0, lod + 5.6) + 0.08 * tap(tex.fractal, u * 5.0, v * 5.0, lod + 2.3)
+    k += 0.07 * tap(grain, u * 50.0, v * 50.0, lod + 5.6) + 0.08 * tap(fractal, u * 5.0, v * 5.0, lod + 2.3)
     k *= 0.95 + 0.1 * hash3(floor_int(u), 5, 9)
     k *= 1.0 - 0.35 * wet
     return r * k, g * k, b * k
 
 
-@njit(cache=True)
-def grass(x, y, foot, lod, r, g, b, tex, wet):
+@kernel
+def grass(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Blades, tufts and dry patches."""
-    blade = tap(tex.grain, x * 55.0, y * 55.0, lod + 5.8)
-    tuft = tap(tex.grain, x * 9.0, y * 9.0, lod + 3.2)
-    patch = tap(tex.fractal, x * 3.0, y * 3.0, lod + 1.6)
-    dry = smooth(0.3, 2.0, tap(tex.fractal, x * 0.7, y * 0.7 + 40.0, lod - 0.5) + 0.3 * patch)
+    blade = tap(grain, x * 55.0, y * 55.0, lod + 5.8)
+    tuft = tap(grain, x * 9.0, y * 9.0, lod + 3.2)
+    patch = tap(fractal, x * 3.0, y * 3.0, lod + 1.6)
+    dry = smooth(0.3, 2.0, tap(fractal, x * 0.7, y * 0.7 + 40.0, lod - 0.5) + 0.3 * patch)
     k = max(0.25, 1.0 + 0.26 * blade + 0.14 * tuft + 0.15 * patch) * (1.0 - 0.25 * wet)
-    return (r * (1 + 0.7 * dry)) * k, (g * (1 + 0.12 * dry)) * k, b * k * (1 - 0.1 * dry)
+    grey = 0.2 * g
+    return (0.85 * r + grey) * (1 + 0.5 * dry) * k, 0.9 * g * (1 + 0.1 * dry) * k, (0.85 * b + 0.6 * grey) * k
 
 
-@njit(cache=True)
-def loose(x, y, foot, lod, r, g, b, tex, wet, size):
+@kernel
+def loose(x, y, foot, lod, r, g, b, grain, fractal, wet, size):
     """Soil and gravel: lumps of about `size` m."""
     s = 1.0 / size
-    lump = tap(tex.grain, x * s, y * s, lod + np.log2(s))
-    fine = tap(tex.grain, x * s * 3.7, y * s * 3.7, lod + np.log2(s * 3.7))
-    patch = tap(tex.fractal, x * 3.0, y * 3.0, lod + 1.6)
+    lump = tap(grain, x * s, y * s, lod + np.log2(s))
+    fine = tap(grain, x * s * 3.7, y * s * 3.7, lod + np.log2(s * 3.7))
+    patch = tap(fractal, x * 3.0, y * 3.0, lod + 1.6)
     k = max(0.3, 1.0 + 0.2 * lump + 0.12 * fine + 0.12 * patch) * (1.0 - 0.4 * wet)
     return r * k, g * k, b * k * (1 - 0.03 * patch)

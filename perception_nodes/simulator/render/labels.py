@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from perception_nodes.simulator.render.jit import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def label(drawn, ids, inverse, geometry, objects, instances, ignore, top, stop, depth, semantic, instance):
     """Rows [top, stop): depth float32 [H, W] m (infinite: nothing), semantic uint8 [H, W], instance uint16 [H, W]."""
     for i in range(top, stop):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.sky import Air
 from perception_nodes.simulator.scene import ActorState, Surface
 
@@ -33,7 +33,7 @@ class Lights(NamedTuple):
     own: int
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spread(rows, corner, cells):
     side = cells.shape[0]
     for k in range(len(rows)):
@@ -52,38 +52,37 @@ def _spread(rows, corner, cells):
                     cells[j, i, 0] = n + 1
 
 
-@njit(cache=True)
-def light_at(lights, x, y, z, nx, ny, nz):
+@kernel
+def light_at(rows, cells, left, low, owned, x, y, z, nx, ny, nz):
     """Light that reaches a surface point with a unit normal: (r, g, b of all, r + g + b of the ego's own beams)."""
     r = 0.0
     g = 0.0
     b = 0.0
     own = 0.0
-    i = np.int64((x - lights.corner[0]) / CELL)
-    j = np.int64((y - lights.corner[1]) / CELL)
-    side = lights.cells.shape[0]
+    i = np.int64((x - left) / CELL)
+    j = np.int64((y - low) / CELL)
+    side = cells.shape[0]
     if i < 0 or j < 0 or i >= side or j >= side:
         return r, g, b, own
-    for n in range(1, lights.cells[j, i, 0] + 1):
-        k = lights.cells[j, i, n]
-        row = lights.rows[k]
-        dx = row[0] - x
-        dy = row[1] - y
-        dz = row[2] - z
+    for n in range(1, cells[j, i, 0] + 1):
+        k = cells[j, i, n]
+        dx = rows[k, 0] - x
+        dy = rows[k, 1] - y
+        dz = rows[k, 2] - z
         d2 = dx * dx + dy * dy + dz * dz
         inv = 1.0 / np.sqrt(d2 + 1e-6)
         facing = (dx * nx + dy * ny + dz * nz) * inv
         if facing <= 0.0:
-            facing = 0.06 if row[9] == STREET else 0.0
+            facing = 0.06 if rows[k, 9] == STREET else 0.0
         e = facing / (d2 + 0.5)
-        if row[9] == STREET:  # shielded above, wide below
+        if rows[k, 9] == STREET:  # shielded above, wide below
             down = dz * inv
             e *= 0.0 if down < 0.05 else min(1.0, 0.15 + 1.2 * down)
-        elif row[9] == BEAM:
-            forward = -(dx * row[3] + dy * row[4])
+        elif rows[k, 9] == BEAM:
+            forward = -(dx * rows[k, 3] + dy * rows[k, 4])
             if forward < 0.3:
                 continue
-            side_ = (-dx * row[4] + dy * row[3]) / forward
+            side_ = (-dx * rows[k, 4] + dy * rows[k, 3]) / forward
             rise = -dz / forward + 0.012
             beam = np.exp(-side_ * side_ * 9.0)
             if rise > 0.0:  # above the cut-off only stray light
@@ -91,11 +90,11 @@ def light_at(lights, x, y, z, nx, ny, nz):
             else:
                 beam *= np.exp(rise * 5.0)
             e *= beam
-        r += e * row[6]
-        g += e * row[7]
-        b += e * row[8]
-        if k < lights.own:
-            own += e * (row[6] + row[7] + row[8])
+        r += e * rows[k, 6]
+        g += e * rows[k, 7]
+        b += e * rows[k, 8]
+        if k < owned:
+            own += e * (rows[k, 6] + rows[k, 7] + rows[k, 8])
     return r, g, b, own
 
 

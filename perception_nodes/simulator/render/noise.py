@@ -1,8 +1,8 @@
 """Hashes and filtered noise textures that every procedural surface draws on.
 
-A noise texture is a tile of 512 x 512 texels with zero mean and unit deviation, kept with all its mip levels in one flat
-array, so a surface seen from afar averages to its mean instead of flickering (L. Williams, "Pyramidal Parametrics",
-1983).
+A noise texture is a tile of 512 x 512 texels with zero mean and unit deviation, kept with all its mip levels in one
+flat array, so a surface seen from afar averages to its mean instead of flickering (L. Williams, "Pyramidal
+Parametrics", 1983).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from perception_nodes.simulator.render.jit import kernel
 
 SIZE = 512
 LEVELS = 10  # 512, 256, ... 1
@@ -30,13 +31,13 @@ _UNIT = 1.0 / (1 << 24)
 
 
 class Textures(NamedTuple):
-    """Mip chains, float32 [sum of level sizes]: `grain` is white noise, `fractal` has a 1/f spectrum (stains, clouds)."""
+    """Mip chains, float32 [sum of level sizes]: `grain` is white noise, `fractal` has a 1/f spectrum (stains)."""
 
     grain: NDArray[np.float32]
     fractal: NDArray[np.float32]
 
 
-@njit(cache=True)
+@kernel
 def hash3(a, b, c):
     """Three integers to a uniform number in [0, 1)."""
     h = np.uint64(a) * _A ^ (np.uint64(b) * _B + _C) ^ (np.uint64(c) * _C + _A)
@@ -48,13 +49,13 @@ def hash3(a, b, c):
     return float(h >> _S40) * _UNIT
 
 
-@njit(cache=True)
+@kernel
 def floor_int(x):
     """Largest integer not above x."""
     return np.int64(np.floor(x))
 
 
-@njit(cache=True)
+@kernel
 def smooth(low, high, x):
     """Hermite step: 0 below low, 1 above high."""
     t = (x - low) / (high - low)
@@ -65,7 +66,13 @@ def smooth(low, high, x):
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True)
+@kernel
+def log2_near(x):
+    """log2 of a positive number to within 0.05, from the bits of its float32: enough to choose a mip level."""
+    return np.float32(x).view(np.int32) * (1.0 / (1 << 23)) - 126.957
+
+
+@kernel
 def tap(mips, u, v, lod):
     """Bilinear sample of a noise texture at (u, v) texels of level 0, from the mip level nearest to `lod`."""
     level = np.int64(lod + 0.5) if lod > 0.0 else np.int64(0)

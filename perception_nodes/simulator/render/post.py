@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.noise import hash3
 
 GAMMA_STEPS = 4096
@@ -25,9 +25,9 @@ class Look(NamedTuple):
     seed: int
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def small(light, out):
-    """Quarter-size mean of a picture: float32 [H, W, 3] -> [ceil(H / 4), ceil(W / 4), 3]; returns the mean log2 light."""
+    """Quarter-size mean of a picture: float32 [H, W, 3] -> [ceil(H / 4), ceil(W / 4), 3]; gives the mean log2 light."""
     height, width, _ = light.shape
     total = 0.0
     for i in range(out.shape[0]):
@@ -38,9 +38,9 @@ def small(light, out):
             b = 0.0
             for y in range(4 * i, min(4 * i + 4, height)):
                 for x in range(4 * j, min(4 * j + 4, width)):
-                    r += min(light[y, x, 0], 12.0)
-                    g += min(light[y, x, 1], 12.0)
-                    b += min(light[y, x, 2], 12.0)
+                    r += min(light[y, x, 0], 4.0)
+                    g += min(light[y, x, 1], 4.0)
+                    b += min(light[y, x, 2], 4.0)
                     n += 1
             out[i, j, 0] = r / n
             out[i, j, 1] = g / n
@@ -49,7 +49,7 @@ def small(light, out):
     return total / (out.shape[0] * out.shape[1])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def blur(image, scratch, radius, passes):
     """Box blur of float32 [h, w, 3] in place, rows then columns, `passes` times (near a Gaussian); edges repeat."""
     height, width, _ = image.shape
@@ -73,7 +73,7 @@ def blur(image, scratch, radius, passes):
                     acc += scratch[min(i + radius + 1, height - 1), j, c] - scratch[max(i - radius, 0), j, c]
 
 
-@njit(cache=True)
+@kernel
 def _corner(ids, light, a, b, number, i, j):
     """Light at the corner sample (a, b): of the pixel round it that shows the same triangle, else of pixel (i, j)."""
     height, width = ids.shape
@@ -84,14 +84,15 @@ def _corner(ids, light, a, b, number, i, j):
     return i, j
 
 
-@njit(cache=True)
+@kernel
 def _tone(x):
-    """Filmic curve (K. Narkowicz, "ACES Filmic Tone Mapping Curve", 2015)."""
-    y = x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)
-    return min(max(y, 0.0), 1.0)
+    """Extended Reinhard curve with white at 2.8 (E. Reinhard et al., "Photographic Tone Reproduction", 2002) and more
+    contrast about the middle."""
+    y = min(x * (1.0 + x * 0.1276) / (1.0 + x), 1.0)
+    return y + 0.9 * y * (1.0 - y) * (y - 0.22)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def finish(light, ids, corners, spill, look, grain, top, stop, out):
     """Rows [top, stop) of the picture, uint8 [H, W, 3]. Edges take half of the centre sample and an eighth of each of
     the four corner samples (`corners` int32 [H + 1, W + 1], NVIDIA's "quincunx", 2001); `spill` is the blurred
@@ -164,7 +165,7 @@ def finish(light, ids, corners, spill, look, grain, top, stop, out):
             out[i, j, 2] = np.uint8(min(max(v + 0.5, 0.0), 255.0))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def streaks(light, seed, amount, r, g, b, slant):
     """Falling rain: thin motion-blurred streaks of the sky's light on float32 [H, W, 3], nearer ones longer."""
     height, width, _ = light.shape
@@ -188,7 +189,7 @@ def streaks(light, seed, amount, r, g, b, slant):
                 light[i, j + d, 2] += a * (b - 0.5 * light[i, j + d, 2])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def droplets(picture, seed, time):
     """Drops on the lens: each shows the scene upside down and small; they stay a while, then others come."""
     height, width, _ = picture.shape
@@ -215,9 +216,9 @@ def droplets(picture, seed, time):
 
 
 def exposure(base: float, mean_log2: float) -> float:
-    """Auto-exposure: half of the way (in stops) from the drive's base exposure to a mid-grey mean, 0.8 stops at most."""
-    wanted = np.log2(0.20) - (mean_log2 + np.log2(base))
-    return float(base * 2.0 ** np.clip(0.5 * wanted, -0.8, 0.8))
+    """Auto-exposure: from the base exposure half of the way (in stops) to a mid-grey mean, 0.9 stops at most."""
+    wanted = np.log2(0.30) - (mean_log2 + np.log2(base))
+    return float(base * 2.0 ** np.clip(0.5 * wanted, -0.9, 0.9))
 
 
 def quarter(light: NDArray[np.float32]) -> NDArray[np.float32]:

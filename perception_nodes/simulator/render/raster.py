@@ -2,7 +2,7 @@
 
 Triangles are clipped at the near plane, projected, and scan-converted row by row with half-open spans between edges
 whose ends are sorted by height, so that neighbours that share an edge leave no gap and no overlap. Inverse depth is
-linear on the image (perspective-correct). Rows are independent: bands of rows may run in any thread with the same bytes.
+linear on the image (perspective-correct). Rows are independent: bands may run in any thread with the same bytes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.noise import floor_int, hash3
 from perception_nodes.simulator.scene import Surface
 
@@ -54,23 +54,25 @@ class Drawn(NamedTuple):
     source: NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def visible(objects, view):
-    """Number of triangles of objects inside the view frustum and a flag uint8 [O] for each."""
-    flags = np.zeros(len(objects.ranges), np.uint8)
+    """Objects inside the view frustum, nearest first, int64 [n], and the number of their triangles."""
+    found = np.empty(len(objects.ranges), np.int64)
+    near = np.empty(len(objects.ranges))
     total = 0
-    # side planes through the eye: |x| fx <= z * half width (with the principal point's shift), grown by the radius
+    count = 0
+    # side planes through the eye, grown by each object's radius; one pixel wider than the picture
     left = (view.cx + 1.0) / view.fx
     right = (view.width - view.cx) / view.fx
     top = (view.cy + 1.0) / view.fy
     low = (view.height - view.cy) / view.fy
+    t = view.turn
     for o in range(len(objects.ranges)):
         s = objects.spheres[o]
         m = objects.poses[o]
         px = m[0, 0] * s[0] + m[0, 1] * s[1] + m[0, 2] * s[2] + m[0, 3] - view.eye[0]
         py = m[1, 0] * s[0] + m[1, 1] * s[1] + m[1, 2] * s[2] + m[1, 3] - view.eye[1]
         pz = m[2, 0] * s[0] + m[2, 1] * s[1] + m[2, 2] * s[2] + m[2, 3] - view.eye[2]
-        t = view.turn
         x = t[0, 0] * px + t[1, 0] * py + t[2, 0] * pz
         y = t[0, 1] * px + t[1, 1] * py + t[2, 1] * pz
         z = t[0, 2] * px + t[1, 2] * py + t[2, 2] * pz
@@ -81,21 +83,21 @@ def visible(objects, view):
             continue
         if y + top * z < -r * np.sqrt(1 + top * top) or low * z - y < -r * np.sqrt(1 + low * low):
             continue
-        flags[o] = 1
+        found[count] = o
+        near[count] = z
+        count += 1
         total += objects.ranges[o, 1] - objects.ranges[o, 0]
-    return total, flags
+    return found[:count][np.argsort(near[:count], kind="mergesort")], total
 
 
-@njit(cache=True, nogil=True)
-def project(objects, flags, corners, view, out):
-    """Clips and projects the triangles of flagged objects into `out` (Drawn, room for two per triangle); their count."""
+@kernel
+def project(objects, order, corners, view, out):
+    """Clips and projects the triangles of objects `order` into `out` (Drawn, with room for two each); their count."""
     count = 0
     m = np.empty((3, 4))
     cam = np.empty((3, 3))
     poly = np.empty((4, 3))
-    for o in range(len(flags)):
-        if flags[o] == 0:
-            continue
+    for o in order:
         for i in range(3):
             for j in range(4):
                 acc = 0.0
@@ -177,7 +179,7 @@ def project(objects, flags, corners, view, out):
     return count
 
 
-@njit(cache=True)
+@kernel
 def _bars(u, v, share):
     """Is a point of a railing (u along it, v up; m) metal? Upright bars and a top rail; `share` of it is open."""
     pitch = 0.13
@@ -188,7 +190,7 @@ def _bars(u, v, share):
     return b - np.floor(b) > 0.94
 
 
-@njit(cache=True)
+@kernel
 def _blocks(x, y, z, cell, share, surface, nx, ny):
     """Does a porous surface stop the ray at object point (x, y, z)? Hashed alpha (C. Wyman, M. McGuire, "Hashed Alpha
     Testing", 2017): the pattern lives in object space with cells that follow the pixel's footprint `cell`, m."""
@@ -203,18 +205,19 @@ def _blocks(x, y, z, cell, share, surface, nx, ny):
     return hash3(floor_int(x / size), floor_int(y / size), floor_int(z / size) * 16 + level) >= share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill(drawn, count, geometry, objects, view, du, dv, top, stop, ids, inverse):
     """Rows [top, stop) of the visibility buffer: `ids` int32 [H, W] screen triangle or -1, `inverse` float32 [H, W]
     inverse depth (0: nothing). Samples lie at pixel (x + du, y + dv)."""
     width = ids.shape[1]
+    c, plane, source, porosity = drawn.corners, drawn.plane, drawn.source, geometry.porosity
+    corners, surfaces, poses, eye, turn = geometry.corners, geometry.surface, objects.poses, view.eye, view.turn
     for y in range(top, stop):
         for x in range(width):
             ids[y, x] = -1
             inverse[y, x] = 0.0
     for i in range(count):
-        c = drawn.corners[i]
-        u0, v0, u1, v1, u2, v2 = c[0], c[1], c[2], c[3], c[4], c[5]
+        u0, v0, u1, v1, u2, v2 = c[i, 0], c[i, 1], c[i, 2], c[i, 3], c[i, 4], c[i, 5]
         if v1 < v0:
             u0, v0, u1, v1 = u1, v1, u0, v0
         if v2 < v1:
@@ -230,9 +233,9 @@ def fill(drawn, count, geometry, objects, view, du, dv, top, stop, ids, inverse)
         long = (u2 - u0) / (v2 - v0)
         upper = (u1 - u0) / (v1 - v0) if v1 > v0 else 0.0
         lower = (u2 - u1) / (v2 - v1) if v2 > v1 else 0.0
-        pa = drawn.plane[i, 0]
-        t = drawn.source[i, 1]
-        porous = geometry.porosity[t] > 0.0
+        pa = plane[i, 0]
+        t = source[i, 1]
+        porous = porosity[t] > 0.0
         for y in range(y0, y1):
             v = y + dv
             a = u0 + (v - v0) * long
@@ -241,9 +244,13 @@ def fill(drawn, count, geometry, objects, view, du, dv, top, stop, ids, inverse)
                 a, b = b, a
             x0 = np.int64(np.ceil(min(max(a - du, 0.0), width + 0.0)))
             x1 = np.int64(np.ceil(min(max(b - du, 0.0), width + 0.0)))
-            base = pa * du + drawn.plane[i, 1] * v + drawn.plane[i, 2]
+            base = pa * du + plane[i, 1] * v + plane[i, 2]
             if porous:
-                _fill_porous(i, t, y, x0, x1, base, du, v, drawn, geometry, objects, view, ids, inverse)
+                sx, sy = (du - view.cx) / view.fx, (v - view.cy) / view.fy
+                _fill_porous(i, t, y, x0, x1, base, pa, sx, sy, 1.0 / view.fx, source[i, 0], corners, surfaces[t],
+                             porosity[t], poses, eye, turn, ids, inverse)  # fmt: skip
+                continue
+            if x0 < 0:  # never; tells the compiler that indices do not wrap
                 continue
             for x in range(x0, x1):
                 w = np.float32(base + pa * x)
@@ -252,30 +259,28 @@ def fill(drawn, count, geometry, objects, view, du, dv, top, stop, ids, inverse)
                     ids[y, x] = i
 
 
-@njit(cache=True)
-def _fill_porous(i, t, y, x0, x1, base, du, v, drawn, geometry, objects, view, ids, inverse):
-    pose = objects.poses[drawn.source[i, 0]]
-    pa = drawn.plane[i, 0]
-    surface = geometry.surface[t]
-    share = geometry.porosity[t]
-    k = geometry.corners[t]
-    nx = (k[1, 1] - k[0, 1]) * (k[2, 2] - k[0, 2]) - (k[1, 2] - k[0, 2]) * (k[2, 1] - k[0, 1])
-    ny = (k[1, 2] - k[0, 2]) * (k[2, 0] - k[0, 0]) - (k[1, 0] - k[0, 0]) * (k[2, 2] - k[0, 2])
-    r = view.turn
-    cy = (v - view.cy) / view.fy
+@kernel
+def _fill_porous(i, t, y, x0, x1, base, pa, sx, sy, pixel, o, corners, surface, share, poses, eye, turn, ids, inverse):
+    """A span of a porous triangle: keeps the pixels where `_blocks` says that it stops the ray."""
+    nx = (corners[t, 1, 1] - corners[t, 0, 1]) * (corners[t, 2, 2] - corners[t, 0, 2]) - (
+        corners[t, 1, 2] - corners[t, 0, 2]
+    ) * (corners[t, 2, 1] - corners[t, 0, 1])
+    ny = (corners[t, 1, 2] - corners[t, 0, 2]) * (corners[t, 2, 0] - corners[t, 0, 0]) - (
+        corners[t, 1, 0] - corners[t, 0, 0]
+    ) * (corners[t, 2, 2] - corners[t, 0, 2])
     for x in range(x0, x1):
         w = np.float32(base + pa * x)
         if w <= inverse[y, x]:
             continue
         z = 1.0 / w
-        a = (x + du - view.cx) / view.fx * z
-        b = cy * z
-        px = r[0, 0] * a + r[0, 1] * b + r[0, 2] * z + view.eye[0] - pose[0, 3]
-        py = r[1, 0] * a + r[1, 1] * b + r[1, 2] * z + view.eye[1] - pose[1, 3]
-        pz = r[2, 0] * a + r[2, 1] * b + r[2, 2] * z + view.eye[2] - pose[2, 3]
-        lx = pose[0, 0] * px + pose[1, 0] * py + pose[2, 0] * pz
-        ly = pose[0, 1] * px + pose[1, 1] * py + pose[2, 1] * pz
-        lz = pose[0, 2] * px + pose[1, 2] * py + pose[2, 2] * pz
-        if _blocks(lx, ly, lz, z / view.fx, share, surface, nx, ny):
+        a = (sx + x * pixel) * z
+        b = sy * z
+        px = turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] * z + eye[0] - poses[o, 0, 3]
+        py = turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] * z + eye[1] - poses[o, 1, 3]
+        pz = turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] * z + eye[2] - poses[o, 2, 3]
+        lx = poses[o, 0, 0] * px + poses[o, 1, 0] * py + poses[o, 2, 0] * pz
+        ly = poses[o, 0, 1] * px + poses[o, 1, 1] * py + poses[o, 2, 1] * pz
+        lz = poses[o, 0, 2] * px + poses[o, 1, 2] * py + poses[o, 2, 2] * pz
+        if _blocks(lx, ly, lz, z * pixel, share, surface, nx, ny):
             inverse[y, x] = w
             ids[y, x] = i

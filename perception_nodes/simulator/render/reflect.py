@@ -7,15 +7,15 @@ Screen-Space Ray Tracing", 2014, with geometric steps); rays that leave the pict
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.noise import tap
-from perception_nodes.simulator.render.sky import mirror
+from perception_nodes.simulator.render.sky import DENSITY, WET, mirror
 
 STEPS = 13
 
 
-@njit(cache=True)
+@kernel
 def _march(view, inverse, film, x, y, z, rx, ry, rz):
     """Pixel (row, column) that a ray from a map point meets, or (-1, -1)."""
     t3 = view.turn
@@ -48,8 +48,8 @@ def _march(view, inverse, film, x, y, z, rx, ry, rz):
     return -1, -1
 
 
-@njit(cache=True, nogil=True)
-def reflect(inverse, film, dome, air, tex, view, top, stop, out):
+@kernel
+def reflect(inverse, film, dome, air, grain, view, top, stop, out):
     """Rows [top, stop): blends reflections into wet pixels of `out` float32 [H, W, 3]. Only dry pixels are read from
     the picture, so bands of rows do not see each other's results."""
     t3 = view.turn
@@ -73,8 +73,8 @@ def reflect(inverse, film, dome, air, tex, view, top, stop, out):
             dz /= reach
             rough = 0.022 * (1.0 - wet)
             lod = np.log2(depth / view.fx)
-            nx = rough * tap(tex.grain, x * 14.0, y * 14.0, lod + 3.8)
-            ny = rough * tap(tex.grain, x * 14.0 + 99.0, y * 14.0, lod + 3.8)
+            nx = rough * tap(grain, x * 14.0, y * 14.0, lod + 3.8)
+            ny = rough * tap(grain, x * 14.0 + 99.0, y * 14.0, lod + 3.8)
             cosine = max(-(dx * nx + dy * ny + dz), 0.0)
             rx = dx + 2.0 * cosine * nx
             ry = dy + 2.0 * cosine * ny
@@ -86,15 +86,15 @@ def reflect(inverse, film, dome, air, tex, view, top, stop, out):
                 r, g, bl = float(out[a, b, 0]), float(out[a, b, 1]), float(out[a, b, 2])
             else:
                 r, g, bl = mirror(dome, air, rx, ry, rz)
-            f *= np.exp(-air.density * depth)
+            f *= np.exp(-air[DENSITY] * depth)
             out[i, j, 0] = out[i, j, 0] * (1.0 - f) + r * f
             out[i, j, 1] = out[i, j, 1] * (1.0 - f) + g * f
             out[i, j, 2] = out[i, j, 2] * (1.0 - f) + bl * f
 
 
-@njit(cache=True)
-def _splat(view, inverse, film, u, v, depth, sx, sy, r, g, b, on_film, out):
-    """Adds a soft spot of deviation (sx, sy) px at (u, v); on wet ground only, or on what is not nearer than `depth`."""
+@kernel
+def _splat(view, film, u, v, sx, sy, r, g, b, on_film, out):
+    """Adds a soft spot of deviation (sx, sy) px at (u, v), everywhere or on wet ground only."""
     x0 = max(0, np.int64(u - 3.5 * sx))
     x1 = min(view.width - 1, np.int64(u + 3.5 * sx) + 1)
     y0 = max(0, np.int64(v - 3.5 * sy))
@@ -117,7 +117,7 @@ def _splat(view, inverse, film, u, v, depth, sx, sy, r, g, b, on_film, out):
             out[y, x, 2] += b * k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def halos(rows, inverse, film, air, view, ground_z, out):
     """Adds lamps to the picture: a core and a glow for each that the camera can see, and its streak on wet ground.
     `rows` float32 [G, 10] as `lights.gather` gives them; `ground_z` m is the road's height, for the mirrored lamp."""
@@ -150,21 +150,23 @@ def halos(rows, inverse, film, air, view, ground_z, out):
                     if inverse[iv + b, iu + a] * (cz - 0.35 - 0.01 * cz) < 1.0:
                         seen += 1.0 / 9.0
         size = max(row[6] / cz * view.fx, 0.45)  # px
-        energy = min(1.0, (row[6] / cz * view.fx / size) ** 2 * 6.0) * aim * np.exp(-air.density * far)
+        energy = min(1.0, (row[6] / cz * view.fx / size) ** 2 * 6.0) * aim * np.exp(-air[DENSITY] * far)
         r = row[3] * energy
         g = row[4] * energy
         b_ = row[5] * energy
         if seen > 0.0:
-            _splat(view, inverse, film, u, v, cz, 0.8 * size, 0.8 * size, r * seen, g * seen, b_ * seen, False, out)
-            wide = 0.010 * view.fx + 2.2 * size
-            mist = (0.022 + 1.1 * min(air.density * 12.0, 0.12)) * seen
-            _splat(view, inverse, film, u, v, cz, wide, wide, r * mist, g * mist, b_ * mist, False, out)
-        if air.wet > 0.3:
+            core = seen * min(1.0, 2.5 / (size * size))  # a lamp of several pixels shines by its own surface
+            _splat(view, film, u, v, 0.8 * size, 0.8 * size, r * core, g * core, b_ * core, False, out)
+            wide = 0.012 * view.fx + 0.9 * size
+            mist = (0.009 + 0.6 * min(air[DENSITY] * 12.0, 0.12)) * seen
+            _splat(view, film, u, v, wide, wide, r * mist, g * mist, b_ * mist, False, out)
+        if air[WET] > 0.3:
             oz = 2.0 * ground_z - row[2] - view.eye[2]
             cz = t3[0, 2] * ox + t3[1, 2] * oy + t3[2, 2] * oz
             if cz > 0.5:
-                cx = t3[0, 0] * ox + t3[1, 0] * oy + t3[2, 0] * oz
-                cy = t3[0, 1] * ox + t3[1, 1] * oy + t3[2, 1] * oz
-                w = 0.07 * air.wet * max(seen, 0.25)
-                _splat(view, inverse, film, cx / cz * view.fx + view.cx, cy / cz * view.fy + view.cy, cz,
-                       1.2 * size + 0.004 * view.fx, 0.045 * view.fy + 2.5 * size, r * w, g * w, b_ * w, True, out)  # fmt: skip
+                u = (t3[0, 0] * ox + t3[1, 0] * oy + t3[2, 0] * oz) / cz * view.fx + view.cx
+                v = (t3[0, 1] * ox + t3[1, 1] * oy + t3[2, 1] * oz) / cz * view.fy + view.cy
+                w = 0.07 * air[WET] * max(seen, 0.25)
+                sx = 1.2 * size + 0.004 * view.fx
+                sy = 0.045 * view.fy + 2.5 * size
+                _splat(view, film, u, v, sx, sy, r * w, g * w, b_ * w, True, out)

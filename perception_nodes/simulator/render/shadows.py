@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.render.geometry import Geometry
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.noise import hash3
 from perception_nodes.simulator.scene import Surface
 
@@ -27,13 +27,20 @@ CASTS = np.array([s not in _GROUND for s in Surface], np.uint8)
 
 
 class ShadowMap(NamedTuple):
-    """`height` float32 [R, C]; `frame` float64 [3, 3] rows: across, along, towards the sun; `origin` float64 [2] and
+    """`height` float32 [R, C]; `low` and `high` float32 [R / 8, C / 8], the least and greatest height in blocks of
+    8 x 8 texels grown by 2; `frame` float64 [3, 3] rows: across, along, towards the sun; `origin` float64 [2] and
     `texel` in m. An empty map (one texel) shadows nothing."""
 
     height: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
     frame: NDArray[np.float64]
     origin: NDArray[np.float64]
     texel: float
+
+    def place(self) -> NDArray[np.float64]:
+        """Frame, origin and texel in one vector for `lit`: float64 [12]."""
+        return np.array([*self.frame.ravel(), *self.origin, self.texel])
 
 
 def sun_frame(sun: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -47,10 +54,10 @@ def sun_frame(sun: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def no_shadow(sun: NDArray[np.float64]) -> ShadowMap:
     """A map under which everything is lit."""
-    return ShadowMap(np.full((1, 1), EMPTY, np.float32), sun_frame(sun), np.array([1e9, 1e9]), 1.0)
+    return _finished(np.full((1, 1), EMPTY, np.float32), sun_frame(sun), np.array([1e9, 1e9]), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, texel, height):
     """Draws triangles [start, stop) with pose float64 [3, 4] into a height map, keeping the greatest height."""
     rows, columns = height.shape
@@ -106,6 +113,30 @@ def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, t
                     height[y, x] = h
 
 
+@kernel
+def _blocks(height, low, high):
+    """Least and greatest height of blocks, as `ShadowMap` has them."""
+    rows, columns = height.shape
+    for j in range(low.shape[0]):
+        for i in range(low.shape[1]):
+            a = height[min(8 * j, rows - 1), min(8 * i, columns - 1)]
+            b = a
+            for y in range(max(8 * j - 2, 0), min(8 * j + 10, rows)):
+                for x in range(max(8 * i - 2, 0), min(8 * i + 10, columns)):
+                    h = height[y, x]
+                    a = min(a, h)
+                    b = max(b, h)
+            low[j, i] = a
+            high[j, i] = b
+
+
+def _finished(height: NDArray[np.float32], frame, origin, texel: float) -> ShadowMap:
+    low = np.empty(tuple(-(-n // 8) for n in height.shape), np.float32)
+    high = np.empty_like(low)
+    _blocks(height, low, high)
+    return ShadowMap(height, low, high, frame, origin, texel)
+
+
 def static_map(geometry: Geometry, count: int, sun: NDArray[np.float64]) -> ShadowMap:
     """Shadow map of the first `count` triangles (map frame), over their whole extent."""
     casters = CASTS[geometry.surface[:count]] > 0
@@ -127,7 +158,7 @@ def _empty_and_cast(geometry, start, stop, frame, low, high) -> ShadowMap:
     height = np.full((rows, columns), EMPTY, np.float32)
     _cast(geometry.corners, geometry.surface, geometry.porosity, CASTS, start, stop, frame, np.eye(3, 4), origin,
           texel, height)  # fmt: skip
-    return ShadowMap(height, frame, origin, texel)
+    return _finished(height, frame, origin, texel)
 
 
 def actor_map(
@@ -141,28 +172,42 @@ def actor_map(
     for (start, stop), pose in zip(ranges, poses):
         _cast(geometry.corners, geometry.surface, geometry.porosity, CASTS, start, stop, frame, pose, origin,
               ACTOR_TEXEL, height)  # fmt: skip
-    return ShadowMap(height, frame, origin, ACTOR_TEXEL)
+    return _finished(height, frame, origin, ACTOR_TEXEL)
 
 
-@njit(cache=True)
-def lit(shadow, x, y, z, slope):
-    """Share 0..1 of the sun that reaches a map point; `slope` (1 / cosine of incidence, capped) scales the bias."""
-    f = shadow.frame
-    u = (f[0, 0] * x + f[0, 1] * y + f[0, 2] * z - shadow.origin[0]) / shadow.texel - 0.5
-    v = (f[1, 0] * x + f[1, 1] * y + f[1, 2] * z - shadow.origin[1]) / shadow.texel - 0.5
-    rows, columns = shadow.height.shape
+@kernel
+def lit(height, low, high, p, x, y, z, nx, ny, nz):
+    """Share 0..1 of the sun that reaches a map point with unit normal n; `p` is `ShadowMap.place()`. The point is
+    lifted along its normal by about a texel so that a surface does not shadow itself; the comparison is bilinear."""
+    scale = 1.0 / p[11]
+    lift = 0.03 + 0.9 * p[11]
+    x += lift * nx
+    y += lift * ny
+    z += lift * nz
+    u = (p[0] * x + p[1] * y + p[2] * z - p[9]) * scale - 0.5
+    v = (p[3] * x + p[4] * y + p[5] * z - p[10]) * scale - 0.5
+    rows, columns = height.shape
     if u < 1.0 or v < 1.0 or u > columns - 3.0 or v > rows - 3.0:
         return 1.0
-    h = np.float32(f[2, 0] * x + f[2, 1] * y + f[2, 2] * z + 0.03 + shadow.texel * min(slope, 4.0))
+    h = np.float32(p[6] * x + p[7] * y + p[8] * z + 0.03 + 0.8 * p[11])
     i = np.int64(u)
     j = np.int64(v)
+    if i < 0 or j < 0:  # never; tells the compiler that indices do not wrap
+        return 1.0
+    if high[j >> 3, i >> 3] <= h:
+        return 1.0
+    if low[j >> 3, i >> 3] > h:
+        return 0.0
     fu = u - i
     fv = v - j
-    total = 0.0  # 3 x 3 box slid by the fraction: weights of a 4 x 4 neighbourhood
-    for b in range(-1, 3):
-        wy = (1.0 - fv) if b == -1 else (fv if b == 2 else 1.0)
-        for a in range(-1, 3):
-            if shadow.height[j + b, i + a] <= h:
-                wx = (1.0 - fu) if a == -1 else (fu if a == 2 else 1.0)
-                total += wx * wy
-    return total / 9.0
+    top = 0.0
+    if height[j, i] <= h:
+        top += 1.0 - fu
+    if height[j, i + 1] <= h:
+        top += fu
+    bottom = 0.0
+    if height[j + 1, i] <= h:
+        bottom += 1.0 - fu
+    if height[j + 1, i + 1] <= h:
+        bottom += fu
+    return top * (1.0 - fv) + bottom * fv

@@ -2,6 +2,7 @@
 
 Radiance is linear RGB; a white surface under the full day's sky and sun comes out near 3. The dome is a table over
 azimuth (columns, wrapping) and the square root of the direction's z (rows, 0 at the horizon): fine where the eye looks.
+Columns follow the angle's stand-in on the diamond |x| + |y| = 1, which needs no arc tangent.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.render.jit import kernel
 from perception_nodes.simulator.render.noise import Textures, smooth, tap
 from perception_nodes.simulator.scene import Conditions
 
 COLUMNS = 2048
 ROWS = 160
+
+
+# Places in the vector that kernels read (arrays and scalars cost compiled code less than tuples of arrays)
+SUN, SUN_RGB, ZENITH, HORIZON, GLOW, ABOVE, BELOW = 0, 3, 6, 9, 12, 15, 18
+DENSITY, LAMPS, CLOUD, WET, SHIFT = 21, 22, 23, 24, 25
 
 
 class Air(NamedTuple):
@@ -39,14 +45,18 @@ class Air(NamedTuple):
     exposure: float
     shift: float
 
+    def vector(self) -> NDArray[np.float64]:
+        """What kernels read, at the places named above: float64 [26]."""
+        return np.array([*np.concatenate(self[:7]), self.density, self.lamps, self.cloud, self.wet, self.shift])
+
 
 _LIGHT = {  # sun, zenith, horizon, glow about the sun, ambient from above, from below, lamps, exposure
     "day": ((2.7, 2.45, 2.05), (0.15, 0.30, 0.66), (0.66, 0.78, 0.92), (0.55, 0.45, 0.30), (0.52, 0.62, 0.80),
-            (0.26, 0.24, 0.21), 0.0, 0.62),
+            (0.26, 0.24, 0.21), 0.0, 1.0),
     "dusk": ((0.75, 0.33, 0.13), (0.075, 0.105, 0.21), (0.30, 0.24, 0.25), (0.75, 0.30, 0.08), (0.13, 0.14, 0.19),
-             (0.07, 0.06, 0.06), 0.75, 1.7),
+             (0.07, 0.06, 0.06), 0.75, 2.6),
     "night": ((0.0, 0.0, 0.0), (0.0016, 0.0023, 0.0050), (0.012, 0.011, 0.011), (0.0, 0.0, 0.0),
-              (0.0065, 0.0075, 0.011), (0.004, 0.004, 0.004), 1.0, 3.2),
+              (0.0065, 0.0075, 0.011), (0.004, 0.004, 0.004), 1.0, 4.2),
 }  # fmt: skip
 _WEATHER = {  # share of the sun, grey share of the sky, extinction 1/m, cover, wet, rain
     "clear": (1.0, 0.0, 0.0011, 0.42, 0.0, 0.0),
@@ -98,35 +108,45 @@ def air(conditions: Conditions, seed: int) -> Air:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def paint_dome(air, fractal, out):
     """Fills the dome table float32 [ROWS, COLUMNS, 3]: gradient, glow, clouds, and far hills and tree lines."""
     rows, columns, _ = out.shape
     for j in range(columns):
-        azimuth = 2.0 * np.pi * j / columns
-        ca = np.cos(azimuth)
-        sa = np.sin(azimuth)
+        turn = 4.0 * j / columns
+        ca = 1.0 - turn if turn < 2.0 else turn - 3.0
+        sa = 1.0 - abs(turn - 1.0) if turn < 3.0 else turn - 4.0
+        if turn >= 2.0 and turn < 3.0:
+            sa = 2.0 - turn
+        size = np.sqrt(ca * ca + sa * sa)
+        ca /= size
+        sa /= size
         # silhouettes: periodic in azimuth because they are read on a circle in the noise tile
-        hill = 0.018 + 0.011 * tap(fractal, 40.0 * ca + air.shift, 40.0 * sa, 0.0)
-        trees = 0.011 + 0.0035 * tap(fractal, 230.0 * ca, 230.0 * sa + air.shift, 0.0)
+        hill = 0.018 + 0.011 * tap(fractal, 40.0 * ca + air[SHIFT], 40.0 * sa, 0.0)
+        trees = 0.011 + 0.0035 * tap(fractal, 230.0 * ca, 230.0 * sa + air[SHIFT], 0.0)
         for i in range(rows):
             dz = ((i + 0.5) / rows) ** 2
             flat = np.sqrt(1.0 - dz * dz)
             dx = ca * flat
             dy = sa * flat
-            to_sun = dx * air.sun[0] + dy * air.sun[1] + dz * air.sun[2]
+            to_sun = dx * air[SUN] + dy * air[SUN + 1] + dz * air[SUN + 2]
             rise = 1.0 - np.exp(-4.2 * dz)
             halo = max(to_sun, 0.0)
             halo = 0.35 * halo**6 + 0.9 * halo**64
             cover, bright = _cloud(dx, dy, dz, air, fractal)
             hazy = np.exp(-dz * 9.0)
             for c in range(3):
-                base = air.horizon[c] * (1.0 - rise) + air.zenith[c] * rise + air.glow[c] * halo
-                lit = air.horizon[c] * 0.75 + air.above[c] * 0.35 + 0.16 * air.sun_rgb[c] * bright + air.glow[c] * halo
+                base = air[HORIZON + c] * (1.0 - rise) + air[ZENITH + c] * rise + air[GLOW + c] * halo
+                lit = (
+                    air[HORIZON + c] * 0.75
+                    + air[ABOVE + c] * 0.35
+                    + 0.16 * air[SUN_RGB + c] * bright
+                    + air[GLOW + c] * halo
+                )
                 value = base * (1.0 - cover) + lit * (0.55 + 0.45 * bright) * cover
-                value = value * (1.0 - 0.5 * hazy) + (air.horizon[c] + air.glow[c] * halo) * 0.5 * hazy
+                value = value * (1.0 - 0.5 * hazy) + (air[HORIZON + c] + air[GLOW + c] * halo) * 0.5 * hazy
                 tint = 0.30 if c == 0 else (0.36 if c == 1 else 0.34)
-                far = air.above[c] * tint
+                far = air[ABOVE + c] * tint
                 if dz < trees:
                     value = 0.62 * value + 0.38 * far * 0.55
                 elif dz < hill:
@@ -135,22 +155,22 @@ def paint_dome(air, fractal, out):
     return
 
 
-@njit(cache=True)
+@kernel
 def _cloud(dx, dy, dz, air, fractal):
     """Cover 0..1 and brightness 0..1 of the clouds in a direction: a plane of noise, lit by its slope to the sun."""
     k = 1.0 / (dz + 0.09)
-    u = dx * k * 26.0 + air.shift
+    u = dx * k * 26.0 + air[SHIFT]
     v = dy * k * 26.0
     lod = np.log2(0.2 + 0.25 * k)
     d = tap(fractal, u, v, lod) + 0.45 * tap(fractal, u * 4.3, v * 4.3, lod + 2.1)
-    toward = tap(fractal, u + 3.0 * air.sun[0], v + 3.0 * air.sun[1], lod)
-    edge = 1.9 - 3.4 * air.cloud
+    toward = tap(fractal, u + 3.0 * air[SUN], v + 3.0 * air[SUN + 1], lod)
+    edge = 1.9 - 3.4 * air[CLOUD]
     cover = smooth(edge, edge + 1.1, d)
     bright = 0.62 + 0.28 * (d - toward) - 0.16 * max(d - edge - 0.6, 0.0)
-    return cover * (0.92 if air.cloud < 1.0 else 1.0), min(max(bright, 0.0), 1.0)
+    return cover * (0.92 if air[CLOUD] < 1.0 else 1.0), min(max(bright, 0.0), 1.0)
 
 
-@njit(cache=True)
+@kernel
 def sky(dome, air, dx, dy, dz):
     """Radiance of the dome in a unit direction; below the horizon, of a distant plain."""
     rows, columns, _ = dome.shape
@@ -160,13 +180,14 @@ def sky(dome, air, dx, dy, dz):
         y = min(np.sqrt(dz) * rows - 0.5, rows - 1.001)
         if y < 0.0:
             y = 0.0
-    x = np.arctan2(dy, dx) * (columns / (2.0 * np.pi))
-    if x < 0.0:
-        x += columns
+    x = (1.0 - dx / (abs(dx) + abs(dy) + 1e-12)) * (0.25 * columns)
+    if dy < 0.0:
+        x = columns - x
     x0 = np.int64(x)
     fx = x - x0
-    x0 = x0 % columns
-    x1 = (x0 + 1) % columns
+    if x0 >= columns:
+        x0 = 0
+    x1 = x0 + 1 if x0 + 1 < columns else 0
     y0 = np.int64(y)
     fy = y - y0
     y1 = min(y0 + 1, rows - 1)
@@ -179,21 +200,21 @@ def sky(dome, air, dx, dy, dz):
     b = w00 * dome[y0, x0, 2] + w01 * dome[y0, x1, 2] + w10 * dome[y1, x0, 2] + w11 * dome[y1, x1, 2]
     if dz < 0.0:  # ground beyond the world: haze near the horizon, then a dull plain
         k = 1.0 - np.exp(dz * 30.0)
-        ground = 0.16 * (air.above[0] + air.above[1] + air.above[2]) / 3.0 + 0.05 * air.sun_rgb[1] * air.sun[2]
+        ground = 0.16 * (air[ABOVE] + air[ABOVE + 1] + air[ABOVE + 2]) / 3.0 + 0.05 * air[SUN_RGB + 1] * air[SUN + 2]
         r = r * (1 - k) + ground * 0.95 * k
         g = g * (1 - k) + ground * 1.05 * k
         b = b * (1 - k) + ground * 0.75 * k
     return r, g, b
 
 
-@njit(cache=True)
+@kernel
 def mirror(dome, air, dx, dy, dz):
-    """What a shiny surface sees: the dome with a blurred street (facades, ground) up to 15 degrees about the horizon."""
+    """What a shiny surface sees: the dome, with a blurred street (facades, ground) about the horizon."""
     r, g, b = sky(dome, air, dx, dy, dz if dz > 0.02 else 0.02)
-    street = 0.17 * (air.above[0] + air.above[1] + air.above[2]) / 3.0 + 0.06 * air.sun_rgb[1] + 0.02 * air.lamps
+    street = 0.17 * (air[ABOVE] + air[ABOVE + 1] + air[ABOVE + 2]) / 3.0 + 0.06 * air[SUN_RGB + 1] + 0.02 * air[LAMPS]
     if dz < 0.0:
         k = smooth(0.0, 0.06, -dz)
-        ground = 0.14 * (air.above[1] + air.sun_rgb[1] * air.sun[2]) + 0.008 * air.lamps
+        ground = 0.14 * (air[ABOVE + 1] + air[SUN_RGB + 1] * air[SUN + 2]) + 0.008 * air[LAMPS]
         street = street * (1.0 - k) + ground * k
     k = 1.0 - smooth(0.05, 0.30, dz)
     k *= 0.85
@@ -203,5 +224,5 @@ def mirror(dome, air, dx, dy, dz):
 def dome(sky_air: Air, tex: Textures) -> NDArray[np.float32]:
     """The painted dome, float32 [ROWS, COLUMNS, 3]."""
     out = np.empty((ROWS, COLUMNS, 3), np.float32)
-    paint_dome(sky_air, tex.fractal, out)
+    paint_dome(sky_air.vector(), tex.fractal, out)
     return out
