@@ -13,7 +13,10 @@ import typer
 OURS = ("perception_nodes", "models", "training", "benchmarks")
 
 app = typer.Typer(
-    help="Streaming perception for vehicles on plain CPU cores.", no_args_is_help=True, add_completion=False
+    help="Streaming perception for vehicles on plain CPU cores.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 convert_app = typer.Typer(help="Data sets in their official layouts to bags.", no_args_is_help=True)
 weights_app = typer.Typer(
