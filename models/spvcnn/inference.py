@@ -1,4 +1,10 @@
-"""Runs a MinkUNet or SPVCNN on the CPU for inference: batch norms folded, kernel maps built once per sweep."""
+"""Runs a MinkUNet or SPVCNN on the CPU for inference: the fused engine where its extension was built, else the module.
+
+Precisions: "fp32"; "int16", which is also what "bf16" asks for: the engine's 16-bit path has four more bits than
+bfloat16 and runs on processors without it; "auto" is int16 where the extension is there: on real sweeps its labels
+agree with fp32's on more than 99.9 % of the points (tests/models/test_fused_network.py), at about 1.5 times the speed.
+Without the extension everything is fp32.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.sparse import Level, SparseTensor, build_maps
+from models.sparse import Level, MapSet, SparseTensor, build_maps, fused, native
+from models.spvcnn.fused_network import FusedNetwork
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.spvcnn import SPVCNN
+
+PRECISIONS = ("auto", "fp32", "int16", "bf16")
+POINT_STRIDES = (4, 16)
 
 
 class Predictor:
@@ -17,23 +27,38 @@ class Predictor:
     def __init__(self, network: torch.nn.Module, precision: str, threads: int):
         if not isinstance(network, MinkUNet):
             raise TypeError(f"expected a MinkUNet or SPVCNN, got {type(network).__name__}")
-        self.network = network.eval()
         self.threads = threads
-        self.engine = f"plain torch, fp32, {threads} threads"
+        self._with_points = isinstance(network, SPVCNN)
+        self._network, self._fused = network.eval(), None
+        if native.library() is not None:
+            self.precision = "fp32" if precision == "fp32" else fused.reduced()
+            self._fused = FusedNetwork(network, self.precision, threads)
+            instructions = native.LEVELS[native.level()]
+            self.engine = f"fused, {self.precision}, {instructions}, {threads} thread{'s' * (threads > 1)}"
+        else:
+            self.precision = "fp32"
+            self.engine = f"plain torch, fp32, {threads} thread{'s' * (threads > 1)}"
 
-    def __call__(self, feats: NDArray[np.float32], coords: NDArray[np.int32]) -> NDArray[np.float32]:
+    def maps(self, level: Level) -> MapSet:
+        """Every kernel map of the plan, and the point branch's maps; its points are the voxels of `level`."""
+        if native.threads() != self.threads:
+            native.set_threads(self.threads)
+        if not self._with_points:
+            return build_maps(level)
+        rows = np.arange(len(level), dtype=np.int32)
+        return build_maps(level, points=level.coords[:, :3], point_voxel=rows, point_strides=POINT_STRIDES)
+
+    def run(self, feats: NDArray[np.float32], maps: MapSet) -> NDArray[np.float32]:
+        """Logits float32 [N, classes] of features on the voxels of maps.levels[0]."""
+        if self._fused is not None:
+            return self._fused(feats, maps)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         with torch.inference_mode():
-            x = SparseTensor(torch.from_numpy(np.ascontiguousarray(feats)), level=Level(coords))
-            if isinstance(self.network, SPVCNN):
-                maps = build_maps(
-                    x.level,
-                    points=coords[:, :3],
-                    point_voxel=np.arange(len(coords), dtype=np.int32),
-                    point_strides=(4, 16),
-                )
-                logits = self.network(x, self.network.prepared(maps))
-            else:
-                logits = self.network(x)
+            x = SparseTensor(torch.from_numpy(np.ascontiguousarray(feats)), level=maps.levels[0])
+            network = self._network
+            logits = network(x, network.prepared(maps)) if isinstance(network, SPVCNN) else network(x)
         return logits.numpy()
+
+    def __call__(self, feats: NDArray[np.float32], coords: NDArray[np.int32]) -> NDArray[np.float32]:
+        return self.run(feats, self.maps(Level(coords)))

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from models.facts import ModelError, ModelFacts, load_network
 from models.spvcnn.features import voxel_features
-from models.spvcnn.inference import Predictor
+from models.spvcnn.inference import PRECISIONS, Predictor
 from models.spvcnn.presets import OFFICIAL_FEATURES
 from models.spvcnn.quantise import QuantisedCloud, Quantiser
 
 NO_LABEL = 255
-PRECISIONS = ("fp32", "bf16", "auto")
+
 
 
 @dataclass(frozen=True, eq=False)
