@@ -94,13 +94,14 @@ def real_sweeps(folder: Path) -> dict[str, tuple[np.ndarray, str]]:
     """{"64beam": (float32 [P, 4], where from), "32beam": ...}: first KITTI and nuScenes sweep of `folder`, else
     synthetic.
     """
-    kitti = sorted(folder.glob("kitti_raw/**/velodyne_points/data/*.bin"))
+    kitti = sorted(folder.glob("semantickitti/**/velodyne/*.bin"))
+    kitti += sorted(folder.glob("kitti_raw/**/velodyne_points/data/*.bin"))
     nuscenes = sorted(folder.glob("nuscenes_keyframe/**/LIDAR_TOP.bin"))
     out: dict[str, tuple[np.ndarray, str]] = {}
     if kitti:
-        out["64beam"] = np.fromfile(kitti[0], np.float32).reshape(-1, 4), f"real: KITTI raw {kitti[0].name}"
+        out["64beam"] = np.fromfile(kitti[0], np.float32).reshape(-1, 4), f"real: {kitti[0].relative_to(folder)}"
     else:
-        out["64beam"] = synthetic_sweep(64, 1900), f"synthetic: no KITTI raw sweep under {folder}"
+        out["64beam"] = synthetic_sweep(64, 1900), f"synthetic: no KITTI sweep under {folder}"
     if nuscenes:
         sweep = np.fromfile(nuscenes[0], np.float32).reshape(-1, 5)[:, :4]
         out["32beam"] = sweep / np.array([1, 1, 1, 255], np.float32), "real: nuScenes keyframe LIDAR_TOP"

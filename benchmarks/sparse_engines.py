@@ -34,7 +34,7 @@ class Ours:
         self.fused = fused
         self.packed: dict[int, Any] = {}
         for conv in convolutions(plan):
-            # The stem reads four raw channels and the classifier's width is odd: float, and next to nothing of the work.
+            # The first layer reads four raw channels: float, and next to nothing of the work.
             kind = "fp32" if conv is plan.stem[0] else precision
             self.packed[id(conv)] = fused.pack([conv.kernel], conv.bias, kind)
         for b in [b for stage in plan.up for b in stage[1:]] + [b for stage in plan.down for b in stage[1:]]:

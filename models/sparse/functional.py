@@ -44,6 +44,8 @@ def conv3d(
     else:
         level, kernel_map = x.level.down(size, factor, dilation)
     engine = backend.for_tensor(x.feats)
+    if hasattr(engine, "conv3d"):  # torchsparse builds its own maps
+        return engine.conv3d(x, weight, level, size, factor, triple(dilation, "dilation"), transposed)
     return SparseTensor(engine.convolve(x.feats, weight, kernel_map), level=level)
 
 

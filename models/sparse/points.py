@@ -58,8 +58,12 @@ def voxelize(xyz: np.ndarray, size: float, batch: np.ndarray | int = 0) -> Voxel
     coords = np.empty((len(grid), 4), np.int32)
     coords[:, :3] = grid
     coords[:, 3] = batch
-    keys = pack(check_coords(coords))
-    order = _sorted_order(coords, keys)
+    return _unique_native(coords) if native.library() is not None else _unique(check_coords(coords))
+
+
+def _unique(coords: np.ndarray) -> Voxels:
+    keys = pack(coords)
+    order = np.argsort(keys, kind="stable").astype(np.int32)
     ordered = keys[order]
     new = np.ones(len(keys), bool)
     new[1:] = ordered[1:] != ordered[:-1]
@@ -70,15 +74,17 @@ def voxelize(xyz: np.ndarray, size: float, batch: np.ndarray | int = 0) -> Voxel
     return Voxels(unpack(ordered[starts]), inverse, order[starts], counts)
 
 
-def _sorted_order(coords: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """int32 [P]: the stable order of coords by their keys."""
+def _unique_native(coords: np.ndarray) -> Voxels:
     loaded = native.library()
-    if loaded is None:
-        return np.argsort(keys, kind="stable").astype(np.int32)
-    order = np.empty(len(coords), np.int32)
-    if loaded.sparse_sort(native.address(coords), len(coords), native.address(order)):
-        raise MemoryError("sparse_sort: no memory")
-    return order
+    assert loaded is not None
+    n = len(coords)
+    unique, (inverse, first, counts) = np.empty_like(coords), (np.empty(n, np.int32) for _ in range(3))
+    found = loaded.sparse_unique(
+        native.address(coords), n, *(native.address(a) for a in (unique, inverse, first, counts))
+    )
+    if found < 0:
+        raise MemoryError("voxelize: no memory to sort the points")
+    return Voxels(unique[:found].copy(), inverse, first[:found].copy(), counts[:found].copy())
 
 
 @dataclass
@@ -106,12 +112,24 @@ class PointMap:
         out.
         """
         if "by_voxel" not in self._cache:
+            loaded = native.library()
+            if loaded is not None:
+                self._cache["by_voxel"] = self._by_voxel_native(loaded)
+                return self._cache["by_voxel"]
             known = self.voxel[self.voxel >= 0] if len(self.voxel) and self.voxel.min() < 0 else self.voxel
             starts = np.zeros(self.voxels + 1, np.int64)
             np.cumsum(np.bincount(known, minlength=self.voxels), out=starts[1:])
             order = np.argsort(self.voxel, kind="stable")[len(self.voxel) - len(known) :].astype(np.int32)
             self._cache["by_voxel"] = (order, starts)
         return self._cache["by_voxel"]
+
+    def _by_voxel_native(self, loaded: ctypes.CDLL) -> tuple[np.ndarray, np.ndarray]:
+        voxel = np.ascontiguousarray(self.voxel)
+        order, starts = np.empty(len(voxel), np.int32), np.empty(self.voxels + 1, np.int64)
+        loaded.sparse_by_voxel(
+            native.address(voxel), len(voxel), self.voxels, native.address(order), native.address(starts)
+        )
+        return order[: starts[-1]], starts
 
     def tensors(self, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(voxel, corners, weights) on `device`, kept there for the next call."""
@@ -160,25 +178,27 @@ def map_points(
     points: float [P, 3] in voxel units of stride 1 (metres / voxel size). batch: integer [P] or one for all.
     voxel: int32 [P], where the caller knows it already: the voxel of every point, -1 where absent.
     """
-    scaled = np.asarray(points, np.float32) / np.array(level.stride, np.float32)
-    base = np.floor(scaled)
-    coords = np.empty((len(base), 4), np.int64)
-    coords[:, :3] = base * np.array(level.stride)
+    points = np.ascontiguousarray(points, np.float32)
+    loaded = native.library()
+    if loaded is not None and voxel is not None and len(level) and voxel.min(initial=0) >= 0:
+        return _map_points_native(loaded, points, level, voxel)
+    stride = np.array(level.stride)
+    coords = np.empty((len(points), 4), np.int64)
+    coords[:, :3] = np.floor(points / stride.astype(np.float32)) * stride
     coords[:, 3] = batch
     if voxel is None:
         voxel = find_voxels(level, check_coords(coords))
+    known, absent = np.flatnonzero(voxel >= 0), np.flatnonzero(voxel < 0)
+    # The voxel that the caller names counts, not floor(): the two may differ by the last bit at a border.
+    coords[known] = level.coords[voxel[known]]
     table = corner_table(level) if len(level) else np.full((1, 8), -1, np.int32)
-    loaded = native.library()
-    if loaded is not None and voxel.min(initial=0) >= 0:
-        return _map_points_native(loaded, np.ascontiguousarray(points, np.float32), level, voxel, table)
     corners = table[voxel]
-    absent = np.flatnonzero(voxel < 0)
     if len(absent):
         for c, offset in enumerate(kernel_offsets(2)):
             shifted = coords[absent]
-            shifted[:, :3] += offset * np.array(level.stride)
+            shifted[:, :3] += offset * stride
             corners[absent, c] = find_voxels(level, shifted)
-    upper = scaled - base
+    upper = np.clip((points - coords[:, :3].astype(np.float32)) / stride.astype(np.float32), 0, 1)
     parts = np.stack([1 - upper, upper])  # [corner 0 or 1, P, axis]
     weights = (parts[:, None, None, :, 0] * parts[None, :, None, :, 1] * parts[None, None, :, :, 2]).reshape(8, -1).T
     weights = np.where(corners < 0, np.float32(0), weights)
@@ -186,10 +206,12 @@ def map_points(
     return PointMap(voxel, np.maximum(corners, 0), np.ascontiguousarray(weights, np.float32), len(level))
 
 
-def _map_points_native(
-    loaded: ctypes.CDLL, points: np.ndarray, level: Level, voxel: np.ndarray, table: np.ndarray
-) -> PointMap:
-    voxel = np.ascontiguousarray(voxel, np.int32)
+def _map_points_native(loaded: ctypes.CDLL, points: np.ndarray, level: Level, voxel: np.ndarray) -> PointMap:
+    if len(voxel) != len(points) or voxel.max(initial=-1) >= len(level):
+        raise ValueError(
+            f"{len(points)} points and {len(voxel)} voxel rows up to {voxel.max(initial=-1)} of {len(level)}"
+        )
+    voxel, table = np.ascontiguousarray(voxel, np.int32), corner_table(level)
     corners, weights = np.empty((len(points), 8), np.int32), np.empty((len(points), 8), np.float32)
     stride = np.array(level.stride, np.float32)
     loaded.sparse_corners(
@@ -197,6 +219,7 @@ def _map_points_native(
         len(points),
         native.address(stride),
         native.address(voxel),
+        native.address(level.coords),
         native.address(table),
         native.address(corners),
         native.address(weights),

@@ -96,3 +96,14 @@ def test_missing_torchsparse_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERCEPTION_SPARSE_BACKEND", "torchsparse")
     with pytest.raises(RuntimeError, match="torchsparse is not installed"):
         backend.choose()
+
+
+def test_torchsparse_conventions() -> None:
+    """1.4: (x, y, z, batch) at full resolution; 2.1: (batch, x, y, z) divided by the stride."""
+    from models.sparse.torchsparse_backend import from_package, to_package
+
+    coords = np.array([[8, 12, 4, 1], [0, 16, 20, 0]], np.int32)
+    assert np.array_equal(to_package(coords, (4, 4, 4), (1, 4)), coords)
+    assert to_package(coords, (4, 4, 4), (2, 1)).tolist() == [[1, 2, 3, 1], [0, 0, 4, 5]]
+    for version in ((1, 4), (2, 0), (2, 1)):
+        assert np.array_equal(from_package(to_package(coords, (4, 4, 4), version), (4, 4, 4), version), coords)

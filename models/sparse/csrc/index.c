@@ -222,3 +222,27 @@ EXPORT int sparse_sort(const int32_t *coords, int64_t n, int32_t *order) {
     free(block), free(other);
     return 0;
 }
+
+/* Distinct rows of coords int32 [n][4] in sorted order: unique int32 [M][4], inverse int32 [n], first and counts int32 [M].
+ * Returns M, or -1 where there was no memory. */
+EXPORT int64_t sparse_unique(const int32_t *coords, int64_t n, int32_t *unique, int32_t *inverse, int32_t *first,
+                             int32_t *counts) {
+    int64_t found = 0;
+    int32_t *order = malloc((size_t)n * sizeof(int32_t) + 8);
+    if (!order || sparse_sort(coords, n, order)) {
+        free(order);
+        return -1;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t *row = coords + 4 * (int64_t)order[i];
+        if (found == 0 || memcmp(row, unique + 4 * (found - 1), 4 * sizeof(int32_t)) != 0) {
+            memcpy(unique + 4 * found, row, 4 * sizeof(int32_t));
+            first[found] = order[i];
+            counts[found++] = 0;
+        }
+        counts[found - 1]++;
+        inverse[order[i]] = (int32_t)(found - 1);
+    }
+    free(order);
+    return found;
+}

@@ -1,5 +1,4 @@
 /* Points and voxels: trilinear weights, interpolation, and means of points in a voxel. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +10,7 @@ typedef struct {
     const float *points;
     int64_t count;
     const float *stride;
-    const int32_t *voxel, *table;
+    const int32_t *voxel, *coords, *table;
     int32_t *corners;
     float *weights;
 } Corners;
@@ -23,8 +22,9 @@ static void corners_of_block(void *context, int worker, int64_t item) {
     for (int64_t p = item * BLOCK; p < end; p++) {
         float part[3][2], total = 0;
         for (int a = 0; a < 3; a++) {
-            const float scaled = job->points[3 * p + a] / job->stride[a];
-            part[a][1] = scaled - floorf(scaled);
+            /* From the voxel that the caller names, not from floor(): the two may differ by the last bit at a border. */
+            const float inside = (job->points[3 * p + a] - (float)job->coords[4 * (int64_t)job->voxel[p] + a]) / job->stride[a];
+            part[a][1] = inside < 0 ? 0 : inside > 1 ? 1 : inside;
             part[a][0] = 1 - part[a][1];
         }
         const int32_t *known = job->table + 8 * (int64_t)job->voxel[p];
@@ -40,10 +40,11 @@ static void corners_of_block(void *context, int worker, int64_t item) {
     }
 }
 
-/* points float [n][3], voxel int32 [n] (all known), table int32 [voxels][8] (-1: missing) -> corners int32, weights float [n][8]. */
-EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel, const int32_t *table,
-                           int32_t *corners, float *weights, int64_t threads) {
-    Corners job = {points, n, stride, voxel, table, corners, weights};
+/* points float [n][3], voxel int32 [n] (all known), coords int32 [voxels][4], table int32 [voxels][8] (-1: missing)
+ * -> corners int32, weights float [n][8]. */
+EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel, const int32_t *coords,
+                           const int32_t *table, int32_t *corners, float *weights, int64_t threads) {
+    Corners job = {points, n, stride, voxel, coords, table, corners, weights};
     parallel_for((int)threads, (n + BLOCK - 1) / BLOCK, corners_of_block, &job);
 }
 
@@ -152,4 +153,17 @@ EXPORT void sparse_interpolate_gradient(const float *grad, int64_t grad_stride, 
                                         int64_t points, int64_t width, float *out, int64_t threads) {
     Scatter job = {grad, weights, grad_stride, points, width, corners, out};
     parallel_for((int)threads, (width + PANEL - 1) / PANEL, scatter_columns, &job);
+}
+
+/* Counting sort of points by voxel (-1: left out): order int32 [known points], starts int64 [voxels + 1]. */
+EXPORT void sparse_by_voxel(const int32_t *voxel, int64_t points, int64_t voxels, int32_t *order, int64_t *starts) {
+    memset(starts, 0, (size_t)(voxels + 1) * sizeof *starts);
+    for (int64_t p = 0; p < points; p++)
+        if (voxel[p] >= 0) starts[voxel[p] + 1]++;
+    for (int64_t v = 0; v < voxels; v++) starts[v + 1] += starts[v];
+    /* Each start moves to its end while points are placed, then back by one voxel. */
+    for (int64_t p = 0; p < points; p++)
+        if (voxel[p] >= 0) order[starts[voxel[p]]++] = (int32_t)p;
+    memmove(starts + 1, starts, (size_t)voxels * sizeof *starts);
+    starts[0] = 0;
 }
