@@ -1,9 +1,9 @@
-"""Closest hits of eight neighbouring rays at once (numba; the compiler turns the inner loops into SIMD).
+"""Closest hits of eight neighbouring rays at once.
 
 A packet is float32 [10, 8]: origin xyz, direction xyz, 1 / direction, and the distance beyond which a hit does not
-count, which falls as hits are found. The loops over its eight rays only read and count, so that they vectorise without
-relaxed floating point: every ray gets the same bits as it would alone. Source: I. Wald et al., "Interactive Rendering
-with Coherent Ray Tracing", 2001; triangles: T. Moeller and B. Trumbore, 1997, in float32 (5e-5 m at 400 m).
+count, which falls as hits are found. Every ray gets the same bits as it would alone. Source: I. Wald et al.,
+"Interactive Rendering with Coherent Ray Tracing", 2001; triangles: T. Moeller and B. Trumbore, 1997, in float32 (5e-5 m
+at 400 m).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-WIDTH = 8
+from perception_nodes.simulator.simd import LANES, boxes_met, triangles_met
+
+WIDTH = LANES
 OX, OY, OZ, DX, DY, DZ, IX, IY, IZ, LIMIT = range(10)
 
 
@@ -38,57 +40,26 @@ def set_direction(packet, k, x, y, z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _box_hits(packet, x0, y0, z0, x1, y1, z1):
-    """How many rays of the packet meet the box before their limit."""
-    hits = np.int32(0)
-    slack = np.float32(1.000001)  # the slab test may round the wrong way on flat boxes; this keeps every hit
-    for k in range(WIDTH):
-        a, b = (x0 - packet[OX, k]) * packet[IX, k], (x1 - packet[OX, k]) * packet[IX, k]
-        near, far = (a, b) if a < b else (b, a)
-        a, b = (y0 - packet[OY, k]) * packet[IY, k], (y1 - packet[OY, k]) * packet[IY, k]
-        low, high = (a, b) if a < b else (b, a)
-        near = low if low > near else near
-        far = high if high < far else far
-        a, b = (z0 - packet[OZ, k]) * packet[IZ, k], (z1 - packet[OZ, k]) * packet[IZ, k]
-        low, high = (a, b) if a < b else (b, a)
-        near = low if low > near else near
-        far = high if high < far else far
-        near = near if near > np.float32(0.0) else np.float32(0.0)
-        far = packet[LIMIT, k] if packet[LIMIT, k] < far else far
-        hits += np.int32(near <= far * slack)
-    return hits
+def _meets_box(packet, bounds, node):
+    """Mask of the rays that meet a node's box. (Rows are indexed, never sliced: a slice costs two atomic counts.)"""
+    return boxes_met(
+        packet,
+        bounds[node, 0], bounds[node, 1], bounds[node, 2],
+        bounds[node, 3], bounds[node, 4], bounds[node, 5],
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _triangle_hits(packet, ax, ay, az, e1x, e1y, e1z, e2x, e2y, e2z):
-    """How many rays of the packet meet the triangle before their limit (two-sided)."""
-    hits = np.int32(0)
+def _distance(packet, k, corners, i):
+    """Distance of ray k to the triangle, or infinity: the same arithmetic as `triangles_met`."""
     slack = np.float32(1e-5)
     one = np.float32(1.0)
-    for k in range(WIDTH):
-        dx, dy, dz = packet[DX, k], packet[DY, k], packet[DZ, k]
-        px, py, pz = dy * e2z - dz * e2y, dz * e2x - dx * e2z, dx * e2y - dy * e2x
-        inv = one / (e1x * px + e1y * py + e1z * pz)
-        sx, sy, sz = packet[OX, k] - ax, packet[OY, k] - ay, packet[OZ, k] - az
-        u = (sx * px + sy * py + sz * pz) * inv
-        qx, qy, qz = sy * e1z - sz * e1y, sz * e1x - sx * e1z, sx * e1y - sy * e1x
-        v = (dx * qx + dy * qy + dz * qz) * inv
-        t = (e2x * qx + e2y * qy + e2z * qz) * inv
-        inside = (u >= -slack) & (v >= -slack) & (u + v <= one + slack)
-        hits += np.int32(inside & (t > np.float32(1e-4)) & (t < packet[LIMIT, k]))
-    return hits
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _distance(packet, k, tri):
-    """Distance of ray k to the triangle, or infinity: the same arithmetic as `_triangle_hits`."""
-    slack = np.float32(1e-5)
-    one = np.float32(1.0)
-    e1x, e1y, e1z, e2x, e2y, e2z = tri[3], tri[4], tri[5], tri[6], tri[7], tri[8]
+    e1x, e1y, e1z = corners[i, 3], corners[i, 4], corners[i, 5]
+    e2x, e2y, e2z = corners[i, 6], corners[i, 7], corners[i, 8]
     dx, dy, dz = packet[DX, k], packet[DY, k], packet[DZ, k]
     px, py, pz = dy * e2z - dz * e2y, dz * e2x - dx * e2z, dx * e2y - dy * e2x
     inv = one / (e1x * px + e1y * py + e1z * pz)
-    sx, sy, sz = packet[OX, k] - tri[0], packet[OY, k] - tri[1], packet[OZ, k] - tri[2]
+    sx, sy, sz = packet[OX, k] - corners[i, 0], packet[OY, k] - corners[i, 1], packet[OZ, k] - corners[i, 2]
     u = (sx * px + sy * py + sz * pz) * inv
     qx, qy, qz = sy * e1z - sz * e1y, sz * e1x - sx * e1z, sx * e1y - sy * e1x
     v = (dx * qx + dy * qy + dz * qz) * inv
@@ -110,15 +81,15 @@ def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt
     while top > 0:
         top -= 1
         node = stack[top]
-        box = bounds[node]
-        if _box_hits(packet, box[0], box[1], box[2], box[3], box[4], box[5]) == 0:
+        if _meets_box(packet, bounds, node) == 0:
             continue
         first, count = meta[node, 0], meta[node, 1]
         if count == 0:
             if first == node:  # an empty mesh
                 continue
-            a, b = bounds[first], bounds[first + 1]
-            x, y, z = a[0] + a[3] - b[0] - b[3], a[1] + a[4] - b[1] - b[4], a[2] + a[5] - b[2] - b[5]
+            x = bounds[first, 0] + bounds[first, 3] - bounds[first + 1, 0] - bounds[first + 1, 3]
+            y = bounds[first, 1] + bounds[first, 4] - bounds[first + 1, 1] - bounds[first + 1, 4]
+            z = bounds[first, 2] + bounds[first, 5] - bounds[first + 1, 2] - bounds[first + 1, 5]
             ahead = x * dx + y * dy + z * dz
             left_first = ahead < np.float32(0.0)
             stack[top] = first + 1 if left_first else first
@@ -126,11 +97,18 @@ def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt
             top += 2
             continue
         for i in range(first, first + count):
-            tri = corners[i]
-            if _triangle_hits(packet, tri[0], tri[1], tri[2], tri[3], tri[4], tri[5], tri[6], tri[7], tri[8]) == 0:
+            met = triangles_met(
+                packet,
+                corners[i, 0], corners[i, 1], corners[i, 2],
+                corners[i, 3], corners[i, 4], corners[i, 5],
+                corners[i, 6], corners[i, 7], corners[i, 8],
+            )  # fmt: skip
+            if met == 0:
                 continue
             for k in range(WIDTH):
-                t = _distance(packet, k, tri)
+                if (met >> k) & 1 == 0:
+                    continue
+                t = _distance(packet, k, corners, i)
                 if t < packet[LIMIT, k] and (
                     porosity[i] == np.float32(0.0) or coin(seed, rays[k], i + salt) >= porosity[i]
                 ):
@@ -152,8 +130,7 @@ def trace_actors(actors, moments, packet, local, found, who, seed, rays, stack, 
     while top > 0:
         top -= 1
         node = outer[top]
-        box = tops[node]
-        if _box_hits(packet, box[0], box[1], box[2], box[3], box[4], box[5]) == 0:
+        if _meets_box(packet, tops, node) == 0:
             continue
         first, count = top_meta[node, 0], top_meta[node, 1]
         if count == 0:

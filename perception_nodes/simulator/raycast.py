@@ -59,11 +59,11 @@ def packed(mesh: Mesh) -> PackedMesh:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _incidence(tri, dx, dy, dz):
+def _incidence(corners, i, dx, dy, dz):
     """|cosine| between a unit ray and a triangle's normal."""
-    nx = tri[4] * tri[8] - tri[5] * tri[7]
-    ny = tri[5] * tri[6] - tri[3] * tri[8]
-    nz = tri[3] * tri[7] - tri[4] * tri[6]
+    nx = corners[i, 4] * corners[i, 8] - corners[i, 5] * corners[i, 7]
+    ny = corners[i, 5] * corners[i, 6] - corners[i, 3] * corners[i, 8]
+    nz = corners[i, 3] * corners[i, 7] - corners[i, 4] * corners[i, 6]
     norm = np.sqrt(nx * nx + ny * ny + nz * nz)
     return abs(nx * dx + ny * dy + nz * dz) / norm if norm > np.float32(0.0) else np.float32(0.0)
 
@@ -89,16 +89,16 @@ def cast_columns(
         for b in range(rays.shape[1]):
             for k in range(WIDTH):
                 c = start + min(k, inside - 1)
-                m, h = rotations[c], heights[b]
-                packet[OX, k] = origins[c, 0] + m[0, 2] * h
-                packet[OY, k] = origins[c, 1] + m[1, 2] * h
-                packet[OZ, k] = origins[c, 2] + m[2, 2] * h
+                h = heights[b]
                 x, y, z = rays[c, b, 0], rays[c, b, 1], rays[c, b, 2]
+                packet[OX, k] = origins[c, 0] + rotations[c, 0, 2] * h
+                packet[OY, k] = origins[c, 1] + rotations[c, 1, 2] * h
+                packet[OZ, k] = origins[c, 2] + rotations[c, 2, 2] * h
                 set_direction(
                     packet, k,
-                    m[0, 0] * x + m[0, 1] * y + m[0, 2] * z,
-                    m[1, 0] * x + m[1, 1] * y + m[1, 2] * z,
-                    m[2, 0] * x + m[2, 1] * y + m[2, 2] * z,
+                    rotations[c, 0, 0] * x + rotations[c, 0, 1] * y + rotations[c, 0, 2] * z,
+                    rotations[c, 1, 0] * x + rotations[c, 1, 1] * y + rotations[c, 1, 2] * z,
+                    rotations[c, 2, 0] * x + rotations[c, 2, 1] * y + rotations[c, 2, 2] * z,
                 )  # fmt: skip
                 packet[LIMIT, k] = limits[c, b] if k < inside else np.float32(-1.0)
                 found[k], who[k], ids[k], when[k] = -1, STATIC, c * rays.shape[1] + b, moments[c]
@@ -119,8 +119,8 @@ def _cosine(packet, k, hit, who, moment, static, actors):
     if hit < 0:
         return np.float32(0.0)
     if who == STATIC:
-        return _incidence(static[2][hit], dx, dy, dz)
+        return _incidence(static[2], hit, dx, dy, dz)
     way = actors[7]  # an actor's triangles are turned about z: turn the ray instead
     c = way[who, 0, 0] + moment * (way[who, 1, 0] - way[who, 0, 0])
     s = way[who, 0, 1] + moment * (way[who, 1, 1] - way[who, 0, 1])
-    return _incidence(actors[2][hit], c * dx + s * dy, c * dy - s * dx, dz)
+    return _incidence(actors[2], hit, c * dx + s * dy, c * dy - s * dx, dz)
