@@ -147,7 +147,7 @@ class Flow:
             if cap < v.v:
                 need = min(need, (cap * cap - v.v * v.v) / (2 * max(distance, 0.5)))
             distance += self.tracks[lane].length
-        if need > -0.7:
+        if need > -1.4:
             return math.inf
         return max(need, -4.0)
 

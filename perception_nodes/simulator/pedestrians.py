@@ -199,10 +199,10 @@ class Pedestrians:
         if distance < 0.45 and wish > 0:
             self._arrive(p)
         if wish > 0.0 and distance > 1e-3:
-            turn = math.remainder(math.atan2(dy, dx) - p.yaw, 2 * math.pi)
-            rate = max(-3.0, min(3.0, 4.0 * turn)) if p.v > 0.2 else 5.0 * turn
+            aside = math.remainder(math.atan2(dy, dx) - p.yaw, 2 * math.pi)
+            rate = max(-3.0, min(3.0, 4.0 * aside)) if p.v > 0.2 else 5.0 * aside
             p.yaw = math.remainder(p.yaw + rate * dt, 2 * math.pi)
-            wish *= max(0.25, math.cos(min(abs(turn), 1.4)))
+            wish *= max(0.25, math.cos(min(abs(aside), 1.4)))
         if p.sidestep < -5.0:
             wish = 0.0
         p.v += max(-4.0 * dt, min(2.5 * dt, wish - p.v))

@@ -50,8 +50,12 @@ class Track:
         if i >= len(self.x) - 1:
             i = len(self.x) - 2
         f -= i
-        x, y, h = self.x, self.y, self.heading
-        return x[i] + f * (x[i + 1] - x[i]), y[i] + f * (y[i + 1] - y[i]), h[i] + f * (h[i + 1] - h[i])
+        x, y, turn = self.x, self.y, self.heading
+        return (
+            x[i] + f * (x[i + 1] - x[i]),
+            y[i] + f * (y[i + 1] - y[i]),
+            turn[i] + f * (turn[i + 1] - turn[i]),
+        )
 
     def nearest(self, x: float, y: float) -> tuple[float, float, float]:
         """(arc length, signed lateral offset to the left, distance) of the point nearest to (x, y)."""

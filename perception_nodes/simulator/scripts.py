@@ -78,16 +78,17 @@ class LaneScript:
         sides, ego, flow = self._sides(), self.ego, self.flow
         self._next = now + 0.5
         ahead = flow.tracks[ego.route[0]].length - ego.s
-        if not sides or ahead < 60.0 or ego.v < 2.0:
+        if not sides or ahead < 45.0 or ego.v < 2.0:
             return
-        if self.rng.random() < 0.3 and change_lane(flow, ego, sides[int(self.rng.integers(len(sides)))], 2.0):
+        if now > 4.0 and self.rng.random() < 0.3 and change_lane(flow, ego, sides[int(self.rng.integers(len(sides)))], 2.0):
             self._next = now + 4.0
             return
         lane = sides[int(self.rng.integers(len(sides)))]
         if self.what == "cut_out":
-            self._actor = self._in_lane(ego.route[0], 7.0, 40.0) or self._bring(ego.route[0], 18.0)
+            self._actor = self._in_lane(ego.route[0], 7.0, 40.0) or self._bring(ego.route[0], 30.0)
         else:
-            self._actor = self._in_lane(lane, -32.0, 14.0) or self._bring(lane, -16.0)
+            first = now < 2.0 and self.what == "cut_in"
+            self._actor = self._in_lane(lane, -14.0, 16.0) or self._bring(lane, 9.0 if first else -9.0)
         self._give_up = now + 12.0
         if self._actor is not None:
             self._actor.change_pause = 99.0
@@ -124,11 +125,11 @@ class LaneScript:
         u = actor.s - self._along(lane)
         actor.driver = _eager(actor)
         if self.what == "overtake":
-            actor.forced_speed = ego.v + 4.0
+            actor.forced_speed = ego.v + 5.0
             if u > 25.0:
                 self._drop(now + 1.5)
             return
-        actor.forced_speed = max(ego.v + (4.0 if u < 7.0 else 1.0 if u < 13.0 else -1.0), 3.0)
+        actor.forced_speed = max(ego.v + (6.0 if u < 7.0 else 1.5 if u < 13.0 else -1.0), 3.0)
         if 8.0 < u < 24.0 and flow.tracks[lane].length - actor.s > 25.0 + 1.5 * actor.v:
             if change_lane(flow, actor, ego.route[0], 1.0):
                 actor.forced_speed = None

@@ -28,6 +28,7 @@ def choose_start(network: LaneNetwork, scenario: Scenario, rng: np.random.Genera
             if any(tracks[j].lane.junction and tracks[j].lane.turn == scenario.turns for j in tracks[i].lane.successors)
         ]
         if turning:
+            turning = [i for i in turning if tracks[i].signal < 0] or turning  # no red light before the turn
             lane = _draw(network, turning, rng)
             return lane, max(8.0, tracks[lane].length - float(rng.uniform(30.0, 60.0)))
     if "crossing" in scenario.provoke:

@@ -229,5 +229,6 @@ def _between_egos(a: EgoState, b: EgoState, share: float) -> EgoState:
 
 def _between(a: ActorState, b: ActorState, share: float) -> ActorState:
     turn = math.remainder(b.yaw - a.yaw, 2 * math.pi)
-    xyz = tuple(p + share * (q - p) for p, q in zip(a.xyz, b.xyz))
+    (x, y, z), (p, q, r) = a.xyz, b.xyz
+    xyz = (x + share * (p - x), y + share * (q - y), z + share * (r - z))
     return replace(a, xyz=xyz, yaw=a.yaw + share * turn, shape=a.shape if share < 0.5 else b.shape)

@@ -7,6 +7,8 @@ are joined once, in `mesh()`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -72,7 +74,7 @@ class MeshBuilder:
         triangles = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], 2).reshape(-1, 3)
         self.add(p.reshape(-1, 3), triangles, surface, rgb, **kw)
 
-    def quad(self, a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike, surface: Surface, rgb: RGB, **kw) -> None:
+    def quad(self, a, b, c, d, surface: Surface, rgb: RGB, **kw) -> None:
         """Four corners, counter-clockwise seen from the front."""
         self.add([a, b, c, d], [[0, 1, 2], [0, 2, 3]], surface, rgb, **kw)
 
@@ -174,6 +176,21 @@ class MeshBuilder:
             spread([m[3] for m in self._materials], np.float32),
         )
         return Mesh.join([own, *self._finished]) if self._finished else own
+
+
+def outward(mesh: Mesh, core: ArrayLike) -> Mesh:
+    """The same shell with every triangle turned to face away from its nearest point of a core box.
+
+    `core` is ((x0, x1), (y0, y1), (z0, z1)) inside the shell.
+    """
+    bounds = np.asarray(core, np.float64)
+    v = mesh.vertices.astype(np.float64)
+    a, b, c = (v[mesh.triangles[:, i]] for i in range(3))
+    middle = (a + b + c) / 3
+    away = middle - np.clip(middle, bounds[:, 0], bounds[:, 1])
+    inward = (np.cross(b - a, c - a) * away).sum(1) < 0
+    triangles = np.where(inward[:, None], mesh.triangles[:, ::-1], mesh.triangles)
+    return replace(mesh, triangles=np.ascontiguousarray(triangles))
 
 
 def _tube(a, b, axis, u, w, ra: float, rb: float, sides: int, caps: bool):

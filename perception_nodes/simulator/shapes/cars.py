@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.classes import point_class
 from perception_nodes.simulator.scene import Mesh, Surface
-from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder
+from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder, outward
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,12 @@ def car(kind: str, seed: int) -> tuple[Mesh, tuple[float, float, float], str]:
     body = _Body(form, length, width, height, wheelbase, length / 2 - length * float(rng.uniform(0.17, 0.2)), cargo)
     paint = draw_paint(rng) if kind != "van" or rng.random() < 0.4 else (228, 229, 230)
     label = point_class("truck" if kind == "pickup" else "car")
+    shell = MeshBuilder(label)
+    _shell(shell, body, paint, kind)
+    _cabin(shell, body, paint, kind)
+    half, z = length / 2 - 0.7, 0.55 * height
     b = MeshBuilder(label)
-    _shell(b, body, paint, kind)
-    _cabin(b, body, paint, kind)
+    b.extend(outward(shell.mesh(), ((-half, half), (-0.3, 0.3), (z - 0.1, z + 0.1))))
     _interior(b, body, kind)
     _fittings(b, body, paint, kind, rng)
     category = "truck" if kind == "pickup" else "car"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perception_nodes.simulator.scene import Surface
-from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder
+from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder, outward
 
 TINT: RGB = (34, 40, 44)
 BLACK: RGB = (30, 30, 32)
@@ -29,8 +29,15 @@ class Coach:
     header: float = 0.22  # height of the wall above the windows
 
 
-def coach_body(b: MeshBuilder, c: Coach, paint: RGB) -> None:
+def coach_body(builder: MeshBuilder, c: Coach, paint: RGB) -> None:
     """Walls, panes, windscreen, roof with chamfered edges, and floor."""
+    b = MeshBuilder(builder.label)
+    _walls(b, c, paint)
+    x, y, z = (c.rear + 0.4, c.front - 0.4), (0.3 - c.half, c.half - 0.3), (c.low + 0.4, c.high - 0.4)
+    builder.extend(outward(b.mesh(), (x, y, z)))
+
+
+def _walls(b: MeshBuilder, c: Coach, paint: RGB) -> None:
     edges = sorted({0.0, 1.0, *(e for span in c.panes for e in span)})
     top = c.high - c.header
     levels = ((c.low, c.sill), (c.sill, top), (top, c.high - 0.1))
@@ -48,22 +55,23 @@ def coach_body(b: MeshBuilder, c: Coach, paint: RGB) -> None:
                 pane = glazed and i == 1
                 y0, y1 = side * c.half, side * (c.half - (belly if i else 0.0))
                 corners = [[x_at(e, z0), y0, z0], [x_at(a, z0), y0, z0], [x_at(a, z1), y1, z1], [x_at(e, z1), y1, z1]]
-                b.quad(*corners[::-side], Surface.CAR_GLASS if pane else Surface.CAR_PAINT, TINT if pane else paint)
-    y = np.linspace(c.half, -c.half, 5)
-    bulge = 0.06 * (1 - (y / c.half) ** 2)
+                p, q, r, s = corners[::-side]
+                b.quad(p, q, r, s, Surface.CAR_GLASS if pane else Surface.CAR_PAINT, TINT if pane else paint)
+    across = np.linspace(c.half, -c.half, 5)
+    bulge = 0.06 * (1 - (across / c.half) ** 2)
     for x, lean, sign, glass in ((c.front, c.rake, 1, True), (c.rear, 0.0, -1, c.rear_pane)):
         for i, (z0, z1) in enumerate(levels):
             rows = []
             for z in (z0, z1):
                 back = lean * max(0.0, (z - c.sill) / (c.high - c.sill))
-                rows.append(np.stack([x + sign * bulge - back, y, np.full(5, z)], 1))
+                rows.append(np.stack([x + sign * bulge - back, across, np.full(5, z)], 1))
             pane = glass and i == 1
             sheet = np.stack(rows)[::-sign]
             b.grid(sheet, Surface.CAR_GLASS if pane else Surface.CAR_PAINT, TINT if pane else paint)
-    x = np.array([c.front - c.rake, c.front - c.rake - 0.12, c.rear + 0.12, c.rear])
-    across = np.array([c.half, c.half - 0.14, -c.half + 0.14, -c.half])
+    along = np.array([c.front - c.rake, c.front - c.rake - 0.12, c.rear + 0.12, c.rear])
+    width = np.array([c.half, c.half - 0.14, -c.half + 0.14, -c.half])
     rise = np.outer([0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0]) * 0.1
-    roof = np.stack(np.broadcast_arrays(x[:, None], across[None, :], c.high - 0.1 + rise), -1)
+    roof = np.stack(np.broadcast_arrays(along[:, None], width[None, :], c.high - 0.1 + rise), -1)
     b.grid(roof[::-1], Surface.CAR_PAINT, paint)
     floor = c.low + 0.05
     h = c.half - 0.02

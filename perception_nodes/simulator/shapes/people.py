@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from perception_nodes.simulator.scene import Mesh, Surface
 from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder
 
 PHASES = 8
-THIGH, SHIN, FOOT = 0.245, 0.246, 0.039
+THIGH, SHIN = 0.245, 0.246
 UPPER_ARM, FOREARM = 0.186, 0.15
 HIP_HALF, SHOULDER_HALF, TORSO = 0.058, 0.118, 0.288
 
@@ -124,16 +125,18 @@ def _swing(angle: float) -> NDArray[np.float64]:
 
 def _stand(b: MeshBuilder, f: Figure, pose: Pose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A figure on its feet; returns where the left and the right hand are."""
-    h = f.height
-    drops = []
+    h: float = f.height
+    drops = []  # from the pelvis to the lowest corner of each shoe, as shares of height
     for hip, knee in zip(pose.hip, pose.knee):
-        drops.append(THIGH * math.cos(hip) + SHIN * math.cos(hip - knee))
-    pelvis = np.array([0.0, 0.0, h * (FOOT + max(drops))])
+        toe = hip - knee
+        sole = 0.016 - 0.045 * math.sin(toe) + 0.075 * abs(math.sin(toe)) + 0.0225 * math.cos(toe)
+        drops.append(THIGH * math.cos(hip) + SHIN * math.cos(toe) + sole)
+    pelvis = np.array([0.0, 0.0, h * max(drops)])
     for i, side in enumerate((1, -1)):
-        hip = pelvis + [0, side * HIP_HALF * h * f.girth, 0]
-        knee = hip + THIGH * h * _swing(pose.hip[i])
-        ankle = knee + SHIN * h * _swing(pose.hip[i] - pose.knee[i])
-        draw_leg(b, f, hip, knee, ankle, toe=pose.hip[i] - pose.knee[i])
+        root = pelvis + [0, side * HIP_HALF * h * f.girth, 0]
+        bend = root + THIGH * h * _swing(pose.hip[i])
+        ankle = bend + SHIN * h * _swing(pose.hip[i] - pose.knee[i])
+        draw_leg(b, f, root, bend, ankle, toe=pose.hip[i] - pose.knee[i])
     shoulders, centre = draw_trunk(b, f, pelvis, pose.lean)
     hands = []
     for i in range(2):
@@ -248,7 +251,7 @@ def _load(b: MeshBuilder, f: Figure, hands) -> None:
 
 def _pushchair(b: MeshBuilder, grip, cloth: RGB) -> None:
     x, z = float(grip[0]), float(grip[2])
-    kw = {"label": IGNORE}
+    kw: dict[str, Any] = {"label": IGNORE}
     frame: RGB = (70, 72, 76)
     for y in (0.22, -0.22):
         b.tube([x, y, z], [x + 0.75, y, 0.12], 0.013, Surface.METAL, frame, sides=4, **kw)

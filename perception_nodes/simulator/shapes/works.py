@@ -121,7 +121,7 @@ def cone(seed: int) -> tuple[Mesh, Size]:
     """Traffic cone or, now and then, a taller channelling post."""
     rng = np.random.default_rng((0xC0, seed))
     b = MeshBuilder(IGNORE)
-    high = float(rng.uniform(0.7, 1.1))
+    high = float(rng.uniform(0.75, 1.25))
     orange: RGB = (228, 84, 24)
     foot = 0.2
     b.box([0, 0, 0.02], [2 * foot, 2 * foot, 0.04], Surface.RUBBER, (40, 38, 38))
