@@ -49,6 +49,7 @@ class Stream(Section):
     )
     gap_periods: float = Field(default=5.0, gt=1, description="a step of more periods than this is a gap")
     jump_back_s: float = Field(default=1.0, gt=0, description="a step back of more seconds than this restarts time")
+    jump_back_periods: float = Field(default=3.5, gt=1, description="a step back of more periods than this does, too")
 
 
 class Latency(Section):

@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from perception_nodes.graph import PLANS, POINTS, SEGMENTATION, resolve
 from perception_nodes.nodes.compose import process_command
+from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
@@ -68,7 +69,7 @@ def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, 
     """Plays `bag` (clouds on /lidar/points at `rate_hz`) at real time and reports.
 
     Raises:
-        RuntimeError: the node did not come up, or ended.
+        NodeError: the node did not come up, or ended.
     """
     arguments = {"bag": str(bag), "model": model, "precision": precision, "threads": threads}
     node, player_plan = resolve(PLANS["replay"], arguments)
@@ -104,7 +105,7 @@ def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, done: threading.E
     before = None
     while not done.wait(0.02):
         if child.poll() is not None:
-            raise RuntimeError(f"spvcnn_node ended with code {child.returncode}")
+            raise NodeError(f"spvcnn_node ended with code {child.returncode}")
         if before is None and player.health.counter("playback", "clouds"):
             before = cpu_seconds(child.pid)
     time.sleep(0.5)  # the last answer

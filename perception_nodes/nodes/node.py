@@ -59,7 +59,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         self.last_error = ""
         self._owned: list[Publisher] = []
         self._diagnostics = DiagnosticsPublisher(self, self.health, settings.period_s)
-        self._clock_watch = StartWatch(time.monotonic(), settings.clock_patience_s)
+        self._clock_watch: StartWatch | None = None  # runs while the node is active
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._watch_timer = self.create_timer(min(0.5, settings.clock_patience_s), self._watch_clock, clock=steady)
 
@@ -129,6 +129,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         return done
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._clock_watch = StartWatch(time.monotonic(), self.config.diagnostics.clock_patience_s)
         return self._attempt("activate", self.start, undo=self._stop_all)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -146,6 +147,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         return self.on_shutdown(state)
 
     def _stop_all(self) -> None:
+        self._clock_watch = None
         self.stop()
         for publisher in self._owned:
             self.destroy_publisher(publisher)
@@ -183,7 +185,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         runs = self.clock_runs()
         if runs:
             self.health.clear("clock", "no_clock")
-        elif self._clock_watch.overdue(time.monotonic(), runs):
+        elif self._clock_watch is not None and self._clock_watch.overdue(time.monotonic(), runs):
             text = (
                 "use_sim_time is true but nothing comes on /clock: add -p clock.publish:=true to player_node "
                 "(--clock to ros2 bag play), or start this node with -p use_sim_time:=false"

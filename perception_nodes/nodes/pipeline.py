@@ -67,7 +67,7 @@ class PipelineNode(PerceptionNode[P]):
     def listen(self, message_type: Any, topic: str) -> None:
         """Subscribes the node's stream and starts its worker."""
         stream = self.config.stream
-        self._monitor = StampMonitor(stream.gap_periods, stream.jump_back_s)
+        self._monitor = StampMonitor(stream.gap_periods, stream.jump_back_s, stream.jump_back_periods)
         self._mailbox = Mailbox(stream.queue)
         self._timing = TimingTopics(self)
         self._message_type = message_type

@@ -59,7 +59,7 @@ def replay(
         Frames in and out, latencies from the sending of a cloud to the arrival of its labels.
 
     Raises:
-        BagError: the bag cannot be read or written, or has no points. RuntimeError: a node did not start.
+        BagError: the bag cannot be read or written, or has no points. NodeError: a node did not start.
         ImportError: rclpy is not installed. KeyboardInterrupt: nothing half-written is left.
     """
     settings = ReplayPlan(rate=rate, model=model, **plan)

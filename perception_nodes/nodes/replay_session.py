@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.graph import PLANS, SEGMENTATION, TIMING, resolve
+from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
@@ -49,7 +50,7 @@ class ReplaySession:
         bag: what is played. points: topic of its clouds. plan: how. writer: an open bag for the results, or None.
 
     Raises:
-        RuntimeError: a node could not be configured (its own sentence is in the log).
+        NodeError: a node could not be configured (its own sentence is in the log).
     """
 
     def __init__(self, bag: str | Path, points: str, plan: "ReplayPlan", writer: BagWriter | None) -> None:
@@ -126,7 +127,7 @@ class ReplaySession:
         self._executor.add_node(node)
         good = TransitionCallbackReturn.SUCCESS
         if node.trigger_configure() != good or node.trigger_activate() != good:
-            raise RuntimeError(f"{node.get_name()} could not be started: {node.last_error or 'see its log'}")
+            raise NodeError(f"{node.get_name()} could not be started: {node.last_error or 'see its log'}")
         return node
 
     def _finish(self, code: int) -> None:
@@ -142,7 +143,7 @@ class ReplaySession:
             if progress is not None:
                 progress(self._player.position_s)
         if self._code:
-            raise RuntimeError(f"the replay broke off: {self._player.last_error or 'see the log'}")
+            raise NodeError(f"the replay broke off: {self._player.last_error or 'see the log'}")
         self._settle()
         for node in self._nodes:
             node.publish_diagnostics()

@@ -50,14 +50,21 @@ class StampMonitor:
 
     Args:
         gap_periods: a forward step longer than this many periods is a gap. The period is the median of recent steps.
-        jump_back_s: a backward step longer than this is a jump; a shorter one is a latecomer.
-        late_in_a_row: so many latecomers whose own stamps rise are a jump after all (a bag shorter than
-            `jump_back_s`, looped).
+        jump_back_s, jump_back_periods: a backward step longer than either is a jump; a shorter one is a latecomer.
+        late_in_a_row: so many latecomers whose own stamps rise are a jump after all (a bag of two or three frames,
+            looped).
     """
 
-    def __init__(self, gap_periods: float = 5.0, jump_back_s: float = 1.0, late_in_a_row: int = 3) -> None:
+    def __init__(
+        self,
+        gap_periods: float = 5.0,
+        jump_back_s: float = 1.0,
+        jump_back_periods: float = 3.5,
+        late_in_a_row: int = 3,
+    ) -> None:
         self.gap_periods = gap_periods
         self.jump_back_s = jump_back_s
+        self.jump_back_periods = jump_back_periods
         self.late_in_a_row = late_in_a_row
         self._steps: deque[int] = deque(maxlen=15)
         self._newest: int | None = None
@@ -100,7 +107,10 @@ class StampMonitor:
     def _older(self, stamp_ns: int, delta: float) -> StampVerdict:
         rising = not self._late or stamp_ns > self._late[-1]
         self._late = [*self._late, stamp_ns] if rising else [stamp_ns]
-        if -delta > self.jump_back_s or len(self._late) >= self.late_in_a_row or self._expected_jump:
+        far = self.jump_back_s
+        if self.period_s:
+            far = min(far, self.jump_back_periods * self.period_s)
+        if -delta > far or len(self._late) >= self.late_in_a_row or self._expected_jump:
             self._newest = stamp_ns
             self._expected_jump = 0
             self._late.clear()

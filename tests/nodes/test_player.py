@@ -8,7 +8,7 @@ from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from tests.nodes.bags import START_NS, write_bag
-from tests.nodes.conftest import QUICK, stamp_s
+from tests.nodes.conftest import QUICK, HeightSession, stamp_s
 
 pytestmark = pytest.mark.ros
 START = START_NS * 1e-9
@@ -156,3 +156,28 @@ def test_no_bag_is_one_sentence(stage, bag):
     node, _ = player(stage, bag, start=False)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert ("bag:=PATH" if not bag else "/nowhere/bag") in node.last_error
+
+
+def test_looping_a_bag_gives_the_same_answer_each_loop(stage, tmp_path):
+    """A bag shorter than `stream.jump_back_s`: /clock tells of the jump, and nothing is lost."""
+    from sensor_msgs.msg import PointCloud2
+
+    from perception_nodes.graph import PLANS, SEGMENTATION, resolve
+    from perception_nodes.nodes.compose import ros_arguments
+    from perception_nodes.nodes.spvcnn import SpvcnnNode
+
+    session = HeightSession()
+    resolved = resolve(PLANS["spvcnn"], {"use_sim_time": True})[0]
+    overrides = {**QUICK, "use_sim_time": True, "stream.queue": 50, "qos.input.depth": 50, "qos.output.depth": 50}
+    ros = {"cli_args": ros_arguments(resolved), "use_global_arguments": False, "context": stage.context}
+    node = stage.add(SpvcnnNode(lambda config: session, overrides=overrides, **ros))
+    answers = stage.listen(PointCloud2, SEGMENTATION)
+    stage.until(lambda: node._out["~/output/segmentation"].get_subscription_count())
+    bag = write_bag(tmp_path / "bag", frames=8, n=50)
+    play, codes = player(stage, bag, **WAIT, **{"playback.loop": True, "playback.rate": 2.0})
+    stage.until(lambda: len(answers) >= 24)
+    play.trigger_deactivate()
+    came = [(stamp_s(m), bytes(m.data)) for m in answers[:24]]
+    assert came[:8] == came[8:16] == came[16:24]
+    assert [round(s - START, 2) for s, _ in came[:8]] == [i / 10 for i in range(8)]
+    assert node.health.counter("input", "time_jumps") >= 2

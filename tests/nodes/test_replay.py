@@ -9,6 +9,7 @@ import pytest
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.messages.cloud_fields import read_layout
+from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.replay import replay
 from perception_nodes.streaming.offline import offline
 from tests.nodes.bags import write_bag
@@ -87,8 +88,24 @@ def test_a_failed_replay_leaves_nothing_half_written(tmp_path):
     def broken(config):
         raise RuntimeError("the weights are broken")
 
-    with pytest.raises(RuntimeError, match="weights are broken"):
+    with pytest.raises(NodeError, match="spvcnn_node could not be started: the weights are broken"):
         replay(bag, tmp_path / "out", session_factory=broken)
     with pytest.raises(BagError, match="absent"):
         replay(tmp_path / "absent", tmp_path / "out", session_factory=broken)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["drive"]
+
+
+def test_a_listener_sees_every_answer_and_the_topics_it_asked_for(tmp_path):
+    bag = write_bag(tmp_path / "drive", frames=5)
+    seen = []
+    replay(
+        bag,
+        rate=0,
+        topics=("/lidar/points",),
+        listener=lambda topic, kind, message, stamp: seen.append((topic, kind.split("/")[-1], stamp)),
+        session_factory=lambda config: HeightSession(),
+    )
+    kinds = {(topic, kind) for topic, kind, _ in seen}
+    assert {("/perception/segmentation", "PointCloud2"), ("/lidar/points", "PointCloud2")} <= kinds
+    assert sum(topic == "/perception/segmentation" for topic, _, _ in seen) == 5
+    assert all(stamp > 10**18 for topic, _, stamp in seen if topic == "/perception/segmentation")
