@@ -17,7 +17,9 @@ _PAINTED = int(Surface.CAR_PAINT)
 EGO = -3  # actor of a hit on the recording vehicle itself
 
 # purposes of the hash, apart from the triangle numbers of the ray caster
-_LOSS, _NOISE_A, _NOISE_B, _SPECKLE, _MIX, _MIX_WHERE, _BLOOM, _AIR, _AIR_WHERE, _PAINT = range(1 << 40, (1 << 40) + 10)
+_LOSS, _NOISE_A, _NOISE_B, _SPECKLE, _MIX, _MIX_WHERE, _BLOOM, _AIR, _AIR_WHERE, _PAINT, _PILE = range(
+    1 << 40, (1 << 40) + 11
+)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -144,6 +146,7 @@ def receive(
                 continue
             if source == c and who != EGO:
                 r = _edge(c, b, r, distance, actor, footprint, seed, ray)
+                r -= table[surface, 5] * coin(seed, ray, _PILE) / max(cos, np.float32(0.35))
             r += noise * _normal(seed, ray, _NOISE_A) * (one + np.float32(0.5) / (signal + np.float32(0.25)))
             if r < nearest or r > farthest:
                 continue
