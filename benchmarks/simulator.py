@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def new_worlds(rig: str, worlds: int, frames: int, cameras: bool, seed: int) -> 
             for _ in range(frames):
                 next(drive)
 
-    return [timed(lambda n=i: one(n))[0] for i in range(worlds)], worlds * frames
+    return [timed(partial(one, i))[0] for i in range(worlds)], worlds * frames
 
 
 def live(seconds: float, seed: int) -> tuple[list[Seconds], list[float]]:

@@ -28,7 +28,7 @@ class BeamTable:
     elevation: NDArray[np.float64]
     azimuth_offset: NDArray[np.float64]
     height: NDArray[np.float64]
-    fire_delay: NDArray[np.float64]
+    fire_delay: NDArray[np.floating]
     columns: int
     period: float
     start: float = np.pi
@@ -44,7 +44,7 @@ class BeamTable:
         """Number of firings in one turn."""
         return self.rings * self.columns
 
-    def azimuths(self) -> NDArray[np.float64]:
+    def azimuths(self) -> NDArray[np.floating]:
         """Azimuth of every column, float64 [columns] rad, in firing order."""
         turn = np.arange(self.columns) * (2 * np.pi / self.columns)
         return self.start - turn if self.clockwise else self.start + turn
@@ -57,7 +57,7 @@ class BeamTable:
         xyz = np.stack((flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)), -1)
         return xyz.reshape(-1, 3)
 
-    def times(self) -> NDArray[np.float64]:
+    def times(self) -> NDArray:
         """Seconds from the end of the turn to every firing (negative), float64 [columns * rings]."""
         column = np.arange(self.columns)[:, None] * (self.period / self.columns)
         return (column + self.fire_delay[None, :] - self.period).reshape(-1)

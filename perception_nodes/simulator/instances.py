@@ -97,10 +97,9 @@ def place_actors(pool: ShapePool, before: Snapshot, after: Snapshot, start: floa
     position, heading = np.zeros((count, 2, 3)), np.zeros((count, 2, 2))
     dt = after.time - before.time
     for i, now in enumerate(actors):
-        xyz, yaw = _earlier_pose(now, earlier.get(now.track_id), dt)
-        xyz = np.asarray(xyz) + start * (np.asarray(now.xyz) - xyz)
+        was, yaw = _earlier_pose(now, earlier.get(now.track_id), dt)
+        position[i] = np.asarray(was) + start * (np.asarray(now.xyz) - was), now.xyz
         yaw += start * (now.yaw - yaw)
-        position[i] = (xyz, now.xyz)
         heading[i] = ((np.cos(yaw), np.sin(yaw)), (np.cos(now.yaw), np.sin(now.yaw)))
     boxes = shapes.bounds[root] if count else np.zeros((0, 6), np.float32)
     low, high = _swept_boxes(boxes.astype(np.float64), position)

@@ -91,7 +91,7 @@ def _reflect(surface, shade, cos, table, owner, seed):
     shine *= shine * shine  # cos^24
     rho = min(rho, np.float32(0.95)) * (np.float32(1.0) - gloss * np.float32(0.5)) + gloss * shine
     strong = rho + table[surface, 3] * np.float32(4.0)
-    bright = rho + table[surface, 3] * max(cos - np.float32(0.2), np.float32(0.0)) * np.float32(0.8)
+    bright = rho + table[surface, 3] * max(cos - np.float32(0.2), np.float32(0.0)) * np.float32(0.5)
     return strong, bright, echo
 
 

@@ -6,6 +6,8 @@ contraction: each lane gets the bits of scalar code.
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core.errors import TypingError
@@ -69,8 +71,7 @@ def _check(packet, *scalars) -> None:
         raise TypingError("packets and their boxes and triangles are float32")
 
 
-@intrinsic
-def boxes_met(typingctx, packet, x0, y0, z0, x1, y1, z1):
+def _boxes_met(typingctx, packet, x0, y0, z0, x1, y1, z1):
     """int32 mask of the rays that meet the box (low, high) before their limit."""
     _check(packet, x0, y0, z0, x1, y1, z1)
 
@@ -91,8 +92,7 @@ def boxes_met(typingctx, packet, x0, y0, z0, x1, y1, z1):
     return types.int32(packet, x0, y0, z0, x1, y1, z1), codegen
 
 
-@intrinsic
-def triangles_met(typingctx, packet, ax, ay, az, ux, uy, uz, vx, vy, vz):
+def _triangles_met(typingctx, packet, ax, ay, az, ux, uy, uz, vx, vy, vz):
     """int32 mask of the rays that meet the triangle (a corner, two edges; two-sided) before their limit."""
     _check(packet, ax, ay, az, ux, uy, uz, vx, vy, vz)
 
@@ -115,3 +115,7 @@ def triangles_met(typingctx, packet, ax, ay, az, ux, uy, uz, vx, vy, vz):
         return emit.lanes(builder.and_(inside, builder.fcmp_ordered("<", t, emit.row(_LIMIT))))
 
     return types.int32(packet, ax, ay, az, ux, uy, uz, vx, vy, vz), codegen
+
+
+boxes_met: Any = intrinsic(_boxes_met)
+triangles_met: Any = intrinsic(_triangles_met)

@@ -1,5 +1,7 @@
 """Rigs and beam tables carry the published numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -112,3 +114,15 @@ def test_hull_winds_outwards():
         v = mesh.vertices.astype(np.float64)[mesh.triangles]
         volume = np.einsum("ij,ij->i", v[:, 0], np.cross(v[:, 1], v[:, 2])).sum() / 6
         assert volume > 3.0  # m3; inside-out triangles would take it away
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_the_rig_files_say_what_the_simulator_mounts(name):
+    from perception_nodes.calibration.rig_file import read_rig
+
+    it, file = rig(name), read_rig(Path(__file__).resolve().parents[2] / "config" / "rigs" / f"{name}.yaml")
+    assert np.allclose(file.lidars[0].base_from_lidar, it.lidar.base_from_lidar, atol=1e-4)
+    assert [c.name for c in file.cameras] == [c.name for c in it.cameras]
+    for mount, spec in zip(file.cameras, it.cameras):
+        assert np.allclose(mount.base_from_camera, spec.base_from_camera, atol=1e-4)
+        assert np.allclose(mount.model.k, spec.intrinsics) and mount.frame == f"camera_{spec.name}"
