@@ -51,11 +51,13 @@ class Level:
         self.cache: dict[Any, Any] = {}
 
     @classmethod
-    def from_keys(cls, keys: np.ndarray, stride: Triple) -> Level:
-        """Level of sorted unique keys, without the checks that these need not pass again."""
+    def from_keys(cls, keys: np.ndarray, stride: Triple, coords: np.ndarray | None = None) -> Level:
+        """Level of sorted unique keys (and their coords, where the caller has them), without the checks that these
+        need not pass again.
+        """
         level = cls.__new__(cls)
         level.keys, level.stride, level.order = keys, stride, None
-        level.coords = unpack(keys, stride)
+        level.coords = unpack(keys, stride) if coords is None else coords
         level._maps, level._coarser, level._finer, level.cache = {}, {}, {}, {}
         return level
 

@@ -114,12 +114,12 @@ class FusedNetwork:
         y = self._run(self._up[i].climb, [(x, up)], len(finer))
         return self._residual(self._up[i].last, [self._residual(self._up[i].joined, [y, skip], same)], same)
 
-    def __call__(self, feats: NDArray[np.float32], maps: MapSet) -> NDArray[np.float32]:
-        """feats float32 [N, C] on the voxels of maps.levels[0] (SPVCNN: which are the points, maps.points at strides 4
+    def __call__(self, x: Rows, maps: MapSet) -> NDArray[np.float32]:
+        """x: float32 rows [N, C] on the voxels of maps.levels[0] (SPVCNN: which are the points, maps.points at strides 4
         and 16) -> logits float32 [N, classes]."""
         levels = maps.levels
         n, same = len(levels[0]), levels[0].submanifold(3)
-        x0 = self._run(self._stem1, [(self._run(self._stem0, [(Rows.of(feats), same)], n), same)], n)
+        x0 = self._run(self._stem1, [(self._run(self._stem0, [(x, same)], n), same)], n)
         skips = [x0]
         for (down, first, second), level in zip(self._down, levels):
             coarse, found = level.down()

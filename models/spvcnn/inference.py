@@ -51,7 +51,7 @@ class Predictor:
     def run(self, feats: NDArray[np.float32], maps: MapSet) -> NDArray[np.float32]:
         """Logits float32 [N, classes] of features on the voxels of maps.levels[0]."""
         if self._fused is not None:
-            return self._fused(feats, maps)
+            return self._fused(fused.Rows.of(feats), maps)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         with torch.inference_mode():

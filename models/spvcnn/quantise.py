@@ -5,9 +5,14 @@ The result equals `models.sparse.voxelize` (voxels sorted by x, y, z) on the poi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from models.sparse import Level
+from models.sparse.keys import LIMITS, X_BIAS, X_SHIFT, Y_BIAS, Y_SHIFT, Z_BIAS
 
 OUTSIDE = -1
 
@@ -49,8 +54,9 @@ def _radix_pass(key, rows, key_out, rows_out, shift, count):
 
 
 @njit(cache=True, nogil=True)
-def _group(key, rows, count, xyz, intensity, low, size, coords, means, counts, first, voxel_of):
-    """Voxels of the sorted points: coordinates, mean x, y, z, intensity (float64 sums), number of points; returns how many."""
+def _group(key, rows, count, xyz, intensity, low, size, coords, packed, means, counts, first, voxel_of):
+    """Voxels of the sorted points: coordinates, keys of models.sparse, mean x, y, z, intensity (float64 sums), number of
+    points; returns how many."""
     voxel = -1
     last = np.uint64(0)
     sums = np.zeros(4, np.float64)
@@ -65,10 +71,12 @@ def _group(key, rows, count, xyz, intensity, low, size, coords, means, counts, f
             w = last % np.uint64(size[2])
             v = (last // np.uint64(size[2])) % np.uint64(size[1])
             u = last // (np.uint64(size[2]) * np.uint64(size[1]))
-            coords[voxel, 0] = np.int64(u) + low[0]
-            coords[voxel, 1] = np.int64(v) + low[1]
-            coords[voxel, 2] = np.int64(w) + low[2]
+            x, y, z = np.int64(u) + low[0], np.int64(v) + low[1], np.int64(w) + low[2]
+            coords[voxel, 0] = x
+            coords[voxel, 1] = y
+            coords[voxel, 2] = z
             coords[voxel, 3] = 0
+            packed[voxel] = ((x + X_BIAS) << X_SHIFT) | ((y + Y_BIAS) << Y_SHIFT) | (z + Z_BIAS)
             counts[voxel] = 0
             first[voxel] = row
             sums[:] = 0.0
@@ -88,6 +96,7 @@ class Quantiser:
     """Voxels of one sweep at a time, in buffers that are kept and grow with the largest sweep.
 
     size: edge of a voxel, m · point_range: x, y, z least and most, m, or None for +-1000 m.
+    Raises ValueError for a range of more voxels than a key of models.sparse holds.
     """
 
     def __init__(self, size: float, point_range: tuple[float, ...] | None):
@@ -96,6 +105,8 @@ class Quantiser:
         self._scale = np.float32(1.0 / size)
         self._low = np.floor(box[0] / size + 1e-6).astype(np.int64)
         self._size = np.ceil(box[1] / size - 1e-6).astype(np.int64) - self._low
+        if (abs(self._low) > LIMITS).any() or (abs(self._low + self._size) > LIMITS).any():
+            raise ValueError(f"a range of {box.tolist()} m at voxels of {size} m: at most {LIMITS.tolist()} voxels each way")
         self._passes = range(0, max(1, int(np.prod(self._size) - 1).bit_length()), 11)
         self._room = 0
 
@@ -106,6 +117,7 @@ class Quantiser:
         self._key, self._key2 = np.empty(n, np.uint64), np.empty(n, np.uint64)
         self._rows, self._rows2 = np.empty(n, np.int32), np.empty(n, np.int32)
         self._coords, self._means = np.empty((n, 4), np.int32), np.empty((n, 4), np.float32)
+        self._packed = np.empty(n, np.int64)
         self._counts, self._first, self._voxel_of = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
 
     def __call__(self, xyz: NDArray[np.float32], intensity: NDArray[np.float32]) -> QuantisedCloud:
@@ -121,16 +133,26 @@ class Quantiser:
         self._voxel_of[:n] = OUTSIDE
         m = _group(
             key, rows, count, xyz, intensity, self._low, self._size,
-            self._coords, self._means, self._counts, self._first, self._voxel_of,
+            self._coords, self._packed, self._means, self._counts, self._first, self._voxel_of,
         )  # fmt: skip
-        return QuantisedCloud(self._coords[:m], self._means[:m], self._counts[:m], self._first[:m], self._voxel_of[:n])
+        return QuantisedCloud(
+            self._coords[:m], self._packed[:m], self._means[:m], self._counts[:m], self._first[:m], self._voxel_of[:n]
+        )
 
 
+@dataclass(frozen=True, eq=False)
 class QuantisedCloud:
-    """coords int32 [M, 4] (x, y, z, 0), sorted · means float32 [M, 4] (x, y, z, intensity) · counts int32 [M] points per
-    voxel · first int32 [M], a voxel's first point · voxel_of int32 [N], OUTSIDE where a point has none."""
+    """coords int32 [M, 4] (x, y, z, 0), sorted · keys int64 [M], the same packed (models.sparse.keys) · means float32
+    [M, 4] (x, y, z, intensity) · counts int32 [M] points per voxel · first int32 [M], a voxel's first point · voxel_of
+    int32 [N], OUTSIDE where a point has none."""
 
-    __slots__ = ("coords", "counts", "first", "means", "voxel_of")
+    coords: NDArray[np.int32]
+    keys: NDArray[np.int64]
+    means: NDArray[np.float32]
+    counts: NDArray[np.int32]
+    first: NDArray[np.int32]
+    voxel_of: NDArray[np.int32]
 
-    def __init__(self, coords, means, counts, first, voxel_of):
-        self.coords, self.means, self.counts, self.first, self.voxel_of = coords, means, counts, first, voxel_of
+    def level(self) -> Level:
+        """The voxels as the finest level of a sparse tensor."""
+        return Level.from_keys(self.keys, (1, 1, 1), self.coords)

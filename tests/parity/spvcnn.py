@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from models.official import channels_of
-from models.sparse import SparseTensor
+from models.sparse import Level, SparseTensor
 from models.spvcnn.build import load_weights
+from models.spvcnn.inference import Predictor
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.presets import scaled
 from models.spvcnn.spvcnn import SPVCNN
@@ -39,8 +40,20 @@ def build(vector: Vector) -> MinkUNet:
 
 
 def run(vector: Vector) -> dict[str, np.ndarray]:
-    """Logits of the plain torch engine, and of the folded CPU session path where it is there."""
-    coords = vector.inputs["coords"].astype(np.int32)
+    """Logits of the modules, and of the fused fp32 engine that sessions run where it was built: whichever is further off."""
+    feats, coords = vector.inputs["feats"], vector.inputs["coords"].astype(np.int32)
+    network = build(vector)
     with torch.inference_mode():
-        logits = build(vector)(SparseTensor(torch.from_numpy(vector.inputs["feats"]), coords))
-    return {"logits": logits.numpy()}
+        logits = network(SparseTensor(torch.from_numpy(feats), coords)).numpy()
+    predictor = Predictor(network, "fp32", threads=2)
+    if getattr(network, "pres", 1) != getattr(network, "vres", 1):
+        return {"logits": logits}  # sessions take one point per voxel
+    level = Level(coords)
+    order = np.arange(len(coords)) if level.order is None else level.order
+    fused = np.empty_like(logits)
+    fused[order] = predictor.run(np.ascontiguousarray(feats[order]), predictor.maps(Level(coords[order])))
+    reference = vector.expected["logits"]
+    steps = vector.meta["outputs"].get("logits", {}).get("stride")
+    seen = tuple(slice(None, None, s) for s in steps) if steps else ()
+    errors = [np.abs(found[seen] - reference).max() for found in (logits, fused)]
+    return {"logits": logits if errors[0] >= errors[1] else fused}
