@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import native
+from .buffers import aligned
 from .kernel_map import KernelMap
 from .points import PointMap
 
@@ -57,8 +58,8 @@ class Rows:
     def empty(cls, rows: int, channels: int, precision: str) -> Rows:
         width = -(-channels // PANEL) * PANEL
         if precision == "int16":
-            return cls(native.aligned((rows, width), np.int16), np.empty(rows, np.float32), channels)
-        return cls(native.aligned((rows, width), np.float32), None, channels)
+            return cls(aligned((rows, width), np.int16), np.empty(rows, np.float32), channels)
+        return cls(aligned((rows, width), np.float32), None, channels)
 
     @classmethod
     def of(cls, array: np.ndarray) -> Rows:
@@ -131,7 +132,7 @@ def _panels(kernel: np.ndarray, width: int) -> np.ndarray:
 
 
 def _aligned_copy(array: np.ndarray) -> np.ndarray:
-    out = native.aligned(array.shape, array.dtype)
+    out = aligned(array.shape, array.dtype)
     out[...] = array
     return out
 
@@ -171,14 +172,14 @@ def pack(kernels: Sequence[np.ndarray], bias: np.ndarray | None = None, precisio
     width = -(-outputs // PANEL) * PANEL
     padded_bias = None
     if bias is not None:
-        padded_bias = native.aligned((width,), np.float32, zero=True)
+        padded_bias = aligned((width,), np.float32, zero=True)
         padded_bias[:outputs] = bias
     channels = [k.shape[1] for k in plain]
     if precision == "fp32":
         terms = [_aligned_copy(_panels(k, width)) for k in plain]
         return Packed(terms, plain, channels, outputs, None, padded_bias, precision)
     quantised, scale = _quantise(plain)
-    column_scale = native.aligned((width,), np.float32, zero=True)
+    column_scale = aligned((width,), np.float32, zero=True)
     column_scale[:outputs] = scale
     terms = []
     for k in quantised:

@@ -149,11 +149,3 @@ def level() -> int:
 def address(array: np.ndarray | None) -> int | None:
     """Address of an array's first element; None for None."""
     return None if array is None else array.ctypes.data
-
-
-def aligned(shape: tuple[int, ...], dtype: type | np.dtype, zero: bool = False) -> np.ndarray:
-    """An uninitialised (or zero) C-ordered array that starts on a 64-byte boundary."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    block = np.zeros(size + 64, np.uint8) if zero else np.empty(size + 64, np.uint8)
-    start = -block.ctypes.data % 64
-    return block[start : start + size].view(dtype).reshape(shape)

@@ -107,3 +107,19 @@ def test_torchsparse_conventions() -> None:
     assert to_package(coords, (4, 4, 4), (2, 1)).tolist() == [[1, 2, 3, 1], [0, 0, 4, 5]]
     for version in ((1, 4), (2, 0), (2, 1)):
         assert np.array_equal(from_package(to_package(coords, (4, 4, 4), version), (4, 4, 4), version), coords)
+
+
+def test_memory_is_used_again_only_when_nothing_refers_to_it() -> None:
+    from models.sparse.buffers import SMALLEST, aligned
+
+    first = aligned((SMALLEST,), np.uint8)
+    first[:] = 7
+    view, address = first[100:200], first.ctypes.data
+    assert address % 64 == 0
+    del first
+    other = aligned((SMALLEST,), np.uint8)
+    other[:] = 9
+    assert (view == 7).all() and other.ctypes.data != address
+    del view
+    again = aligned((SMALLEST,), np.uint8)
+    assert again.ctypes.data == address
