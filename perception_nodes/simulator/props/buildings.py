@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.layout.soup import BUILDING, Soup, box_quads
+from perception_nodes.simulator.layout.soup import BUILDING, Soup, box_quads, tube
 from perception_nodes.simulator.props.facades import Look, Wall, facade
+from perception_nodes.simulator.props.plants import cards, leaf_rgb
 from perception_nodes.simulator.scene import Mesh, Surface
 
 Array = NDArray[np.float64]
@@ -37,6 +38,8 @@ def draw_look(rng: np.random.Generator, shop: float = 0.0) -> Look:
         float(rng.uniform(0.08, 0.28)),
         width + float(rng.uniform(0.8, 2.0)),
         bool(rng.random() < shop),
+        float(rng.uniform(0.005, 0.05)),
+        bool(shop == 0 and rng.random() < 0.25),
     )
 
 
@@ -127,6 +130,12 @@ def trimmings(soup: Soup, rng, look: Look, width: float, storeys: int, storey: f
         )
         if rng.random() < 0.6:
             soup.quads(box_quads((x - 1.0, -1.2, 2.45), (x + 1.0, 0, 2.6), True), look.wall, BUILDING, look.trim)
+    if rng.random() < 0.6:
+        x = float(rng.choice([-1, 1])) * (width / 2 - 0.25)
+        v, t = tube([(x, -0.09, FOOT), (x, -0.09, storeys * storey)], [0.05, 0.05], 4)
+        soup.add(v, t, Surface.METAL, BUILDING, (120, 116, 110))
+    if rng.random() < 0.3 and width > 7:
+        porch(soup, rng, look, width, storey)
     if balconies:
         for level in range(1, min(storeys, 4)):
             for x in np.arange(-width / 2 + 2.2, width / 2 - 2.2, 2 * look.bay + 2.0):
@@ -136,6 +145,22 @@ def trimmings(soup: Soup, rng, look: Look, width: float, storeys: int, storey: f
                 )
                 rail = box_quads((x - 1.5, -1.3, z), (x + 1.5, 0, z + 1.0))[[0, 1, 3]]
                 soup.quads(rail, Surface.RAILING, BUILDING, (90, 94, 98), float(rng.choice([0.0, 0.45])))
+
+
+def porch(soup: Soup, rng: np.random.Generator, look: Look, width: float, storey: float) -> None:
+    """A bay window, porch or winter garden on the front, and now and then ivy beside it."""
+    wide, deep = float(rng.uniform(1.6, 3.4)), float(rng.uniform(0.5, 1.6))
+    x = float(rng.uniform(-width / 2 + wide / 2, width / 2 - wide / 2))
+    height = storey * float(rng.uniform(0.85, 1.0))
+    soup.quads(box_quads((x - wide / 2, -deep, FOOT), (x + wide / 2, 0, height)), look.wall, BUILDING, look.rgb)
+    a, b = x - 0.35 * wide, x + 0.35 * wide
+    pane = [(a, -deep - 0.02, 0.8), (b, -deep - 0.02, 0.8), (b, -deep - 0.02, 2.1), (a, -deep - 0.02, 2.1)]
+    soup.quads([pane], Surface.GLASS, BUILDING, look.glass)
+    if rng.random() < 0.4:
+        n = int(rng.integers(30, 70))
+        side = float(rng.choice([-1, 1])) * (wide / 2 + 0.8)
+        spots = np.stack([x + side + rng.normal(0, 0.5, n), rng.normal(-0.12, 0.06, n), rng.uniform(0.1, 2.8, n)], -1)
+        cards(soup, rng, spots, 0.4, leaf_rgb(rng), 0.1)
 
 
 def building(

@@ -26,6 +26,8 @@ class Look:
     recess: float
     bay: float  # distance between window axes
     shop: bool = False
+    relief: float = 0.02  # m, how far parts of the wall stand before or behind its face
+    shutters: bool = False  # open shutters beside the windows
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,14 @@ def deep_storey(soup, rng, wall: Wall, base: float, storey: float, look: Look, l
         is_door[int(rng.integers(len(left)))] = True
         low = np.where(is_door, base + 0.02, low)
         high = np.where(is_door, base + 2.15, high)
-    ends = np.concatenate([right, [wall.length]])
-    starts = np.concatenate([[0.0], right])
-    pillars = wall.rectangles(starts, np.concatenate([left, [wall.length]]), base, base + storey)
-    strips = [pillars, wall.rectangles(left, right, np.full(len(left), base), low)]
-    strips.append(wall.rectangles(left, right, high, np.full(len(left), base + storey)))
-    assert len(ends) == len(starts)
+    n = len(left)
+    starts, ends = np.concatenate([[0.0], right]), np.concatenate([left, [wall.length]])
+    out = rng.uniform(-look.relief, look.relief, (3, n + 1))
+    strips = [
+        wall.rectangles(starts, ends, base, base + storey, out[0]),
+        wall.rectangles(left, right, np.full(n, base), low, out[1, :n]),
+        wall.rectangles(left, right, high, np.full(n, base + storey), out[2, :n]),
+    ]
     soup.quads(np.concatenate(strips), look.wall, BUILDING, look.rgb)
     soup.quads(reveals(wall, left, right, low, high, look.recess), Surface.PLASTER, BUILDING, look.trim)
     closed = ~is_door & (rng.random(len(left)) < 0.12)
@@ -130,3 +134,20 @@ def deep_storey(soup, rng, wall: Wall, base: float, storey: float, look: Look, l
     soup.quads(panes[glass], Surface.GLASS, BUILDING, look.glass)
     soup.quads(panes[closed], Surface.PLASTIC, BUILDING, look.trim)
     soup.quads(panes[is_door], Surface.WOOD, BUILDING, (88, 62, 44))
+    ledges(soup, wall, look, left[~is_door], right[~is_door], low[~is_door], high[~is_door])
+
+
+def ledges(soup: Soup, wall: Wall, look: Look, left: Array, right: Array, low: Array, high: Array) -> None:
+    """Window sills that stand out of the wall, and open shutters."""
+    foot = low - 0.06
+    soup.quads(wall.rectangles(left, right, foot, low, -0.07), Surface.CONCRETE, BUILDING, look.trim)
+    s, z = np.stack([left, right, right, left], -1), np.repeat(low[:, None], 4, 1)
+    top = wall.points(s, np.broadcast_to(np.array([-0.07, -0.07, 0.0, 0.0]), s.shape), z)
+    soup.quads(top, Surface.CONCRETE, BUILDING, look.trim)
+    if look.shutters:
+        half = (right - left) / 2
+        leaves = [
+            wall.rectangles(left - half, left, low, high, -0.05),
+            wall.rectangles(right, right + half, low, high, -0.05),
+        ]
+        soup.quads(np.concatenate(leaves), Surface.WOOD, BUILDING, look.trim)

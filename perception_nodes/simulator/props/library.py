@@ -18,6 +18,7 @@ class Library:
     street_trees: list[Mesh]
     far_trees: list[Mesh]
     bushes: list[Mesh]
+    shrubs: list[Mesh]
     hedges: list[Mesh]
     weeds: list[Mesh]
     fences: dict[str, list[Mesh]]
@@ -38,6 +39,7 @@ def draw_library(rng: np.random.Generator) -> Library:
         street_trees=[plants.tree(rng, s) for s in street for _ in range(2)],
         far_trees=[plants.far_tree(rng) for _ in range(5)],
         bushes=[plants.bush(rng) for _ in range(5)],
+        shrubs=[plants.shrub(rng) for _ in range(4)],
         hedges=[plants.hedge(rng) for _ in range(3)],
         weeds=[plants.weeds(rng) for _ in range(2)],
         fences={kind: [fences.fence(rng, kind) for _ in range(2)] for kind in fences.KINDS},

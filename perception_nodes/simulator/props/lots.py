@@ -188,9 +188,15 @@ def thicket(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, ne
         if rng.random() < 0.1:
             placer.put(library.trees[int(rng.integers(len(library.trees)))], front.uv(s, x), heading, 0.9)
         else:
-            w = size * float(rng.uniform(0.7, 1.3))
-            bush = library.bushes[int(rng.integers(len(library.bushes)))]
-            placer.put(bush, front.uv(s, x), heading, (w, w, w * rng.uniform(0.6, 1.3)))
+            put_bush(placer, library, rng, front.uv(s, x), heading, size * float(rng.uniform(0.7, 1.3)))
+
+
+def put_bush(placer: Placer, library: Library, rng: np.random.Generator, uv, heading, size: float) -> None:
+    """A bush of about `size` metres; above 1.5 m a shrub, whose leaves are as small."""
+    kinds, scale = (library.shrubs, size / 2) if size > 1.5 else (library.bushes, size)
+    placer.put(
+        kinds[int(rng.integers(len(kinds)))], uv, heading, (scale, scale, scale * float(rng.uniform(0.65, 1.25)))
+    )
 
 
 def scatter(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, count: int, reach, small=False) -> None:
@@ -207,11 +213,9 @@ def scatter(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, co
             tree = kinds[int(rng.integers(len(kinds)))]
             placer.put(tree, front.uv(s, x), heading, float(rng.uniform(0.7, 1.25)) * (0.8 if small else 1.0))
         elif kind < 0.92:
-            bush = library.bushes[int(rng.integers(len(library.bushes)))]
             for _ in range(int(rng.integers(1, 4)) if x < 12.0 else 1):
-                w = float(rng.uniform(0.6, 2.2))
                 at = front.uv(s + rng.normal(0, 0.5), max(x + rng.normal(0, 0.4), 0.5))
-                placer.put(bush, at, heading, (w, w, w * rng.uniform(0.7, 1.2)))
+                put_bush(placer, library, rng, at, heading, float(rng.uniform(0.6, 2.2)))
         else:
             weed = library.weeds[int(rng.integers(len(library.weeds)))]
             placer.put(weed, front.uv(s, x), heading, float(rng.uniform(0.8, 2.0)))

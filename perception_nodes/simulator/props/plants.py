@@ -155,6 +155,18 @@ def bush(rng: np.random.Generator) -> Mesh:
     return soup.mesh()
 
 
+def shrub(rng: np.random.Generator) -> Mesh:
+    """A large shrub about 2 m wide and high with leaves as fine as a bush's, to be scaled a little."""
+    soup = Soup()
+    rgb = leaf_rgb(rng)
+    radii = np.array([1.1, 1.0, 0.95]) * rng.uniform(0.85, 1.15, 3)
+    cores(soup, rng, (0, 0, 0.8), radii * [1.05, 1.05, 1.1], 3, rgb, float(rng.uniform(0.0, 0.35)))
+    spots = lumps(rng, 36, (0, 0, 0.85), radii, 7)
+    spots[:, 2] = np.abs(spots[:, 2])
+    cards(soup, rng, spots, 0.6, rgb, float(rng.uniform(0.05, 0.3)))
+    return soup.mesh()
+
+
 def hedge(rng: np.random.Generator) -> Mesh:
     """A 3 m long piece of hedge along x, 0.8 m deep, 1 m high: a dense core behind loose leaves; scale to size."""
     soup = Soup()
