@@ -101,9 +101,8 @@ def tile(picture: Picture, label: str, size: tuple[int, int] = TILE) -> Picture:
         cut = max(1, round(w * height / width))
         picture = picture[(h - cut) // 2 : (h - cut) // 2 + cut]
     shrink = picture.shape[1] >= width
-    picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_NEAREST)
     out = np.full((size[1], width, 3), 28, np.uint8)
-    out[BAR:] = picture
+    out[BAR:] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_NEAREST)
     cv2.putText(out, label, (4, BAR - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA)
     return out
 

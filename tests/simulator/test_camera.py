@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from perception_nodes.simulator.camera import SPARE_SHAPES, CameraRenderer
+from perception_nodes.simulator.camera import CameraRenderer
 from perception_nodes.simulator.render import sky
 from perception_nodes.simulator.rigs import rig
 from perception_nodes.simulator.scene import Conditions, Mesh, Surface
@@ -174,9 +174,10 @@ def test_a_rigs_hull_is_drawn_only_where_given():
     assert not hull.render(moment(), camera(up=2.0)).instance.any()
 
 
-def test_memory_for_shapes_is_bounded():
+def test_memory_for_shapes_is_bounded(monkeypatch):
+    monkeypatch.setattr("perception_nodes.simulator.camera.SPARE_SHAPES", 20)
     renderer = CameraRenderer(world(floor()), NOON)
-    shapes = [box((2, 1, 1)) for _ in range(450)]
-    for k, shape in enumerate(shapes):
-        renderer.render(moment(actor(k + 1, shape), time=float(k)), camera(8, 6))
-    assert len(renderer._library._parts) <= SPARE_SHAPES + 2
+    shapes = [box((2, 1, 1 + 0.1 * k)) for k in range(60)]
+    pictures = [renderer.render(moment(actor(1, s), time=float(k)), SPEC) for k, s in enumerate(shapes)]
+    assert len(renderer._library._parts) <= 22
+    assert same(pictures[50], look(world(floor()), actor(1, shapes[50]), conditions=NOON, spec=SPEC, time=50.0))

@@ -13,7 +13,7 @@ from tests.simulator.stage import actor, board, box, camera, floor, look, moment
 W, H, F = 64, 48, 60.0
 
 
-def edge(pixel: float, size: int) -> float:
+def edge(pixel, size: int):
     """Tangent of the ray through image coordinate `pixel` (pixel 0 is centred on 0)."""
     return (pixel - (size - 1) / 2) / F
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from perception_nodes.simulator.render.ground import line
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper
 from perception_nodes.simulator.render.noise import floor_int, hash3, smooth, tap
 
 
-@kernel
+@helper
 def brick(u, v, foot, lod, r, g, b, grain, fractal):
     """Courses of 75 mm, bricks of 225 mm in running bond, mortar, soot."""
     row = floor_int(v / 0.075)
@@ -31,7 +31,7 @@ def brick(u, v, foot, lod, r, g, b, grain, fractal):
     )
 
 
-@kernel
+@helper
 def plaster(u, v, foot, lod, r, g, b, grain, fractal):
     """Render with cloudy stains and rain streaks."""
     k = 1.0 + 0.035 * tap(grain, u * 70.0, v * 70.0, lod + 6.1)
@@ -41,7 +41,7 @@ def plaster(u, v, foot, lod, r, g, b, grain, fractal):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def concrete(u, v, foot, lod, r, g, b, grain, fractal):
     """Shuttered panels with tie holes and stains."""
     panel = hash3(floor_int(u / 2.4), floor_int(v / 1.2), 31)
@@ -53,7 +53,7 @@ def concrete(u, v, foot, lod, r, g, b, grain, fractal):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def roof(x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
     """Rows of tiles on a pitched roof, felt and gravel on a flat one."""
     flat = np.sqrt(nx * nx + ny * ny)
@@ -74,7 +74,7 @@ def roof(x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def wood(u, v, foot, lod, r, g, b, grain, fractal):
     """Upright boards with grain along them."""
     board = floor_int(u / 0.14)
@@ -85,7 +85,7 @@ def wood(u, v, foot, lod, r, g, b, grain, fractal):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def bark(x, y, z, foot, lod, r, g, b, grain, fractal):
     """Deep vertical furrows."""
     a = np.arctan2(y - np.floor(y) - 0.5, x - np.floor(x) - 0.5)
@@ -94,7 +94,7 @@ def bark(x, y, z, foot, lod, r, g, b, grain, fractal):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def leaves(x, y, z, foot, lod, r, g, b, grain, fractal):
     """Leaf-sized cells of light and dark green over lumps of the crown."""
     s = 0.09
@@ -107,7 +107,7 @@ def leaves(x, y, z, foot, lod, r, g, b, grain, fractal):
     return (0.78 * r + grey) * k * (1.0 + 0.5 * (hue - 0.5) * fade), 0.88 * g * k, (0.8 * b + 0.5 * grey) * k
 
 
-@kernel
+@helper
 def cloth(x, y, z, foot, lod, r, g, b, grain, fractal):
     """Folds and weave."""
     k = (
@@ -118,7 +118,7 @@ def cloth(x, y, z, foot, lod, r, g, b, grain, fractal):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def metal(u, v, foot, lod, r, g, b, grain, fractal):
     """Galvanised or painted metal with grime."""
     k = 1.0 + 0.06 * tap(fractal, u * 20.0, v * 4.0, lod + 3.5) + 0.03 * tap(grain, u * 80, v * 80, lod + 6.3)

@@ -6,7 +6,7 @@ The static world comes first, shapes of actors follow as they are met; an object
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,18 +174,22 @@ class Library:
         if len(self._parts) - len(keep) > limit:
             self._parts.clear()
             self._used = self._world_size
-            self._full = Geometry(*(a[: self._used] for a in self._full))  # others may still read the old arrays
+            f, n = self._full, self._used  # a copy of the ends only: others may still read the old arrays
+            self._full = Geometry(
+                f.corners[:n], f.normals[:n], f.surface[:n], f.label[:n], f.colour[:n], f.porosity[:n]
+            )
 
     def _append(self, new: Geometry) -> None:
         need = self._used + len(new.corners)
         if need > len(self._full.corners):
             size = max(need, self._used + 20_000, int(1.5 * self._used))
-            grown = []
+            grown: list[Any] = []
             for old in self._full:
                 room = np.zeros((size, *old.shape[1:]), old.dtype)
                 room[: self._used] = old[: self._used]
                 grown.append(room)
             self._full = Geometry(*grown)
+        store: Any
         for store, values in zip(self._full, new):
             store[self._used : need] = values
         self._used = need

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper
 from perception_nodes.simulator.render.noise import floor_int, hash3, smooth, tap
 
 
-@kernel
+@helper
 def line(x, pitch, width, foot):
     """Filtered cover 0..1 of lines `width` wide at every multiple of `pitch` (all m), seen with footprint `foot`."""
     t = x / pitch
@@ -25,7 +25,7 @@ def line(x, pitch, width, foot):
     return near * (1.0 - far) + far * width / pitch
 
 
-@kernel
+@helper
 def asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Aggregate, stains, patches, sealed cracks and manhole covers."""
     fine = tap(grain, x * 90.0, y * 90.0, lod + 6.5)
@@ -64,7 +64,7 @@ def asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet):
     return r * k, g * k, b * k * (1.0 + 0.02 * stain)
 
 
-@kernel
+@helper
 def paint(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Road paint, worn through to the asphalt in spots."""
     worn = tap(fractal, x * 38.0, y * 38.0, lod + 5.2) + 0.8 * tap(grain, x * 70.0, y * 70.0, lod + 6.1)
@@ -76,7 +76,7 @@ def paint(x, y, foot, lod, r, g, b, grain, fractal, wet):
     return r * k * (1 - w) + a * w, g * k * (1 - w) + a * w, b * k * (1 - w) + a * w
 
 
-@kernel
+@helper
 def slabs(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Concrete slabs 0.6 m by 0.4 m in running bond, each of its own shade."""
     row = floor_int(y / 0.4)
@@ -90,7 +90,7 @@ def slabs(x, y, foot, lod, r, g, b, grain, fractal, wet):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def kerb(u, v, foot, lod, r, g, b, grain, fractal, wet):
     """Kerb stones a metre long."""
     k = 1.0 - 0.5 * line(u, 1.0, 0.015, foot)
@@ -100,7 +100,7 @@ def kerb(u, v, foot, lod, r, g, b, grain, fractal, wet):
     return r * k, g * k, b * k
 
 
-@kernel
+@helper
 def grass(x, y, foot, lod, r, g, b, grain, fractal, wet):
     """Blades, tufts and dry patches."""
     blade = tap(grain, x * 55.0, y * 55.0, lod + 5.8)
@@ -112,7 +112,7 @@ def grass(x, y, foot, lod, r, g, b, grain, fractal, wet):
     return (0.85 * r + grey) * (1 + 0.5 * dry) * k, 0.9 * g * (1 + 0.1 * dry) * k, (0.85 * b + 0.6 * grey) * k
 
 
-@kernel
+@helper
 def loose(x, y, foot, lod, r, g, b, grain, fractal, wet, size):
     """Soil and gravel: lumps of about `size` m."""
     s = 1.0 / size

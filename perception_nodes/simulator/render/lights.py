@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.sky import Air
 from perception_nodes.simulator.scene import ActorState, Surface
 
@@ -52,7 +52,7 @@ def _spread(rows, corner, cells):
                     cells[j, i, 0] = n + 1
 
 
-@kernel
+@helper
 def light_at(rows, cells, left, low, owned, x, y, z, nx, ny, nz):
     """Light that reaches a surface point with a unit normal: (r, g, b of all, r + g + b of the ego's own beams)."""
     r = 0.0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper
 
 SIZE = 512
 LEVELS = 10  # 512, 256, ... 1
@@ -37,7 +37,7 @@ class Textures(NamedTuple):
     fractal: NDArray[np.float32]
 
 
-@kernel
+@helper
 def hash3(a, b, c):
     """Three integers to a uniform number in [0, 1)."""
     h = np.uint64(a) * _A ^ (np.uint64(b) * _B + _C) ^ (np.uint64(c) * _C + _A)
@@ -49,13 +49,13 @@ def hash3(a, b, c):
     return float(h >> _S40) * _UNIT
 
 
-@kernel
+@helper
 def floor_int(x):
     """Largest integer not above x."""
     return np.int64(np.floor(x))
 
 
-@kernel
+@helper
 def smooth(low, high, x):
     """Hermite step: 0 below low, 1 above high."""
     t = (x - low) / (high - low)
@@ -66,13 +66,13 @@ def smooth(low, high, x):
     return t * t * (3.0 - 2.0 * t)
 
 
-@kernel
+@helper
 def log2_near(x):
     """log2 of a positive number to within 0.05, from the bits of its float32: enough to choose a mip level."""
     return np.float32(x).view(np.int32) * (1.0 / (1 << 23)) - 126.957
 
 
-@kernel
+@helper
 def tap(mips, u, v, lod):
     """Bilinear sample of a noise texture at (u, v) texels of level 0, from the mip level nearest to `lod`."""
     level = np.int64(lod + 0.5) if lod > 0.0 else np.int64(0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from perception_nodes.simulator.render.ground import line
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper
 from perception_nodes.simulator.render.noise import floor_int, hash3, smooth, tap
 
 
-@kernel
+@helper
 def quad(k, t, x, y, z):
     """Place of a point on the rectangle whose half is the right-angled triangle t of `k` float32 [T, 3, 3]: offsets
     from its centre along its two sides and its half lengths (m; the more horizontal side first), and an id that both
@@ -48,7 +48,7 @@ def quad(k, t, x, y, z):
     return u, v, 0.5 * la, 0.5 * lb, number
 
 
-@kernel
+@helper
 def window(u, v, half_u, half_v, number, foot):
     """Frame and mullions of a window: cover 0..1 of the frame, and its brightness."""
     border = 0.055
@@ -68,7 +68,7 @@ def window(u, v, half_u, half_v, number, foot):
     return frame, tone
 
 
-@kernel
+@helper
 def room(u, v, half_u, half_v, number, lamps):
     """What is behind a window: (r, g, b by day, r, g, b of its lamp). Curtains, blinds, lit rooms after dark."""
     kind = hash3(number, 3, 63)
@@ -88,7 +88,7 @@ def room(u, v, half_u, half_v, number, lamps):
     return r, g, b, power, power * (0.62 + 0.28 * warm), power * (0.28 + 0.5 * warm)
 
 
-@kernel
+@helper
 def plate(u, v, half_u, half_v, number, foot):
     """Brightness 0..1 of a licence plate: dark characters inside a rim."""
     if abs(u) > 0.93 * half_u or abs(v) > 0.86 * half_v:
@@ -102,7 +102,7 @@ def plate(u, v, half_u, half_v, number, foot):
     return 0.08 if hash3(number + i, j * 3 + floor_int(x * 3.0), 69) < 0.55 else 0.85
 
 
-@kernel
+@helper
 def sign(u, v, half_u, half_v, number, foot, r, g, b):
     """A sign's sheet: a light rim and a symbol of a few strokes; large ones carry lines of text."""
     rim = 0.06 * min(half_u, half_v)
@@ -129,7 +129,7 @@ def sign(u, v, half_u, half_v, number, foot, r, g, b):
     return r, g, b
 
 
-@kernel
+@helper
 def grime(z, x, y, lod, fractal):
     """Dirt on a vehicle's lower body, 0..1."""
     return (1.0 - smooth(0.15, 0.75, z)) * (0.35 + 0.25 * tap(fractal, (x + y) * 30.0, z * 30.0, lod + 4.9))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.noise import hash3
 
 GAMMA_STEPS = 4096
@@ -73,7 +73,7 @@ def blur(image, scratch, radius, passes):
                     acc += scratch[min(i + radius + 1, height - 1), j, c] - scratch[max(i - radius, 0), j, c]
 
 
-@kernel
+@helper
 def _corner(ids, light, a, b, number, i, j):
     """Light at the corner sample (a, b): of the pixel round it that shows the same triangle, else of pixel (i, j)."""
     height, width = ids.shape
@@ -84,7 +84,7 @@ def _corner(ids, light, a, b, number, i, j):
     return i, j
 
 
-@kernel
+@helper
 def _tone(x):
     """Extended Reinhard curve with white at 2.8 (E. Reinhard et al., "Photographic Tone Reproduction", 2002) and more
     contrast about the middle."""

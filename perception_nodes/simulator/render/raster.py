@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.noise import floor_int, hash3
 from perception_nodes.simulator.scene import Surface
 
@@ -179,7 +179,7 @@ def project(objects, order, corners, view, out):
     return count
 
 
-@kernel
+@helper
 def _bars(u, v, share):
     """Is a point of a railing (u along it, v up; m) metal? Upright bars and a top rail; `share` of it is open."""
     pitch = 0.13
@@ -190,7 +190,7 @@ def _bars(u, v, share):
     return b - np.floor(b) > 0.94
 
 
-@kernel
+@helper
 def _blocks(x, y, z, cell, share, surface, nx, ny):
     """Does a porous surface stop the ray at object point (x, y, z)? Hashed alpha (C. Wyman, M. McGuire, "Hashed Alpha
     Testing", 2017): the pattern lives in object space with cells that follow the pixel's footprint `cell`, m."""
@@ -259,7 +259,7 @@ def fill(drawn, count, geometry, objects, view, du, dv, top, stop, ids, inverse)
                     ids[y, x] = i
 
 
-@kernel
+@helper
 def _fill_porous(i, t, y, x0, x1, base, pa, sx, sy, pixel, o, corners, surface, share, poses, eye, turn, ids, inverse):
     """A span of a porous triangle: keeps the pixels where `_blocks` says that it stops the ray."""
     nx = (corners[t, 1, 1] - corners[t, 0, 1]) * (corners[t, 2, 2] - corners[t, 0, 2]) - (

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.noise import tap
 from perception_nodes.simulator.render.sky import DENSITY, WET, mirror
 
 STEPS = 13
 
 
-@kernel
+@helper
 def _march(view, inverse, film, x, y, z, rx, ry, rz):
     """Pixel (row, column) that a ray from a map point meets, or (-1, -1)."""
     t3 = view.turn
@@ -92,13 +92,13 @@ def reflect(inverse, film, dome, air, grain, view, top, stop, out):
             out[i, j, 2] = out[i, j, 2] * (1.0 - f) + bl * f
 
 
-@kernel
+@helper
 def _splat(view, film, u, v, sx, sy, r, g, b, on_film, out):
     """Adds a soft spot of deviation (sx, sy) px at (u, v), everywhere or on wet ground only."""
-    x0 = max(0, np.int64(u - 3.5 * sx))
-    x1 = min(view.width - 1, np.int64(u + 3.5 * sx) + 1)
-    y0 = max(0, np.int64(v - 3.5 * sy))
-    y1 = min(view.height - 1, np.int64(v + 3.5 * sy) + 1)
+    x0 = max(0, int(u - 3.5 * sx))
+    x1 = min(view.width - 1, int(u + 3.5 * sx) + 1)
+    y0 = max(0, int(v - 3.5 * sy))
+    y1 = min(view.height - 1, int(v + 3.5 * sy) + 1)
     for y in range(y0, y1 + 1):
         ey = (y - v) / sy
         for x in range(x0, x1 + 1):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.classes import point_class
 from perception_nodes.simulator.render import built, ground, panels
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.lights import Lights, light_at
 from perception_nodes.simulator.render.noise import Textures, log2_near, smooth, tap
 from perception_nodes.simulator.render.raster import Objects
@@ -65,7 +65,7 @@ class Stage(NamedTuple):
     lights: Lights
 
 
-@kernel
+@helper
 def _normal(corners, normals, t, x, y, z):
     """Unit normal at a point of triangle t, from its corner normals (barycentric), object frame."""
     nx = normals[t, 0, 0]
@@ -98,7 +98,7 @@ def _normal(corners, normals, t, x, y, z):
     return mx * size, my * size, mz * size
 
 
-@kernel
+@helper
 def _ground_colour(s, x, y, foot, lod, r, g, b, grain, fractal, wet):
     if s == ASPHALT:
         return ground.asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet)
@@ -112,7 +112,7 @@ def _ground_colour(s, x, y, foot, lod, r, g, b, grain, fractal, wet):
     return ground.loose(x, y, foot, lod, r, g, b, grain, fractal, wet, size)
 
 
-@kernel
+@helper
 def _solid_colour(s, x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
     flat = np.sqrt(nx * nx + ny * ny) + 1e-9
     if flat > 0.3:
@@ -142,7 +142,7 @@ def _solid_colour(s, x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
     return built.metal(u, v, foot, lod, r, g, b, grain, fractal)
 
 
-@kernel
+@helper
 def _panel_colour(s, corners, t, x, y, z, foot, lod, r, g, b, fractal, vehicle, labelled, lamps):
     """Colour, emission and the share of reflection left of surfaces that are drawn on their own rectangle or body."""
     if s == GLASS:
@@ -167,7 +167,7 @@ def _panel_colour(s, corners, t, x, y, z, foot, lod, r, g, b, fractal, vehicle, 
     return r, g, b, 0.0, 0.0, 0.0, 1.0
 
 
-@kernel
+@helper
 def _lamp(s, state, y, lamps):
     """Emission of a lamp's face, linear RGB."""
     if s == LAMP:
@@ -188,7 +188,7 @@ def _lamp(s, state, y, lamps):
     return er, eg, eb
 
 
-@kernel
+@helper
 def _gloss(s):
     """(reflectance at normal incidence, strength of the reflection, log2 of the highlight's power) of a surface."""
     if s == CAR_PAINT:
@@ -208,7 +208,7 @@ def _gloss(s):
     return 0.0, 0.0, 0
 
 
-@kernel
+@helper
 def _haze(air, dx, dy, dz, far, r, g, b):
     """Attenuates a colour over `far` m and adds the air's own light."""
     k = 1.0 - np.exp(-air[DENSITY] * far)
@@ -222,13 +222,13 @@ def _haze(air, dx, dy, dz, far, r, g, b):
     return r, g, b
 
 
-@kernel
+@helper
 def _puddle(x, y, wet, fractal):
     """How much of wet ground is a standing film, 0..1."""
     return smooth(1.55 - 0.6 * wet, 2.4 - 0.6 * wet, tap(fractal, x * 3.1 + 7.0, y * 3.1, 0.0)) * wet
 
 
-@kernel
+@helper
 def _background(dome, air, dx, dy, dz):
     """Sky, or the plain beyond the world, in a unit direction, under haze."""
     r, g, b = sky(dome, air, dx, dy, dz)
@@ -239,7 +239,7 @@ def _background(dome, air, dx, dy, dz):
     return r, g, b
 
 
-@kernel
+@helper
 def _sunlight(s, cosine):
     """Weight of direct sun for a cosine of incidence, and how much of it shines through (leaves)."""
     if s == LEAVES:
@@ -248,7 +248,7 @@ def _sunlight(s, cosine):
     return max(cosine, 0.0), 0.0
 
 
-@kernel
+@helper
 def _highlight(air, dx, dy, dz, nx, ny, nz, power):
     """Blinn's highlight of the sun, (n . h) ** (2 ** power)."""
     hx = air[SUN] - dx

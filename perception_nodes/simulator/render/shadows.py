@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.render.geometry import Geometry
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.noise import hash3
 from perception_nodes.simulator.scene import Surface
 
@@ -75,10 +75,10 @@ def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, t
             p[k, 0] = (frame[0, 0] * wx + frame[0, 1] * wy + frame[0, 2] * wz - origin[0]) / texel
             p[k, 1] = (frame[1, 0] * wx + frame[1, 1] * wy + frame[1, 2] * wz - origin[1]) / texel
             p[k, 2] = frame[2, 0] * wx + frame[2, 1] * wy + frame[2, 2] * wz
-        x0 = max(0, np.int64(np.floor(min(p[0, 0], p[1, 0], p[2, 0]))))
-        x1 = min(columns - 1, np.int64(np.floor(max(p[0, 0], p[1, 0], p[2, 0]))))
-        y0 = max(0, np.int64(np.floor(min(p[0, 1], p[1, 1], p[2, 1]))))
-        y1 = min(rows - 1, np.int64(np.floor(max(p[0, 1], p[1, 1], p[2, 1]))))
+        x0 = max(0, int(np.floor(min(p[0, 0], p[1, 0], p[2, 0]))))
+        x1 = min(columns - 1, int(np.floor(max(p[0, 0], p[1, 0], p[2, 0]))))
+        y0 = max(0, int(np.floor(min(p[0, 1], p[1, 1], p[2, 1]))))
+        y1 = min(rows - 1, int(np.floor(max(p[0, 1], p[1, 1], p[2, 1]))))
         if x1 < x0 or y1 < y0:
             continue
         ax = p[1, 0] - p[0, 0]
@@ -175,7 +175,7 @@ def actor_map(
     return _finished(height, frame, origin, ACTOR_TEXEL)
 
 
-@kernel
+@helper
 def lit(height, low, high, p, x, y, z, nx, ny, nz):
     """Share 0..1 of the sun that reaches a map point with unit normal n; `p` is `ShadowMap.place()`. The point is
     lifted along its normal by about a texel so that a surface does not shadow itself; the comparison is bilinear."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import kernel
+from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.noise import Textures, smooth, tap
 from perception_nodes.simulator.scene import Conditions
 
@@ -155,7 +155,7 @@ def paint_dome(air, fractal, out):
     return
 
 
-@kernel
+@helper
 def _cloud(dx, dy, dz, air, fractal):
     """Cover 0..1 and brightness 0..1 of the clouds in a direction: a plane of noise, lit by its slope to the sun."""
     k = 1.0 / (dz + 0.09)
@@ -170,7 +170,7 @@ def _cloud(dx, dy, dz, air, fractal):
     return cover * (0.92 if air[CLOUD] < 1.0 else 1.0), min(max(bright, 0.0), 1.0)
 
 
-@kernel
+@helper
 def sky(dome, air, dx, dy, dz):
     """Radiance of the dome in a unit direction; below the horizon, of a distant plain."""
     rows, columns, _ = dome.shape
@@ -186,7 +186,7 @@ def sky(dome, air, dx, dy, dz):
     x0 = np.int64(x)
     fx = x - x0
     if x0 >= columns:
-        x0 = 0
+        x0 = np.int64(0)
     x1 = x0 + 1 if x0 + 1 < columns else 0
     y0 = np.int64(y)
     fy = y - y0
@@ -207,7 +207,7 @@ def sky(dome, air, dx, dy, dz):
     return r, g, b
 
 
-@kernel
+@helper
 def mirror(dome, air, dx, dy, dz):
     """What a shiny surface sees: the dome, with a blurred street (facades, ground) about the horizon."""
     r, g, b = sky(dome, air, dx, dy, dz if dz > 0.02 else 0.02)
