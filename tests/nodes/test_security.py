@@ -71,15 +71,6 @@ def test_the_policy_covers_the_player(stage, tmp_path):
     held_by_the_policy(stage, stage.add(PlayerNode(overrides=overrides, context=stage.context)))
 
 
-def test_the_policy_covers_the_simulator(stage):
-    from perception_nodes.nodes.simulator import SimulatorNode
-
-    node = SimulatorNode(overrides={"lidar": False, "cameras": False}, context=stage.context)
-    stage.add(node)
-    stage.until(lambda: node.health.counter("simulation", "frames"), timeout=60)
-    held_by_the_policy(stage, node)
-
-
 def test_the_policy_allows_no_wildcard():
     text = (config_folder() / "sros2_policy.xml").read_text()
     assert "*" not in text

@@ -4,11 +4,12 @@ import pytest
 
 from perception_nodes.simulator.record import START_NS
 from tests.nodes.conftest import QUICK, stamp_s
+from tests.nodes.test_security import held_by_the_policy
 
 pytestmark = pytest.mark.ros
 
 
-def test_a_live_drive_has_clock_odometry_points_and_truth(stage):
+def test_a_live_drive_has_clock_odometry_points_and_truth_within_its_policy(stage):
     import json
 
     from nav_msgs.msg import OccupancyGrid, Odometry
@@ -34,6 +35,7 @@ def test_a_live_drive_has_clock_odometry_points_and_truth(stage):
     stage.add(node)
     stage.until(lambda: codes and table and road and len(odometry) > 3, timeout=120)
     assert codes == [0]
+    held_by_the_policy(stage, node)
     both = {stamp_s(p): p for p in points}
     pairs = [(both[stamp_s(t)], t) for t in truth if stamp_s(t) in both]
     assert len(pairs) >= 3
