@@ -5,23 +5,24 @@ Every event is defined by what the road users did, never by what a script meant 
 that path.
 
 - ego_braking: mean ego acceleration over the 0.6 s around the moment is below -1.2 m/s^2.
-- ego_turning_left / _right: the ego heading changes by more than 0.6 rad (35 degrees) to that side over the 3 s around it.
-- lead_vehicle_braking: of the nearest vehicle ahead in the ego's path (0 < u < 45, |w| < 1.3, heading within 45 degrees,
-  faster than 1 m/s) the mean acceleration over the 0.6 s around the moment is below -1.2 m/s^2.
-- cut_in_from_left / _right: a vehicle 2 to 40 m ahead (u of its middle), of the ego's heading, has come from |w| > 1.9 on
-  that side to the path; the span is the 3 s around the moment when |w| falls below 0.5.
+- ego_turning_left / _right: the ego heading changes by more than 0.6 rad (35 degrees) to that side over the 3 s around
+  the moment.
+- lead_vehicle_braking: of the nearest vehicle ahead in the ego's path (0 < u < 45, |w| < 1.3, heading within 45
+  degrees, faster than 1 m/s) the mean acceleration over the 0.6 s around the moment is below -1.2 m/s^2.
+- cut_in_from_left / _right: a vehicle 2 to 40 m ahead (u of its middle), of the ego's heading, has come from |w| > 1.9
+  on that side to the path; the span is the 3 s around the moment when |w| falls below 0.5.
 - cut_out: a vehicle 2 to 45 m ahead leaves the path to either side; the 3 s around the moment when |w| exceeds 1.0, if
   it was within 0.5 before and goes on beyond 1.9 with its heading within 25 degrees of the path (not by turning off).
 - person_crossing_left_to_right / _right_to_left: a person on foot crosses the ego's path 1 to 35 m ahead at more than
   0.5 m/s; the 3 s around the moment when w changes sign.
-- oncoming_vehicle_passing: a vehicle of opposite heading (more than 135 degrees) is passed at |w| < 8; the 3 s around the
-  moment when u changes from + to -. being_overtaken: a vehicle of the ego's heading passes at 1.5 < |w| < 6; the 3 s
-  around the moment when u changes from - to +.
+- oncoming_vehicle_passing: a vehicle of opposite heading (more than 135 degrees) is passed at |w| < 8; the 3 s around
+  the moment when u changes from + to -. being_overtaken: a vehicle of the ego's heading passes at 1.5 < |w| < 6; the
+  3 s around the moment when u changes from - to +.
 
-Mirrored pairs are spans centred on a moment that looks the same for both: the person on the ego's path, the other vehicle
-abreast, the vehicle that cuts in arrived at the lane's centre with its heading along the lane. Scripts draw the side by
-a coin and use the same bodies, speeds and distances for both, and no indicator is set. What remains in one frame is
-what the eye sees too: which way a body faces, and in the first half of a cut-in the side that it is still on.
+Mirrored pairs are spans centred on a moment that looks the same for both: the person on the ego's path, the other
+vehicle abreast, the vehicle that cuts in arrived at the lane's centre with its heading along the lane. Scripts draw the
+side by a coin and use the same bodies, speeds and distances for both, and lane changes are not indicated. What remains
+in one frame is what the eye sees too: which way a body faces, and in the first half of a cut-in its side.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ class EventFinder:
     def _passing(self, track: int, a: Other, b: Other, time: float) -> None:
         """Events at the moment when a road user crosses a line in path coordinates between ticks `a` and `b`."""
         if b.person:
-            if a.w * b.w < 0 and 1.0 < b.u < 35.0 and abs(b.w - a.w) < 1.0 and b.speed * abs(math.sin(b.turn)) > 0.5:
+            if (a.w > 0) != (b.w > 0) and 1.0 < b.u < 35.0 and abs(b.w - a.w) < 1.0 and b.speed * abs(math.sin(b.turn)) > 0.5:
                 side = "left_to_right" if a.w > 0 else "right_to_left"
                 self._around_span(f"person_crossing_{side}", time, track)
             return

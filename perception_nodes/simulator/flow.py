@@ -236,8 +236,7 @@ class Flow:
         return lanes
 
     def _indicator(self, v: Vehicle) -> int:
-        if v.changing_from is not None:
-            return 0 if abs(v.d_goal - v.d) < 0.3 else (1 if v.d_goal > v.d else -1)
+        """For turns only: a lane change must not be told from one picture of it (see events.py)."""
         distance = self.tracks[v.route[0]].length - v.s
         for lane in list(v.route)[:3]:
             track = self.tracks[lane]

@@ -1,12 +1,12 @@
 """Swinging out for slow road users, and changes to a neighbouring lane.
 
-Lane changes follow the idea of MOBIL (Kesting, Treiber and Helbing, "General lane-changing model MOBIL", TRR 1999, 2007):
-a driver changes when it gains speed and the one behind in the new lane need not brake hard.
+Lane changes follow the idea of MOBIL (Kesting, Treiber and Helbing, "General lane-changing model MOBIL",
+Transportation Research Record 1999, 2007): a driver changes when it gains speed and the one behind in the new lane need
+not brake hard.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -119,7 +119,7 @@ def consider_lane_change(flow: Flow, v: Vehicle, dt: float) -> None:
 
 
 def change_lane(flow: Flow, v: Vehicle, target: int, room: float = 5.0) -> bool:
-    """Puts the vehicle on the neighbouring lane `target` with the offset that it has there; False if there is no gap."""
+    """Puts the vehicle on the neighbouring lane `target`, with its offset from there; False if there is no gap."""
     if not _gap_is_free(flow, v, target, room):
         return False
     s, d, _ = flow.tracks[target].nearest(v.x, v.y)
@@ -133,8 +133,3 @@ def change_lane(flow: Flow, v: Vehicle, target: int, room: float = 5.0) -> bool:
     v.change_pause = 4.0 + 6.0 * float(flow.rng.random())
     flow.extend_route(v)
     return True
-
-
-def heading_gap(a: float, b: float) -> float:
-    """Difference of two headings in (-pi, pi]."""
-    return math.remainder(a - b, 2 * math.pi)

@@ -297,14 +297,15 @@ class Pedestrians:
         facing = np.cos(yaw[None] - yaw[:, None])
         first = blocked & ~((ahead > 0) & (ahead < BODY) & (np.abs(left) < 0.4) & (facing < 0)).any(1)
         out[first] = -9.0
-        for v in vehicles:
-            _halt_before(v, x, y, c[:, 0], s[:, 0], out)
+        if vehicles:
+            out[_meets_vehicle(vehicles, x, y, c[:, 0], s[:, 0])] = -9.0
         return out
 
 
-def _halt_before(v, x, y, c, s, out) -> None:
-    """People stand still rather than walk into a vehicle's side."""
-    ahead_x, ahead_y = x + 0.9 * c - v.x, y + 0.9 * s - v.y
-    cv, sv = math.cos(v.yaw), math.sin(v.yaw)
-    along, across = ahead_x * cv + ahead_y * sv, ahead_y * cv - ahead_x * sv
-    out[(np.abs(along) < v.length / 2 + 0.5) & (np.abs(across) < v.width / 2 + 0.4)] = -9.0
+def _meets_vehicle(vehicles: list, x, y, c, s) -> NDArray[np.bool_]:
+    """Who would walk into a vehicle's side with the next step (bool [people]): they stand still instead."""
+    rows = np.array([(v.x, v.y, math.cos(v.yaw), math.sin(v.yaw), v.length / 2, v.width / 2) for v in vehicles])
+    vx, vy, cv, sv, half_length, half_width = rows.T[:, :, None]
+    dx, dy = x + 0.9 * c - vx, y + 0.9 * s - vy
+    along, across = np.abs(dx * cv + dy * sv), np.abs(dy * cv - dx * sv)
+    return ((along < half_length + 0.5) & (across < half_width + 0.4)).any(0)

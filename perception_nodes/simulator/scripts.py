@@ -6,11 +6,12 @@ Where an event has a left and a right form, a coin decides, and both sides use t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
-from perception_nodes.simulator.driver_model import Vehicle
+from perception_nodes.simulator.driver_model import Driver, Vehicle
 from perception_nodes.simulator.flow import Flow
 from perception_nodes.simulator.lane_changes import change_lane
 from perception_nodes.simulator.pedestrians import Pedestrians
@@ -44,7 +45,7 @@ def make_scripts(
 class LaneScript:
     """Vehicles change into the ego lane, out of it, or pass on the neighbouring lane.
 
-    An actor is brought up on the neighbouring lane from behind (cut-in, overtaking), or in the ego lane ahead (cut-out).
+    An actor is brought up on the neighbouring lane from behind (cut-in, overtaking), or in the ego lane (cut-out).
     Now and then the ego vehicle takes the other lane itself, so that both sides have their turn.
     """
 
@@ -80,7 +81,11 @@ class LaneScript:
         ahead = flow.tracks[ego.route[0]].length - ego.s
         if not sides or ahead < 45.0 or ego.v < 2.0:
             return
-        if now > 4.0 and self.rng.random() < 0.3 and change_lane(flow, ego, sides[int(self.rng.integers(len(sides)))], 2.0):
+        if (
+            now > 4.0
+            and self.rng.random() < 0.3
+            and change_lane(flow, ego, sides[int(self.rng.integers(len(sides)))], 2.0)
+        ):
             self._next = now + 4.0
             return
         lane = sides[int(self.rng.integers(len(sides)))]
@@ -150,10 +155,8 @@ class LaneScript:
                 self._drop(now + 5.0)
 
 
-def _eager(actor: Vehicle):
+def _eager(actor: Vehicle) -> Driver:
     """The same driver in a hurry."""
-    from dataclasses import replace
-
     return replace(actor.driver, speed_factor=1.6, acceleration=2.6)
 
 

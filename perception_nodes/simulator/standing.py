@@ -1,4 +1,4 @@
-"""What stands all drive long: parked vehicles, two-wheelers on racks, and road works with cones, barriers and machines."""
+"""What stands all drive long: parked vehicles, two-wheelers on racks, road works with cones, barriers and machines."""
 
 from __future__ import annotations
 
@@ -92,8 +92,9 @@ class Standing:
         x, y, yaw = (np.array([getattr(t, k) for t in self.things]) for k in ("x", "y", "yaw"))
         half = np.array([t.body.size[:2] for t in self.things]) / 2 + 0.9
         keep = []
+        cells = _cells(walk, 12.0)
         for i, thing in enumerate(self.things):
-            near = walk[np.abs(walk[:, 0] - x[i]) + np.abs(walk[:, 1] - y[i]) < 14.0] - (x[i], y[i])
+            near = cells.get((int(x[i] // 12.0), int(y[i] // 12.0)), _NOTHING) - (x[i], y[i])
             c, s = math.cos(yaw[i]), math.sin(yaw[i])
             along, left = near[:, 0] * c + near[:, 1] * s, near[:, 1] * c - near[:, 0] * s
             if not np.any((np.abs(along) < half[i, 0]) & (np.abs(left) < half[i, 1])):
@@ -123,6 +124,8 @@ class Standing:
 
         def put(kind: str, along: float, left: float, turn: float = 0.0) -> None:
             body = self._catalogue.draw(kind, rng)
+            if kind == "construction_vehicle" and body.size[1] > 2.65:
+                return  # its arm would stand in the traffic
             self._add(body, x + along * c - left * s, y + along * s + left * c, yaw + turn)
 
         half = float(rng.uniform(5.5, 8.0))
@@ -174,6 +177,20 @@ class Standing:
         for row in found.values():
             row.sort()
         return found
+
+
+_NOTHING = np.zeros((0, 2))
+
+
+def _cells(points: NDArray[np.float64], size: float) -> dict[tuple[int, int], NDArray[np.float64]]:
+    """Points by square cell, each with those of its eight neighbours."""
+    keys = np.floor(points / size).astype(int)
+    rows: dict[tuple[int, int], list[int]] = {}
+    for k, (i, j) in enumerate(keys.tolist()):
+        for di in (-1, 0, 1):
+            for dj in (-1, 0, 1):
+                rows.setdefault((i + di, j + dj), []).append(k)
+    return {cell: points[index] for cell, index in rows.items()}
 
 
 def densified(line: NDArray[np.float64], spacing: float = 0.8) -> NDArray[np.float64]:

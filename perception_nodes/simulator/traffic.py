@@ -5,9 +5,9 @@
         snapshot = traffic.snapshot()
         traffic.step(0.1)
 
-The drive runs on ticks of 0.1 s whatever `step` asks for; moments between ticks are interpolated, so the same seed is the
-same drive at any frame rate. Events look 1.5 s into the future (events.py), so the drive runs that far ahead of what is
-shown. Memory is bounded: who falls far behind the ego vehicle goes, and newcomers appear ahead.
+The drive runs on ticks of 0.1 s whatever `step` asks for; moments between ticks are interpolated, so the same seed is
+the same drive at any frame rate. Events look 1.5 s into the future (events.py), so the drive runs that far ahead of
+what is shown. Memory is bounded: who falls far behind the ego vehicle goes, and newcomers appear ahead.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Traffic:
 
 
 def _between_egos(a: EgoState, b: EgoState, share: float) -> EgoState:
-    """Linear in position; in rotation the normalised mean of the matrices, exact to second order at such small angles."""
+    """Linear in position; in rotation the orthogonalised mean of the matrices, good at such small angles."""
     pose = (1 - share) * a.map_from_base + share * b.map_from_base
     u, _, vt = np.linalg.svd(pose[:3, :3])
     pose[:3, :3] = u @ vt

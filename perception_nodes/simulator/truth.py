@@ -1,9 +1,9 @@
 """True boxes of what is around: class, place, size, motion, how much of it the LiDAR could see.
 
-Boxes are nuScenes': ten categories, the centre at half height, size (l, w, h), yaw about z, velocity in the map. A trailer
-has a box of its own; a rider is part of the two-wheeler's box. `visibility` is the share of the sweep's returns inside
-the box's silhouette (its range of azimuth and elevation seen from the sensor) that were not stopped in front of it:
-1 in the open, 0 behind a wall. Without a sweep it is NaN, and so it is where no return lies in the silhouette.
+Boxes are nuScenes': ten categories, the centre at half height, size (l, w, h), yaw about z, velocity in the map. A
+trailer has a box of its own; a rider is part of the two-wheeler's box. `visibility` is the share of the sweep's returns
+inside the box's silhouette (its range of azimuth and elevation seen from the sensor) that were not stopped in front of
+it: 1 in the open, 0 behind a wall. Without a sweep it is NaN, and so it is where no return lies in the silhouette.
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ def boxes(snapshot: Snapshot, sweep: Sweep | None = None, radius: float = 120.0)
 def box_of(actor: ActorState, points: int = 0, visibility: float = math.nan) -> Box:
     """The box of an actor."""
     x, y, z = actor.xyz
-    return Box(
-        actor.category, actor.track_id, (x, y, z + actor.size[2] / 2), actor.size, actor.yaw, actor.velocity, visibility, points
-    )  # fmt: skip
+    centre = (x, y, z + actor.size[2] / 2)
+    return Box(actor.category, actor.track_id, centre, actor.size, actor.yaw, actor.velocity, visibility, points)
 
 
 class _Sight:
