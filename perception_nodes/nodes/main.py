@@ -1,5 +1,6 @@
 """Starting and ending a process of nodes: signals, autostart, exit codes. Nothing heavy is imported before it must."""
 
+import os
 import signal
 import sys
 import threading
@@ -10,6 +11,9 @@ from typing import Any
 from perception_nodes.nodes.environment import prepare_environment, rclpy_or_explain
 
 Factory = Callable[[], Any]
+
+
+BREAK_OFF_S = 3.0
 
 
 class StopRequest:
@@ -39,11 +43,25 @@ def catch_signals(stop: StopRequest) -> None:
     def handle(number: int, frame: Any) -> None:
         stop(0)
         if stop.interruptible:
-            stop.interruptible = False
+            _end_anyway_after(BREAK_OFF_S, stop)
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
+
+
+def _end_anyway_after(seconds: float, stop: StopRequest) -> None:
+    """Compilers and loaders may swallow an interrupt or hold on for long; nothing is lost by ending in their midst."""
+
+    def end() -> None:
+        if stop.interruptible:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(stop.code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
