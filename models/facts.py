@@ -93,8 +93,8 @@ def load_facts(name_or_path: str | Path) -> ModelFacts:
         path = path / FACTS_FILE
     if not path.is_file():
         raise ModelError(
-            f"no model {text!r}: expected one of {', '.join(list_models()) or '(none trained yet)'}, a folder with {FACTS_FILE}, "
-            f"or an explicit `{RANDOM}<preset>`; `perception weights list` shows what is there"
+            f"no model {text!r}: expected one of {', '.join(list_models()) or '(none trained yet)'}, a folder with "
+            f"{FACTS_FILE}, or an explicit `{RANDOM}<preset>`; `perception weights list` shows what is there"
         )
     try:
         found = yaml.safe_load(path.read_text())
@@ -148,8 +148,8 @@ def verify(name_or_path: str | Path) -> ModelFacts:
     found = sha256_of(path)
     if found != facts.sha256:
         raise ModelError(
-            f"{path} has sha256 {found}, {FACTS_FILE} says {facts.sha256 or '(nothing)'}: the weights are damaged or belong to "
-            "another model; restore both files from the repository"
+            f"{path} has sha256 {found}, {FACTS_FILE} says {facts.sha256 or '(nothing)'}: the weights are damaged or belong "
+            "to another model; restore both files from the repository"
         )
     return facts
 

@@ -33,8 +33,8 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # torch raises whatever the unpickler met
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"{path} was refused: it holds something other than tensors, or is damaged ({reason[:200]}). Only tensors are "
-            "read; if you trust its origin, load it where it was made and save `{'model': model.state_dict()}`"
+            f"{path} was refused: it holds something other than tensors, or is damaged ({reason[:200]}). Only tensors "
+            "are read; if you trust its origin, load it where it was made and save `{'model': model.state_dict()}`"
         ) from None
     state = found.get("model", found.get("state_dict", found)) if isinstance(found, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()) or not state:
@@ -76,7 +76,8 @@ def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: 
         told = json.loads(Path(config).read_text())
         if "cr" in told and scaled(float(told["cr"])) != channels:
             raise ModelError(
-                f"{config} says cr {told['cr']} (widths {scaled(float(told['cr']))}), {checkpoint} has widths {channels}"
+                f"{config} says cr {told['cr']} (widths {scaled(float(told['cr']))}), "
+                f"{checkpoint} has widths {channels}"
             )
     classes = int(state["classifier.0.weight"].shape[0])
     spec = NetworkSpec(architecture, channels, classes)

@@ -1,1 +1,1 @@
-"""Training programs: `python -m training.<system>`. Data, losses, loops in plain torch; several processes by torchrun."""
+"""Training programs: `python -m training.<system>`. Plain torch; several processes by torchrun."""

@@ -57,8 +57,14 @@ class PointBatch:
     def keep(self, mask: Tensor) -> PointBatch:
         """Only the points where mask (bool [M]) holds."""
         return PointBatch(
-            self.xyz[mask], self.intensity[mask], self.label[mask], self.ring[mask], self.batch[mask], self.size, self.known
-        )  # fmt: skip
+            self.xyz[mask],
+            self.intensity[mask],
+            self.label[mask],
+            self.ring[mask],
+            self.batch[mask],
+            self.size,
+            self.known,
+        )
 
 
 def augment(points: PointBatch, config: AugmentConfig, generator: torch.Generator) -> PointBatch:
@@ -163,8 +169,13 @@ def _move(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
     scale = _uniform(p.size, 1.0 - c.scale, 1.0 + c.scale, p.xyz, g)
     factors = torch.stack((scale, torch.where(flip, -scale, scale), scale), 1)
     shift = torch.stack(
-        (_uniform(p.size, -1, 1, p.xyz, g), _uniform(p.size, -1, 1, p.xyz, g), _uniform(p.size, -c.lift, c.lift, p.xyz, g)), 1
-    )  # fmt: skip
+        (
+            _uniform(p.size, -1, 1, p.xyz, g),
+            _uniform(p.size, -1, 1, p.xyz, g),
+            _uniform(p.size, -c.lift, c.lift, p.xyz, g),
+        ),
+        1,
+    )
     p.xyz = xyz * factors[p.batch] + shift[p.batch]
     return p
 

@@ -1,7 +1,7 @@
 """Voxels and kernel maps of a batch of sweeps, computed where the points are (CUDA): sorts and binary searches only.
 
-The same maps as `models.sparse.build_maps` makes on the CPU, as tables (row of every neighbour of every voxel), which is
-what the GPU convolution reads. Half of the 27 neighbours are searched, the mirrored half is the inverse relation.
+The same maps as `models.sparse.build_maps` makes on the CPU, as tables (row of every neighbour of every voxel), which
+is what the GPU convolution reads. Half of the 27 neighbours are searched, the mirrored half is the inverse relation.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def build_levels(keys: Tensor, depth: int = 4) -> list[DeviceLevel]:
 
 
 def points_at(levels: list[DeviceLevel], strides: tuple[int, ...] = (4, 16)) -> dict[int, DevicePoints]:
-    """Trilinear maps between the voxels of level 0, taken as points at their integer coordinates, and coarser levels."""
+    """Trilinear maps between the voxels of level 0, as points at their integer coordinates, and coarser levels."""
     keys = levels[0].keys
     cells = torch.stack(
         (((keys >> X_SHIFT) & X_MASK) - X_BIAS, ((keys >> Y_SHIFT) & Y_MASK) - Y_BIAS, (keys & Z_MASK) - Z_BIAS), 1

@@ -247,8 +247,16 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
             if now - spoken > options.speak:
                 spoken = now
                 rate = steps / max(now - begun, 1.0)
-                note(seconds=round(trainer.elapsed, 1), steps=steps, loss=recent, sweeps=stream.received, steps_per_s=round(rate, 2),
-                     buffer=len(trainer.replay), skipped=[t.skipped for t in trainer.trainees], deaths=len(stream.deaths))  # fmt: skip
+                note(
+                    seconds=round(trainer.elapsed, 1),
+                    steps=steps,
+                    loss=recent,
+                    sweeps=stream.received,
+                    steps_per_s=round(rate, 2),
+                    buffer=len(trainer.replay),
+                    skipped=[t.skipped for t in trainer.trainees],
+                    deaths=len(stream.deaths),
+                )
                 if trainer.rank == 0:
                     _show(trainer, budget, recent, rate, stream)
             if trainer.rank == 0 and trainer.elapsed - saved > config.checkpoint_minutes * 60:
@@ -324,7 +332,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_config(options.config)
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        device = torch.device(options.device, int(os.environ.get("LOCAL_RANK", 0))) if options.device == "cuda" else torch.device("cpu")  # fmt: skip
+        device = torch.device("cpu")
+        if options.device == "cuda":
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         if world > 1:
             torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         torch.manual_seed(config.seed + rank)

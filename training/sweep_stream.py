@@ -28,8 +28,14 @@ class SweepStream:
     """
 
     def __init__(
-        self, workers: int, split: str = "train", first: int = 0, count: int = 0, ready: int = 64, options: tuple[str, ...] = ()
-    ):  # fmt: skip
+        self,
+        workers: int,
+        split: str = "train",
+        first: int = 0,
+        count: int = 0,
+        ready: int = 64,
+        options: tuple[str, ...] = (),
+    ):
         self._arguments = (split, first, count, options)
         self._total = workers
         self._queue: queue.Queue[CompactSweep | None] = queue.Queue(maxsize=ready)

@@ -93,7 +93,9 @@ class Trainee:
             raise ModelError(f"{path} holds another network than {self.name}; give the folder of a run of {self.name}")
         moments, told = read(folder / f"{self.name}.optimiser.safetensors")
         if told.get("steps") != notes.get("steps"):
-            raise ModelError(f"{folder}: checkpoint and optimiser of {self.name} are of different steps; copy both files")
+            raise ModelError(
+                f"{folder}: checkpoint and optimiser of {self.name} are of different steps; copy both files"
+            )
         self.network.load_state_dict(model)
         for key, value in tensors.items():
             if key.startswith("ema."):
@@ -125,7 +127,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ModelError(f"no {path}: expected the --out folder of an earlier run with the same --arch")
     with safe_open(str(path), "pt") as file:
         notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-        return {k: file.get_tensor(k) for k in file.keys()}, notes  # noqa: SIM118
+        return {k: file.get_tensor(k) for k in file.keys()}, notes
 
 
 def averaged_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

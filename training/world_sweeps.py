@@ -3,7 +3,8 @@
     python -m training.world_sweeps --split train --worker 0 --workers 2 --count 4 > sweeps.bin
 
 Started by `sweep_stream.SweepStream`; the format is `sweep_wire`'s. A world, its traffic, weather and scenario follow
-from its seed alone, and so do the sensors and moments: worker w of W makes the split's seeds first + w, first + w + W, …
+from its seed alone, and so do the sensors and moments: worker w of W makes the split's seeds first + w,
+first + w + W, …
 """
 
 from __future__ import annotations
@@ -49,10 +50,9 @@ def sensor_specs(rng: np.random.Generator, sensors: int, fixed: bool):
 
 def sweeps_of(seed: int, sensors: int = 2, moments: int = 5, fixed: bool = False) -> Iterator[CompactSweep]:
     """Sweeps of one world: `sensors` LiDARs, each at `moments` moments a few seconds of driving apart."""
-    from perception_nodes.simulator.traffic import Traffic
-
     from perception_nodes.simulator.lidar import LidarSensor
     from perception_nodes.simulator.scenarios import boosted, random_scenario
+    from perception_nodes.simulator.traffic import Traffic
     from perception_nodes.simulator.world import build_world
 
     rng = np.random.default_rng((seed, 0x5EE9))
@@ -61,10 +61,11 @@ def sweeps_of(seed: int, sensors: int = 2, moments: int = 5, fixed: bool = False
         scenario = boosted(scenario)  # rare classes at several times their natural share
     world = build_world(seed, scenario.style)
     traffic = Traffic(world, seed, scenario, scenario.conditions)
-    lidars = [
-        (name, LidarSensor(world, spec, scenario.conditions, seed + i, hull=hull, compensate=bool(rng.random() < 0.5), threads=1))
-        for i, (name, spec, hull) in enumerate(sensor_specs(rng, sensors, fixed))
-    ]  # fmt: skip
+    lidars = []
+    for i, (name, spec, hull) in enumerate(sensor_specs(rng, sensors, fixed)):
+        compensate = bool(rng.random() < 0.5)
+        lidar = LidarSensor(world, spec, scenario.conditions, seed + i, hull=hull, compensate=compensate, threads=1)
+        lidars.append((name, lidar))
     for _ in range(moments):
         for _ in range(int(rng.integers(8, 31))):
             before = traffic.snapshot()

@@ -24,8 +24,8 @@ NAMES = ("height", "range", "intensity", "known", "offset_x", "offset_y", "offse
 def voxel_features(names: Sequence[str], means: Any, cells: Any, counts: Any, known: Any, size: float, lib: Any) -> Any:
     """Features [N, len(names)] float32.
 
-    means [N, 4] (x, y, z, intensity) · cells [N, 3] voxel indices · counts [N] points per voxel · known [N] or a scalar ·
-    size of a voxel, m · lib: `torch` or `numpy`, whichever the arrays are of. ValueError for an unknown name.
+    means [N, 4] (x, y, z, intensity) · cells [N, 3] voxel indices · counts [N] points per voxel · known [N] or a scalar
+    · size of a voxel, m · lib: `torch` or `numpy`, whichever the arrays are of. ValueError for an unknown name.
     """
     columns = []
     for name in names:

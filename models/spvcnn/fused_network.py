@@ -7,7 +7,7 @@ the raw input features, the point branch's own rows and the logits stay float32.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from torch import nn
 from models.sparse import MapSet, fused
 from models.sparse.fused import Packed, Rows
 from models.sparse.kernel_map import KernelMap
-from models.spvcnn.blocks import ConvBlock, ResidualBlock
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.spvcnn import SPVCNN
 
@@ -37,22 +36,22 @@ class _Up(NamedTuple):
     last: _Block
 
 
-def _conv(block: ConvBlock, precision: str) -> Packed:
+def _conv(block: Any, precision: str) -> Packed:
     return _pair(block.net[0], block.net[1], precision)
 
 
-def _pair(conv: nn.Module, norm: nn.Module, precision: str) -> Packed:
-    kernel, bias = fused.fold(conv.kernel, norm)  # type: ignore[arg-type]
+def _pair(conv: Any, norm: Any, precision: str) -> Packed:
+    kernel, bias = fused.fold(conv.kernel, norm)
     return fused.pack([kernel], bias, precision)
 
 
-def _linear(linear: nn.Module, norm: nn.Module | None, precision: str) -> Packed:
-    kernel, bias = fused.fold(linear.weight.detach().t(), norm, linear.bias)  # type: ignore[union-attr, operator, arg-type]
+def _linear(linear: Any, norm: Any, precision: str) -> Packed:
+    kernel, bias = fused.fold(linear.weight.detach().t(), norm, linear.bias)
     return fused.pack([kernel], bias, precision)
 
 
-def _block(block: ResidualBlock, precision: str, split: int = 0) -> _Block:
-    """split: channels of the first of two inputs that stand for their concatenation; 0 for one input."""
+def _block(block: Any, precision: str, split: int = 0) -> _Block:
+    """A ResidualBlock. split: channels of the first of two inputs that stand for their concatenation; 0 for one input."""
     first, first_bias = fused.fold(block.net[0].kernel, block.net[1])
     second, bias = fused.fold(block.net[3].kernel, block.net[4])
     parts = [slice(0, split), slice(split, None)] if split else [slice(None)]
@@ -80,25 +79,22 @@ class FusedNetwork:
         p, c = precision, network.channels
         self._stem0 = _pair(network.stem[0], network.stem[1], "fp32")
         self._stem1 = _pair(network.stem[3], network.stem[4], p)
-        stages = (network.stage1, network.stage2, network.stage3, network.stage4)
-        self._down = [(_conv(s[0], p), _block(s[1], p), _block(s[2], p)) for s in stages]  # type: ignore[arg-type]
-        ups = (network.up1, network.up2, network.up3, network.up4)
+        stages: Any = (network.stage1, network.stage2, network.stage3, network.stage4)
+        self._down = [(_conv(s[0], p), _block(s[1], p), _block(s[2], p)) for s in stages]
+        ups: Any = (network.up1, network.up2, network.up3, network.up4)
         self._up = [
-            _Up(_conv(u[0], p), _block(u[1][0], p, split=c[5 + i]), _block(u[1][1], p))  # type: ignore[arg-type, index]
-            for i, u in enumerate(ups)
+            _Up(_conv(u[0], p), _block(u[1][0], p, split=c[5 + i]), _block(u[1][1], p)) for i, u in enumerate(ups)
         ]
         self._points: list[Packed] = []
         if isinstance(network, SPVCNN):
             kinds = (p, "fp32", "fp32")  # the first reads voxel features, the others the points' own
-            self._points = [_linear(t[0], t[1], k) for t, k in zip(network.point_transforms, kinds)]  # type: ignore[index]
+            self._points = [_linear(t[0], t[1], k) for t, k in zip(network.point_transforms, kinds)]
         self._classifier = _linear(network.classifier[0], None, "fp32" if self._points else p)
 
     def _run(
         self, weights: Packed, inputs: list[tuple[Rows, KernelMap | None]], rows: int, residual: Rows | None = None
     ) -> Rows:
-        return fused.convolve(
-            weights, inputs, rows, residual, out_precision=self.precision, threads=self.threads
-        )
+        return fused.convolve(weights, inputs, rows, residual, out_precision=self.precision, threads=self.threads)
 
     def _residual(self, block: _Block, parts: list[Rows], same: KernelMap) -> Rows:
         n = same.outputs
@@ -115,8 +111,8 @@ class FusedNetwork:
         return self._residual(self._up[i].last, [self._residual(self._up[i].joined, [y, skip], same)], same)
 
     def __call__(self, x: Rows, maps: MapSet) -> NDArray[np.float32]:
-        """x: float32 rows [N, C] on the voxels of maps.levels[0] (SPVCNN: which are the points, maps.points at strides 4
-        and 16) -> logits float32 [N, classes]."""
+        """x: float32 rows [N, C] on the voxels of maps.levels[0] (SPVCNN: these are the points, maps.points at strides
+        4 and 16) -> logits float32 [N, classes]."""
         levels = maps.levels
         n, same = len(levels[0]), levels[0].submanifold(3)
         x0 = self._run(self._stem1, [(self._run(self._stem0, [(x, same)], n), same)], n)
@@ -146,7 +142,7 @@ class FusedNetwork:
         return logits.array()
 
     def _exchange(self, y: Rows, z: Rows, transform: Packed, maps: MapSet, stride: int) -> tuple[Rows, Rows]:
-        """(voxels, points) after a meeting: points = voxels interpolated + transform(points), voxels = means of points."""
+        """(voxels, points) after a meeting: points = voxels interpolated + transform(points), voxels = their means."""
         points = maps.points[stride]
         z = fused.convolve(transform, [(z, None)], len(points), out_precision="fp32", threads=self.threads)
         fused.interpolate(y, points, onto=z, threads=self.threads)

@@ -13,7 +13,8 @@ def macs_by_part(
 ) -> dict[str, int]:
     """MACs by part of the plan (stem, stage1…4, up1…4, points, classifier) on the voxels of `level` (stride 1).
 
-    The released papers count the same way: a convolution costs what its existing neighbours cost, interpolation nothing.
+    The released papers count the same way: a convolution costs what its existing neighbours cost,
+    interpolation nothing.
     """
     levels = [level]
     for _ in range(4):

@@ -22,8 +22,13 @@ class MinkUNet(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, channels: Sequence[int], in_channels: int = 4, point_branch: bool = True, dropout: float = 0.3
-    ):  # fmt: skip
+        self,
+        num_classes: int,
+        channels: Sequence[int],
+        in_channels: int = 4,
+        point_branch: bool = True,
+        dropout: float = 0.3,
+    ):
         super().__init__()
         c = list(channels)
         if len(c) != 9 or min(c) < 1:

@@ -2,7 +2,8 @@
 
 `spvcnn-lite` is meant for real time on two CPU cores: 0.1 m voxels and narrow high-resolution layers, 2.3 to 4.2 GMAC
 for real 120 k-point 64-beam sweeps, 1.6 for a 32-beam one. `minkunet-lite` is its twin of equal MACs (macs.py; within
-2 % at 64 beams) without the point branch, its lowest stage that much wider. The others are the released SemanticKITTI networks.
+2 % at 64 beams) without the point branch, its lowest stage that much wider. The others are the released
+SemanticKITTI networks.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ OUTSIDE = -1
 
 @njit(cache=True, nogil=True)
 def _keys(xyz, low, size, inverse_size, key, rows):
-    """Packed cell of every usable point; returns how many there are. Points that are not finite or out of range are left out."""
+    """Packed cells of the usable points, those that are finite and in range; returns how many there are."""
     inside = 0
     for i in range(len(xyz)):
         x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
@@ -55,8 +55,8 @@ def _radix_pass(key, rows, key_out, rows_out, shift, count):
 
 @njit(cache=True, nogil=True)
 def _group(key, rows, count, xyz, intensity, low, size, coords, packed, means, counts, first, voxel_of):
-    """Voxels of the sorted points: coordinates, keys of models.sparse, mean x, y, z, intensity (float64 sums), number of
-    points; returns how many."""
+    """Voxels of the sorted points: coordinates, keys of models.sparse, mean x, y, z, intensity (float64 sums), number
+    of points; returns how many."""
     voxel = -1
     last = np.uint64(0)
     sums = np.zeros(4, np.float64)
@@ -106,7 +106,9 @@ class Quantiser:
         self._low = np.floor(box[0] / size + 1e-6).astype(np.int64)
         self._size = np.ceil(box[1] / size - 1e-6).astype(np.int64) - self._low
         if (abs(self._low) > LIMITS).any() or (abs(self._low + self._size) > LIMITS).any():
-            raise ValueError(f"a range of {box.tolist()} m at voxels of {size} m: at most {LIMITS.tolist()} voxels each way")
+            raise ValueError(
+                f"a range of {box.tolist()} m at voxels of {size} m: at most {LIMITS.tolist()} voxels each way"
+            )
         self._passes = range(0, max(1, int(np.prod(self._size) - 1).bit_length()), 11)
         self._room = 0
 

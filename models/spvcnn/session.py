@@ -27,7 +27,6 @@ from models.spvcnn.quantise import QuantisedCloud, Quantiser
 NO_LABEL = 255
 
 
-
 @dataclass(frozen=True, eq=False)
 class PointLabels:
     """label uint8 [N], class id or 255 (no class) · score float32 [N] 0..1, the softmax of the label; 0 where 255."""
@@ -43,8 +42,8 @@ class PointLabels:
 def _best(logits, label, score):
     """Arg-max of every row and its softmax.
 
-    exp(d) for d = logit - largest, -40 < d <= 0, as the 256th power of the cubic Taylor polynomial of exp(d / 256): only
-    products, so the loop over the classes is vectorised; the error of the score stays below 5e-5.
+    exp(d) for d = logit - largest, -40 < d <= 0, as the 256th power of the cubic Taylor polynomial of exp(d / 256):
+    only products, so the loop over the classes is vectorised; the error of the score stays below 5e-5.
     """
     n, classes = logits.shape
     powers = np.empty(classes, np.float32)

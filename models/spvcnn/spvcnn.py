@@ -32,8 +32,8 @@ class SPVCNN(MinkUNet):
     """Logits per point.
 
     pres, vres: point and voxel resolution (any common unit). Equal: the input voxels are the points and the network's
-    voxels. Else the input's integer coordinates times pres / vres are the points' places among coarser (or finer) voxels,
-    whose features are the means of their points'.
+    voxels. Else the input's integer coordinates times pres / vres are the points' places among coarser (or finer)
+    voxels, whose features are the means of their points'.
     """
 
     def __init__(
@@ -52,8 +52,13 @@ class SPVCNN(MinkUNet):
         """The network's own voxels and how the rows of `x`, taken as points, lie among them."""
         coords = x.coords
         if self.pres == self.vres:
-            maps = build_maps(x.level, points=coords[:, :3].numpy(), point_batch=coords[:, 3].numpy(), point_strides=(4, 16),
-                              point_voxel=torch.arange(len(coords), dtype=torch.int32).numpy())  # fmt: skip
+            maps = build_maps(
+                x.level,
+                points=coords[:, :3].numpy(),
+                point_batch=coords[:, 3].numpy(),
+                point_strides=(4, 16),
+                point_voxel=torch.arange(len(coords), dtype=torch.int32).numpy(),
+            )
             return x, PointView(maps.points, True)
         places = coords[:, :3].float() * self.pres / self.vres
         cells = torch.cat((torch.floor(places).int(), coords[:, 3:].int()), 1)

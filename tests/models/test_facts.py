@@ -49,7 +49,8 @@ def test_changed_weights_are_one_clear_sentence(folder):
 def test_facts_that_are_wrong_are_refused(folder, tmp_path):
     path = folder / "model.yaml"
     text = path.read_text()
-    for bad, said in ((text + "\ncolour: red\n", "unknown keys colour"), ("a: [", "not valid YAML"), ("[]", "holds list")):
+    colour = text + "\ncolour: red\n"
+    for bad, said in ((colour, "unknown keys colour"), ("a: [", "not valid YAML"), ("[]", "holds list")):
         path.write_text(bad)
         with pytest.raises(ModelError, match=said):
             load_facts(folder)

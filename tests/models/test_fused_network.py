@@ -1,4 +1,4 @@
-"""The fused engine runs the networks as the modules do: same logits, same labels, any number of threads, little memory."""
+"""The fused engine runs the networks as the modules do, with the same bytes at any number of threads, in little memory."""
 
 import os
 import subprocess
@@ -107,7 +107,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 @pytest.mark.slow
 def test_a_session_on_120_000_points_stays_below_1500_mb():
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY], check=True, cwd=ROOT, env=environment, timeout=180, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, check=True, cwd=ROOT, env=environment, timeout=180, capture_output=True, text=True)
     assert int(done.stdout) < 1500

@@ -19,7 +19,8 @@ def session() -> SegmentationSession:
 
 def points(count: int, seed: int = 0):
     rng = np.random.default_rng(seed)
-    return rng.uniform(-20, 20, (count, 3)).astype(np.float32) * [1, 1, 0.1], rng.uniform(0, 1, count).astype(np.float32)
+    xyz = rng.uniform(-20, 20, (count, 3)).astype(np.float32) * [1, 1, 0.1]
+    return xyz, rng.uniform(0, 1, count).astype(np.float32)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 700])

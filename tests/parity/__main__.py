@@ -1,7 +1,7 @@
 """python -m tests.parity DIR: every parity vector in DIR whose system is implemented, compared with our networks.
 
-Prints name, largest relative error (max|ours - reference| / max|reference| over each output), tolerance, result, then the
-systems without an implementation. Exit code 0 only if at least one vector ran and every one that ran passed.
+Prints name, largest relative error (max|ours - reference| / max|reference| over each output), tolerance, result, then
+the systems without an implementation. Exit code 0 only if at least one vector ran and every one that ran passed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SYSTEMS = {
 
 
 def relative_error(ours: np.ndarray, reference: np.ndarray) -> float:
-    """max|ours - reference| / max|reference|; infinity where shapes differ, values are not finite, or integers differ."""
+    """max|ours - reference| / max|reference|; infinity where shapes or integers differ or values are not finite."""
     if ours.shape != reference.shape:
         return float("inf")
     if reference.dtype.kind in "iub":

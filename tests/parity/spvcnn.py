@@ -18,7 +18,7 @@ KNOWN = {"num_classes", "cr", "pres", "vres", "dropout", "in_channels", "channel
 
 
 def build(vector: Vector) -> MinkUNet:
-    """The network of the vector's constructor (widths by `cr`, else as the state says) with its weights, strictly loaded."""
+    """The network of the vector's constructor (widths by `cr`, else as the state says) with its weights."""
     told = dict(vector.meta["constructor"])
     unknown = sorted(set(told) - KNOWN)
     if unknown:
@@ -40,7 +40,7 @@ def build(vector: Vector) -> MinkUNet:
 
 
 def run(vector: Vector) -> dict[str, np.ndarray]:
-    """Logits of the modules, and of the fused fp32 engine that sessions run where it was built: whichever is further off."""
+    """Logits of the modules, and of the fused fp32 engine that sessions run, whichever is further off."""
     feats, coords = vector.inputs["feats"], vector.inputs["coords"].astype(np.int32)
     network = build(vector)
     with torch.inference_mode():

@@ -1,0 +1,73 @@
+"""CARD.md of a released model: what it was trained on, how it scores, where it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.facts import ModelFacts
+
+LIMITS = """\
+- Trained on a simulator only. Real streets hold things that it does not; the table of real data says how far that goes.
+- Intensities of other sensors differ; the network has seen gains, exponents and sweeps without intensity, but no
+  sensor's true calibration.
+- Made for a LiDAR 1.5 to 2.3 m above level ground, upright; points beyond 102.4 m get no label.
+- parking and other-ground mean what SemanticKITTI's annotators meant, which geometry hardly shows.
+- Not for safety functions."""
+
+
+def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
+    """The text, markdown."""
+    training, sim = metrics.get("training", {}), metrics["sim"]
+    kind = {"spvcnn": "SPVCNN", "minkunet": "MinkUNet"}[facts.architecture]
+    lines = [
+        f"# {facts.name}",
+        "",
+        f"{kind}, widths {list(facts.network['channels'])}, voxels of {facts.voxel_size} m, {len(facts.classes)} classes of",
+        f"SemanticKITTI. Licence {facts.licence}.",
+        "",
+        "## Training",
+        "",
+        f"Data: {facts.training_data}",
+        "",
+        *[f"- {key}: {value}" for key, value in training.items()],
+        "",
+        f"## Held-out simulated worlds (mIoU {sim['miou']:.3f})",
+        "",
+        f"{metrics['worlds']} worlds of the untouched split `{metrics['split']}`, seeds from {metrics['seed']}, "
+        f"{metrics['sweeps']} sweeps, each known rig as built. By beam pattern: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in sim["by_pattern"].items())
+        + ".",
+        "",
+    ]
+    twin = metrics.get("minkunet", {}).get("sim", {}).get("miou")
+    if twin is not None:
+        lines += [f"MinkUNet of equal multiply-accumulates, same data, same time, same sweeps: mIoU {twin:.3f}.", ""]
+    lines += _table(facts, metrics)
+    lines += ["", *_boxes(metrics.get("real", {}).get("boxes", {}))]
+    lines += ["## Limits", "", LIMITS, ""]
+    lines += ["## How these figures were made", "", f"    {metrics['command']}", "", f"on {metrics['date']}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
+    sim, real = metrics["sim"]["iou"], metrics.get("real", {}).get("iou", {})
+    lines = ["| class | IoU, simulated | IoU, SemanticKITTI |", "|---|---|---|"]
+    for name in facts.class_names:
+        cells = [f"{table[name]:.3f}" if name in table else "no data" for table in (sim, real)]
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    if real:
+        told = metrics["real"]
+        lines += ["", f"SemanticKITTI: mIoU over ten common classes {told['miou10']}, over all present {told['miou']}."]
+    return lines
+
+
+def _boxes(boxes: dict[str, Any]) -> list[str]:
+    if not boxes:
+        return []
+    lines = ["Points inside annotated boxes of real sweeps, and the share given a class of the right kind;"]
+    lines += ["`outside`: share of that kind's labels that lie in no box.", ""]
+    lines += ["| data | kind | points | right | outside |", "|---|---|---|---|---|"]
+    for data, kinds in boxes.items():
+        for kind, row in kinds.items():
+            lines.append(f"| {data} | {kind} | {row['points']} | {row['right']} | {row['outside']} |")
+    return [*lines, ""]

@@ -1,0 +1,235 @@
+"""Scores segmentation networks on held-out worlds and on real sweeps, and releases checkpoints.
+
+    python -m training.evaluate_spvcnn runs/lite/minkunet-lite.checkpoint.safetensors \\
+        runs/lite/spvcnn-lite.checkpoint.safetensors --worlds 12
+    python -m training.evaluate_spvcnn spvcnn-lite
+
+A checkpoint's averaged weights are first written to `--out`/<name> (weights.safetensors, model.yaml). Then every model
+labels the same cached test sweeps, and the real ones where `--real` is there; metrics.json and CARD.md go beside its
+weights. Give the MinkUNet twin first: its score is quoted by spvcnn-lite's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, save_facts
+from models.official import save_model
+from models.spvcnn.build import build_network, facts_of, load_weights
+from models.spvcnn.presets import PRESETS
+from models.spvcnn.session import SegmentationSession
+from perception_nodes.classes import IGNORE, POINT_CLASSES
+from training.card import card
+from training.real_scores import real_scores
+from training.scores import confusion, iou, mean_iou
+from training.seeds import TEST
+from training.sweep_wire import CompactSweep
+from training.test_sweeps import digest, read_world, world_files
+from training.trainee import averaged_weights
+
+SUFFIX = ".checkpoint.safetensors"
+TWIN = "minkunet-lite"
+DATA = (
+    "sweeps of the embedded driving world (perception_nodes/simulator), seeds 0 to 899999, nuScenes', KITTI's and "
+    "VLP-16's beam patterns and random ones; no real data."
+)
+NAMES = [c.name for c in POINT_CLASSES]
+
+
+def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
+    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
+    name = checkpoint.name[: -len(SUFFIX)]
+    if name not in PRESETS:
+        raise ModelError(f"{checkpoint}: {name!r} is no preset; known: {', '.join(PRESETS)}")
+    state, notes = averaged_weights(checkpoint)
+    facts = replace(facts_of(PRESETS[name], name), trained=True, training_data=DATA)
+    network = build_network(facts)
+    load_weights(network, state, str(checkpoint))
+    training = {"minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1), "steps": notes.get("steps"),
+                "sweeps": notes.get("sweeps"), "hardware": hardware(checkpoint.parent)}  # fmt: skip
+    return save_model(network, facts, out / name), training
+
+
+def hardware(run: Path) -> str:
+    """Where a run was trained, from its log's first line; the processor is this machine's."""
+    try:
+        first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return "not recorded"
+    if str(first.get("device", "")).startswith("cuda"):
+        return f"one GPU ({first['device']}), {first.get('workers')} sweep generators"
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    cores = sum(line.startswith("processor") for line in lines)
+    return f"{model}, {cores} cores, {first.get('workers')} sweep generators"
+
+
+def simulated(session: SegmentationSession, worlds: list[Path], show: Any) -> dict[str, torch.Tensor]:
+    """Confusion matrices by beam pattern over the test sweeps."""
+    found: dict[str, torch.Tensor] = {}
+    for path in worlds:
+        for sweep in read_world(path):
+            matrix = _one(session, sweep)
+            found[sweep.pattern] = found.get(sweep.pattern, torch.zeros_like(matrix)) + matrix
+            show()
+    return found
+
+
+def _one(session: SegmentationSession, sweep: CompactSweep) -> torch.Tensor:
+    labels = session.step(sweep.metres(), sweep.intensity.astype(np.float32) / np.float32(255)).label
+    return confusion(torch.from_numpy(labels), torch.from_numpy(sweep.label.copy()), len(NAMES), IGNORE)
+
+
+def summary(matrices: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """miou, iou by class, by_pattern of confusion matrices."""
+    total = sum(matrices.values(), torch.zeros(len(NAMES), len(NAMES), dtype=torch.long))
+    return {
+        "miou": round(mean_iou(total), 4),
+        "iou": {name: round(float(v), 4) for name, v in zip(NAMES, iou(total)) if v == v},
+        "by_pattern": {pattern: round(mean_iou(matrix), 4) for pattern, matrix in sorted(matrices.items())},
+        "points": int(total.sum()),
+    }
+
+
+def confusions(matrix: torch.Tensor, most: int = 4) -> list[str]:
+    """Per true class, what its points were taken for: `terrain 12%: sidewalk 40%, road 30%`."""
+    lines = []
+    for i, name in enumerate(NAMES):
+        row = matrix[i].double()
+        if row.sum() > 0:
+            share = row / row.sum()
+            wrong = [j for j in share.argsort(descending=True).tolist() if j != i and share[j] > 0.02][:most]
+            said = ", ".join(f"{NAMES[j]} {float(share[j]):.0%}" for j in wrong)
+            lines.append(f"{name:14} {int(row.sum()):8d} points, right {float(share[i]):4.0%}: {said}")
+    return lines
+
+
+class Progress:
+    """A bar on standard error; `step` after every sweep."""
+
+    def __init__(self, what: str, total: int):
+        self.what, self.total, self.done = what, max(total, 1), 0
+
+    def step(self) -> None:
+        self.done += 1
+        bar = "#" * (24 * self.done // self.total)
+        end = "\n" if self.done >= self.total else "\r"
+        print(f"{self.what:34} [{bar:24}] {self.done}/{self.total}", end=end, file=sys.stderr, flush=True)
+
+
+def evaluate(session: SegmentationSession, files: list[Path], real: Path, show: Any) -> tuple[dict, dict]:
+    """(scores {sim, real}, confusion matrices {sim, real}) of one model."""
+    matrices = simulated(session, files, show)
+    scores: dict[str, Any] = {"sim": summary(matrices)}
+    found: dict[str, Any] = {"sim": sum(matrices.values(), torch.zeros(len(NAMES), len(NAMES), dtype=torch.long))}
+    if real.is_dir():
+        told, matrix = real_scores(real, lambda xyz, intensity: session.step(xyz, intensity).label)
+        if told:
+            scores["real"] = told
+        if matrix is not None:
+            found["real"] = matrix
+    return scores, found
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate_spvcnn",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
+    parser.add_argument("--worlds", type=int, default=12, help="test worlds, three rigs each")
+    parser.add_argument("--moments", type=int, default=2, help="sweeps of each rig in each world")
+    parser.add_argument("--cache", type=Path, default=Path("runs/test_sweeps"))
+    parser.add_argument("--fresh", action="store_true", help="make the test sweeps again")
+    parser.add_argument("--real", type=Path, default=Path("../shared/data"), help="folder of real sweeps")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--confusions", action="store_true", help="print what every class was taken for")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    options = parse(arguments)
+    try:
+        released = [_opened(text, options.out) for text in options.models]
+        making = Progress("test worlds", options.worlds)
+        files = []
+        for path in world_files(options.cache, options.worlds, options.moments, options.fresh):
+            files.append(path)
+            making.step()
+        sweeps = sum(1 for path in files for _ in read_world(path))
+        common = {
+            "command": " ".join(["python -m training.evaluate_spvcnn", *(arguments or sys.argv[1:])]),
+            "seed": TEST[0],
+            "split": "test",
+            "worlds": options.worlds,
+            "sweeps": sweeps,
+            "sweeps_sha256": digest(files),
+            "date": datetime.date.today().isoformat(),
+        }
+        for facts, training in released:
+            session = SegmentationSession.from_weights(facts.folder, options.precision, options.threads)
+            bar = Progress(f"{facts.name} ({session.engine})", sweeps)
+            scores, matrices = evaluate(session, files, options.real, bar.step)
+            training = training or _kept(facts).get("training", {})
+            metrics = {**scores, **common, "engine": session.engine, "training": training}
+            _write(facts, metrics, options.out)
+            _say(facts.name, metrics, matrices if options.confusions else {})
+    except (ModelError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _opened(text: str, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
+    return release(Path(text), out) if text.endswith(SUFFIX) else (load_facts(text), {})
+
+
+def _kept(facts: ModelFacts) -> dict[str, Any]:
+    """The metrics.json of an earlier evaluation; empty where there is none."""
+    try:
+        return json.loads((Path(facts.folder) / "metrics.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path) -> None:
+    """metrics.json, CARD.md and the summary in model.yaml."""
+    if facts.name == "spvcnn-lite" and (out / TWIN / "metrics.json").is_file():
+        twin = json.loads((out / TWIN / "metrics.json").read_text())
+        if twin.get("sweeps_sha256") == metrics["sweeps_sha256"]:  # the same sweeps, or no comparison
+            metrics["minkunet"] = {"sim": {"miou": twin["sim"]["miou"], "iou": twin["sim"]["iou"]}}
+    folder = Path(facts.folder)
+    brief = {"sim_miou": metrics["sim"]["miou"]}
+    if "miou10" in metrics.get("real", {}):
+        brief["real_miou10"] = metrics["real"]["miou10"]
+    save_facts(replace(facts, metrics=brief), folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (folder / "CARD.md").write_text(card(facts, metrics))
+
+
+def _say(name: str, metrics: dict[str, Any], matrices: dict[str, torch.Tensor]) -> None:
+    real = metrics.get("real", {})
+    print(f"{name}: simulated mIoU {metrics['sim']['miou']:.3f} {metrics['sim']['by_pattern']}")
+    print(f"  real: mIoU over ten classes {real.get('miou10', 'no data')}, boxes {real.get('boxes', 'no data')}")
+    for kind, matrix in matrices.items():
+        print(f"\n{kind}: truth -> what else it was called")
+        print("\n".join(confusions(matrix)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
