@@ -11,7 +11,7 @@ from perception_nodes.simulator.bvh import build_box_tree
 from perception_nodes.simulator.raycast import PackedMesh, packed
 from perception_nodes.simulator.scene import ActorState, Mesh, Snapshot
 
-POOL_TRIANGLES = 1_500_000  # above this, shapes that no actor uses any more are dropped
+POOL_TRIANGLES = 1_000_000  # above this, shapes that no actor uses any more are dropped
 
 
 @dataclass(frozen=True, eq=False)
