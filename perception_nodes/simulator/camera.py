@@ -16,9 +16,10 @@ from perception_nodes.simulator.render.labels import label
 from perception_nodes.simulator.render.lights import gather
 from perception_nodes.simulator.render.noise import textures
 from perception_nodes.simulator.render.raster import Drawn, Objects, View, fill, project, visible
-from perception_nodes.simulator.render.shade import AWAKE, BLINK_LEFT, BLINK_RIGHT, BRAKING, Stage, shade
+from perception_nodes.simulator.render.shade import Stage, shade
 from perception_nodes.simulator.render.shadows import actor_map, no_shadow, static_map
 from perception_nodes.simulator.render.sky import air, dome
+from perception_nodes.simulator.render.surfaces import AWAKE, BLINK_LEFT, BLINK_RIGHT, BRAKING
 from perception_nodes.simulator.rigs import CameraSpec
 from perception_nodes.simulator.scene import ActorState, Conditions, Mesh, Shape, Snapshot, World
 from perception_nodes.simulator.threads import default_threads, split

@@ -15,8 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.classes import point_class
-from perception_nodes.simulator.render import built, ground, panels
 from perception_nodes.simulator.render.jit import helper, kernel
 from perception_nodes.simulator.render.lights import Lights, light_at
 from perception_nodes.simulator.render.noise import Textures, log2_near, smooth, tap
@@ -35,19 +33,28 @@ from perception_nodes.simulator.render.sky import (
     mirror,
     sky,
 )  # fmt: skip
-from perception_nodes.simulator.scene import Surface
-
-ASPHALT, LANE_PAINT, PAVING, KERB, GRASS = (
-    int(Surface[n]) for n in ("ASPHALT", "LANE_PAINT", "PAVING", "KERB", "GRASS")
-)
-SOIL, GRAVEL, BRICK, PLASTER, CONCRETE = (int(Surface[n]) for n in ("SOIL", "GRAVEL", "BRICK", "PLASTER", "CONCRETE"))
-GLASS, ROOF, BARK, LEAVES, WOOD = (int(Surface[n]) for n in ("GLASS", "ROOF", "BARK", "LEAVES", "WOOD"))
-METAL, RAILING, CAR_PAINT, CAR_GLASS = (int(Surface[n]) for n in ("METAL", "RAILING", "CAR_PAINT", "CAR_GLASS"))
-RUBBER, PLASTIC, SKIN, CLOTH, SIGN = (int(Surface[n]) for n in ("RUBBER", "PLASTIC", "SKIN", "CLOTH", "SIGN"))
-LAMP, HEADLIGHT, TAILLIGHT = (int(Surface[n]) for n in ("LAMP", "HEADLIGHT", "TAILLIGHT"))
-LICENCE_PLATE, WATER = int(Surface.LICENCE_PLATE), int(Surface.WATER)
-BRAKING, BLINK_LEFT, BLINK_RIGHT, AWAKE = 1, 2, 4, 8  # bits of Stage.states
-TRAFFIC_SIGN = point_class("traffic-sign")
+from perception_nodes.simulator.render.surfaces import (
+    GRAVEL,
+    HEADLIGHT,
+    KERB,
+    LAMP,
+    LANE_PAINT,
+    LEAVES,
+    LICENCE_PLATE,
+    METAL,
+    PAVING,
+    RUBBER,
+    SIGN,
+    SKIN,
+    TAILLIGHT,
+    WATER,
+    gloss,
+    ground_colour,
+    lamp,
+    normal,
+    panel_colour,
+    solid_colour,
+)  # fmt: skip
 
 
 class Stage(NamedTuple):
@@ -63,149 +70,6 @@ class Stage(NamedTuple):
     fixed_place: NDArray[np.float64]
     moving_place: NDArray[np.float64]
     lights: Lights
-
-
-@helper
-def _normal(corners, normals, t, x, y, z):
-    """Unit normal at a point of triangle t, from its corner normals (barycentric), object frame."""
-    nx = normals[t, 0, 0]
-    ny = normals[t, 0, 1]
-    nz = normals[t, 0, 2]
-    if nx == normals[t, 1, 0] and ny == normals[t, 1, 1] and nx == normals[t, 2, 0] and ny == normals[t, 2, 1]:
-        return float(nx), float(ny), float(nz)
-    ax = corners[t, 1, 0] - corners[t, 0, 0]
-    ay = corners[t, 1, 1] - corners[t, 0, 1]
-    az = corners[t, 1, 2] - corners[t, 0, 2]
-    bx = corners[t, 2, 0] - corners[t, 0, 0]
-    by = corners[t, 2, 1] - corners[t, 0, 1]
-    bz = corners[t, 2, 2] - corners[t, 0, 2]
-    px = x - corners[t, 0, 0]
-    py = y - corners[t, 0, 1]
-    pz = z - corners[t, 0, 2]
-    aa = ax * ax + ay * ay + az * az
-    ab = ax * bx + ay * by + az * bz
-    bb = bx * bx + by * by + bz * bz
-    pa = px * ax + py * ay + pz * az
-    pb = px * bx + py * by + pz * bz
-    det = 1.0 / (aa * bb - ab * ab + 1e-20)
-    s = min(max((bb * pa - ab * pb) * det, 0.0), 1.0)
-    q = min(max((aa * pb - ab * pa) * det, 0.0), 1.0)
-    w = 1.0 - s - q
-    mx = w * nx + s * normals[t, 1, 0] + q * normals[t, 2, 0]
-    my = w * ny + s * normals[t, 1, 1] + q * normals[t, 2, 1]
-    mz = w * nz + s * normals[t, 1, 2] + q * normals[t, 2, 2]
-    size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz + 1e-20)
-    return mx * size, my * size, mz * size
-
-
-@helper
-def _ground_colour(s, x, y, foot, lod, r, g, b, grain, fractal, wet):
-    if s == ASPHALT:
-        return ground.asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet)
-    if s == LANE_PAINT:
-        return ground.paint(x, y, foot, lod, r, g, b, grain, fractal, wet)
-    if s == PAVING:
-        return ground.slabs(x, y, foot, lod, r, g, b, grain, fractal, wet)
-    if s == GRASS:
-        return ground.grass(x, y, foot, lod, r, g, b, grain, fractal, wet)
-    size = 0.03 if s == GRAVEL else 0.06
-    return ground.loose(x, y, foot, lod, r, g, b, grain, fractal, wet, size)
-
-
-@helper
-def _solid_colour(s, x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
-    flat = np.sqrt(nx * nx + ny * ny) + 1e-9
-    if flat > 0.3:
-        u = (-ny * x + nx * y) / flat
-        v = z
-    else:
-        u = x
-        v = y
-    if s == BRICK:
-        return built.brick(u, v, foot, lod, r, g, b, grain, fractal)
-    if s == PLASTER:
-        return built.plaster(u, v, foot, lod, r, g, b, grain, fractal)
-    if s == CONCRETE:
-        return built.concrete(u, v, foot, lod, r, g, b, grain, fractal)
-    if s == KERB:
-        return ground.kerb(u, v, foot, lod, r, g, b, grain, fractal, 0.0)
-    if s == ROOF:
-        return built.roof(x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal)
-    if s == BARK:
-        return built.bark(x, y, z, foot, lod, r, g, b, grain, fractal)
-    if s == LEAVES:
-        return built.leaves(x, y, z, foot, lod, r, g, b, grain, fractal)
-    if s == WOOD:
-        return built.wood(u, v, foot, lod, r, g, b, grain, fractal)
-    if s == CLOTH:
-        return built.cloth(x, y, z, foot, lod, r, g, b, grain, fractal)
-    return built.metal(u, v, foot, lod, r, g, b, grain, fractal)
-
-
-@helper
-def _panel_colour(s, corners, t, x, y, z, foot, lod, r, g, b, fractal, vehicle, labelled, lamps):
-    """Colour, emission and the share of reflection left of surfaces that are drawn on their own rectangle or body."""
-    if s == GLASS:
-        u, v, hu, hv, number = panels.quad(corners, t, x, y, z)
-        frame, tone = panels.window(u, v, hu, hv, number, foot)
-        r, g, b, er, eg, eb = panels.room(u, v, hu, hv, number, lamps)
-        k = 1.0 - frame
-        tone *= frame
-        return r * k + tone, g * k + tone, b * k + tone, er * k, eg * k, eb * k, k
-    if s == LICENCE_PLATE or (s == SIGN and labelled == TRAFFIC_SIGN):
-        u, v, hu, hv, number = panels.quad(corners, t, x, y, z)
-        if s == SIGN:
-            r, g, b = panels.sign(u, v, hu, hv, number, foot, r, g, b)
-        else:
-            k = panels.plate(u, v, hu, hv, number, foot)
-            r, g, b = k * r, k * g, k * b
-    elif s == CAR_PAINT and vehicle:
-        k = min(max(panels.grime(z, x, y, lod, fractal), 0.0), 0.6)
-        return r * (1 - k) + 0.11 * k, g * (1 - k) + 0.10 * k, b * (1 - k) + 0.085 * k, 0.0, 0.0, 0.0, 1.0 - k
-    elif s == CAR_GLASS:
-        r, g, b = 0.35 * r, 0.35 * g, 0.35 * b
-    return r, g, b, 0.0, 0.0, 0.0, 1.0
-
-
-@helper
-def _lamp(s, state, y, lamps):
-    """Emission of a lamp's face, linear RGB."""
-    if s == LAMP:
-        k = 5.0 * smooth(0.4, 0.9, lamps)
-        return k, 0.74 * k, 0.42 * k
-    if s == HEADLIGHT:
-        k = 7.0 if state & AWAKE and lamps > 0.2 else 0.0
-        return k, k, 0.95 * k
-    k = 0.0
-    if state & AWAKE and lamps > 0.2:
-        k = 0.5
-    if state & BRAKING:
-        k = 2.4
-    er, eg, eb = k, 0.035 * k, 0.02 * k
-    blink = BLINK_LEFT if y > 0 else BLINK_RIGHT
-    if state & blink:
-        er, eg, eb = er + 1.6, eg + 0.7, eb + 0.06
-    return er, eg, eb
-
-
-@helper
-def _gloss(s):
-    """(reflectance at normal incidence, strength of the reflection, log2 of the highlight's power) of a surface."""
-    if s == CAR_PAINT:
-        return 0.05, 1.0, 8
-    if s == GLASS:
-        return 0.12, 1.0, 10
-    if s == CAR_GLASS:
-        return 0.07, 1.0, 10
-    if s == METAL:
-        return 0.25, 0.4, 5
-    if s == HEADLIGHT or s == TAILLIGHT:
-        return 0.06, 1.0, 8
-    if s == PLASTIC or s == SIGN or s == LICENCE_PLATE:
-        return 0.035, 0.6, 5
-    if s == WATER:
-        return 0.02, 1.0, 9
-    return 0.0, 0.0, 0
 
 
 @helper
@@ -262,6 +126,95 @@ def _highlight(air, dx, dy, dz, nx, ny, nz, power):
     return shine * np.sqrt(float(1 << power))
 
 
+@helper
+def _light(h1, l1, u1, p1, h2, l2, u2, p2, rows, cells, left, low, own_rows, air, s, ao, x, y, z, nx, ny, nz):
+    """Light that falls on a map point with unit normal n: (r, g, b, the share of the sun that arrives). `h1 .. p1` and
+    `h2 .. p2` are the shadow maps of the static world and of the actors."""
+    up = ao * (0.5 + 0.5 * nz)
+    down = ao - up
+    lr = air[ABOVE] * up + air[BELOW] * down
+    lg = air[ABOVE + 1] * up + air[BELOW + 1] * down
+    lb = air[ABOVE + 2] * up + air[BELOW + 2] * down
+    share = 0.0
+    if air[SUN_RGB] + air[SUN_RGB + 1] > 1e-3:
+        k, through = _sunlight(s, nx * air[SUN] + ny * air[SUN + 1] + nz * air[SUN + 2])
+        if k > 0.0:
+            share = lit(h1, l1, u1, p1, x, y, z, nx, ny, nz)
+            if share > 0.0:
+                share *= lit(h2, l2, u2, p2, x, y, z, nx, ny, nz)
+            k *= share
+            lr += k * air[SUN_RGB]
+            lg += k * air[SUN_RGB + 1]
+            lb += k * air[SUN_RGB + 2] * (1.0 - through)
+    if air[LAMPS] > 0.5:
+        ar, ag, ab, own = light_at(rows, cells, left, low, own_rows, x, y, z, nx, ny, nz)
+        if own > 0.0 and (s == SIGN or s == LICENCE_PLATE or s == LANE_PAINT):  # sends light back
+            k = 1.0 + (1.0 if s == LANE_PAINT else 4.0) * own / (ar + ag + ab)
+            ar, ag, ab = ar * k, ag * k, ab * k
+        lr += ar
+        lg += ag
+        lb += ab
+    return lr, lg, lb, share
+
+
+@helper
+def _reflected(dome, air, r, g, b, f0, strength, power, share, ao, facing, dx, dy, dz, nx, ny, nz):
+    """A colour under its clear coat: the dome's reflection and the sun's highlight are added, what is below fades."""
+    c1 = 1.0 - min(facing, 1.0)
+    c2 = c1 * c1
+    f = (f0 + (1.0 - f0) * c2 * c2 * c1) * strength
+    mr, mg, mb = mirror(dome, air, dx + 2 * facing * nx, dy + 2 * facing * ny, dz + 2 * facing * nz)
+    shine = 0.0
+    if share > 0.0:
+        shine = share * strength * (f0 + 0.1) * 0.12 * _highlight(air, dx, dy, dz, nx, ny, nz, power)
+    k = f * (0.35 + 0.65 * ao)
+    r = r * (1 - f) + k * mr + shine * air[SUN_RGB]
+    g = g * (1 - f) + k * mg + shine * air[SUN_RGB + 1]
+    b = b * (1 - f) + k * mb + shine * air[SUN_RGB + 2]
+    return r, g, b
+
+
+@helper
+def _into_object(poses, o, x, y, z):
+    """A map point in the frame of object o."""
+    qx, qy, qz = x - poses[o, 0, 3], y - poses[o, 1, 3], z - poses[o, 2, 3]
+    return (
+        poses[o, 0, 0] * qx + poses[o, 1, 0] * qy + poses[o, 2, 0] * qz,
+        poses[o, 0, 1] * qx + poses[o, 1, 1] * qy + poses[o, 2, 1] * qz,
+        poses[o, 0, 2] * qx + poses[o, 1, 2] * qy + poses[o, 2, 2] * qz,
+    )
+
+
+@helper
+def _turned(m, o, x, y, z):
+    """A direction of object o's frame in the map."""
+    return (
+        m[o, 0, 0] * x + m[o, 0, 1] * y + m[o, 0, 2] * z,
+        m[o, 1, 0] * x + m[o, 1, 1] * y + m[o, 1, 2] * z,
+        m[o, 2, 0] * x + m[o, 2, 1] * y + m[o, 2, 2] * z,
+    )
+
+
+@helper
+def _matter(s, corners, t, x, y, z, nx, ny, nz, foot, r, g, b, grain, fractal, state, moves, labelled, wet, lamps):
+    """Colour, emission and (reflectance, strength, power) of the gloss of a surface at a point of its object."""
+    lod = log2_near(foot)
+    er, eg, eb = 0.0, 0.0, 0.0
+    f0, strength, power = gloss(s)
+    if s <= GRAVEL and s != KERB:
+        r, g, b = ground_colour(s, x, y, foot, lod, r, g, b, grain, fractal, wet)
+    elif s == LAMP or s == HEADLIGHT or s == TAILLIGHT:
+        er, eg, eb = lamp(s, state, y, lamps)
+    elif strength > 0.0 and s != METAL and s != WATER:
+        r, g, b, er, eg, eb, kept = panel_colour(
+            s, corners, t, x, y, z, foot, lod, r, g, b, fractal, moves, labelled, lamps
+        )
+        strength *= kept
+    elif s != RUBBER and s != SKIN and s != WATER:
+        r, g, b = solid_colour(s, x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal)
+    return r, g, b, er, eg, eb, f0, strength, power
+
+
 @kernel
 def shade(drawn, ids, inverse, occlusion, geometry, stage, view, top, stop, out, film):
     """Rows [top, stop): linear RGB into `out` float32 [H, W, 3] and the mirror strength of wet ground (0: none, up to
@@ -277,7 +230,6 @@ def shade(drawn, ids, inverse, occlusion, geometry, stage, view, top, stop, out,
     left, low = stage.lights.corner[0], stage.lights.corner[1]
     ex, ey, ez, turn = view.eye[0], view.eye[1], view.eye[2], view.turn
     pixel, wet, lamps = 1.0 / view.fx, air[WET], air[LAMPS]
-    sunny = air[SUN_RGB] + air[SUN_RGB + 1] > 1e-3
     half_rows, half_columns = occlusion.shape
     for i in range(top, stop):
         cy = (i - view.cy) / view.fy
@@ -302,84 +254,34 @@ def shade(drawn, ids, inverse, occlusion, geometry, stage, view, top, stop, out,
             o, t = source[m, 0], source[m, 1]
             s = surface[t]
             r, g, b = float(colour[t, 0]), float(colour[t, 1]), float(colour[t, 2])
-            # into the object's frame and back
             lx, ly, lz = x, y, z
             actor = number[o]
             if actor > 0:
-                qx, qy, qz = x - poses[o, 0, 3], y - poses[o, 1, 3], z - poses[o, 2, 3]
-                lx = poses[o, 0, 0] * qx + poses[o, 1, 0] * qy + poses[o, 2, 0] * qz
-                ly = poses[o, 0, 1] * qx + poses[o, 1, 1] * qy + poses[o, 2, 1] * qz
-                lz = poses[o, 0, 2] * qx + poses[o, 1, 2] * qy + poses[o, 2, 2] * qz
-            onx, ony, onz = _normal(corners, normals, t, lx, ly, lz)
+                lx, ly, lz = _into_object(poses, o, x, y, z)
+            onx, ony, onz = normal(corners, normals, t, lx, ly, lz)
             nx, ny, nz = onx, ony, onz
             if actor > 0:
-                nx = poses[o, 0, 0] * onx + poses[o, 0, 1] * ony + poses[o, 0, 2] * onz
-                ny = poses[o, 1, 0] * onx + poses[o, 1, 1] * ony + poses[o, 1, 2] * onz
-                nz = poses[o, 2, 0] * onx + poses[o, 2, 1] * ony + poses[o, 2, 2] * onz
+                nx, ny, nz = _turned(poses, o, onx, ony, onz)
             facing = -(nx * dx + ny * dy + nz * dz)
             if facing < 0.0:
                 nx, ny, nz, facing = -nx, -ny, -nz, -facing
-            # what it is made of
             foot = pixel * depth / np.sqrt(max(facing, 0.04))
-            lod = log2_near(foot)
-            er, eg, eb = 0.0, 0.0, 0.0
-            f0, strength, power = _gloss(s)
-            if s <= GRAVEL and s != KERB:
-                r, g, b = _ground_colour(s, lx, ly, foot, lod, r, g, b, grain, fractal, wet)
-                if wet > 0.3 and nz > 0.7 and s <= PAVING:
-                    pool = _puddle(x, y, wet, fractal)
-                    film[i, j] = wet * (0.3 if s == PAVING else 0.45) * (1.0 - pool) + pool
-            elif s == LAMP or s == HEADLIGHT or s == TAILLIGHT:
-                er, eg, eb = _lamp(s, states[actor], ly, lamps)
-            elif s == WATER:
-                nx += 0.05 * tap(fractal, x * 20.0, y * 20.0, lod + 4.3)
-                ny += 0.05 * tap(fractal, x * 20.0 + 90.0, y * 20.0, lod + 4.3)
-            elif strength > 0.0 and s != METAL:
-                r, g, b, er, eg, eb, kept = _panel_colour(
-                    s, corners, t, lx, ly, lz, foot, lod, r, g, b, fractal, actor > 0, labels[t], lamps
-                )
-                strength *= kept
-            elif s != RUBBER and s != SKIN:
-                r, g, b = _solid_colour(s, lx, ly, lz, onx, ony, onz, foot, lod, r, g, b, grain, fractal)
-            # light from the sky, the sun, lamps
-            hi, hj = min(i >> 1, half_rows - 1), min(j >> 1, half_columns - 1)
-            ao = float(occlusion[hi, hj])
-            up = ao * (0.5 + 0.5 * nz)
-            down = ao - up
-            lr = air[ABOVE] * up + air[BELOW] * down
-            lg = air[ABOVE + 1] * up + air[BELOW + 1] * down
-            lb = air[ABOVE + 2] * up + air[BELOW + 2] * down
-            share = 0.0
-            if sunny:
-                k, through = _sunlight(s, nx * air[SUN] + ny * air[SUN + 1] + nz * air[SUN + 2])
-                if k > 0.0:
-                    share = lit(h1, l1, u1, p1, x, y, z, nx, ny, nz)
-                    if share > 0.0:
-                        share *= lit(h2, l2, u2, p2, x, y, z, nx, ny, nz)
-                    k *= share
-                    lr += k * air[SUN_RGB]
-                    lg += k * air[SUN_RGB + 1]
-                    lb += k * air[SUN_RGB + 2] * (1.0 - through)
-            if lamps > 0.5:
-                ar, ag, ab, own = light_at(rows, cells, left, low, own_rows, x, y, z, nx, ny, nz)
-                if own > 0.0 and (s == SIGN or s == LICENCE_PLATE or s == LANE_PAINT):  # sends light back
-                    k = 1.0 + (1.0 if s == LANE_PAINT else 4.0) * own / (ar + ag + ab)
-                    ar, ag, ab = ar * k, ag * k, ab * k
-                lr += ar
-                lg += ag
-                lb += ab
+            r, g, b, er, eg, eb, f0, strength, power = _matter(
+                s, corners, t, lx, ly, lz, onx, ony, onz, foot, r, g, b, grain, fractal, states[actor], actor > 0,
+                labels[t], wet, lamps,
+            )  # fmt: skip
+            if s == WATER:
+                nx += 0.05 * tap(fractal, x * 20.0, y * 20.0, log2_near(foot) + 4.3)
+                ny += 0.05 * tap(fractal, x * 20.0 + 90.0, y * 20.0, log2_near(foot) + 4.3)
+            elif wet > 0.3 and nz > 0.7 and s <= PAVING:
+                pool = _puddle(x, y, wet, fractal)
+                film[i, j] = wet * (0.3 if s == PAVING else 0.45) * (1.0 - pool) + pool
+            ao = float(occlusion[min(i >> 1, half_rows - 1), min(j >> 1, half_columns - 1)])
+            lr, lg, lb, share = _light(
+                h1, l1, u1, p1, h2, l2, u2, p2, rows, cells, left, low, own_rows, air, s, ao, x, y, z, nx, ny, nz
+            )
             r, g, b = r * lr + er, g * lg + eg, b * lb + eb
             if strength > 0.0:
-                c1 = 1.0 - min(facing, 1.0)
-                c2 = c1 * c1
-                f = (f0 + (1.0 - f0) * c2 * c2 * c1) * strength
-                mr, mg, mb = mirror(dome, air, dx + 2 * facing * nx, dy + 2 * facing * ny, dz + 2 * facing * nz)
-                shine = 0.0
-                if share > 0.0:
-                    shine = share * strength * (f0 + 0.1) * 0.12 * _highlight(air, dx, dy, dz, nx, ny, nz, power)
-                k = f * (0.35 + 0.65 * ao)
-                r = r * (1 - f) + k * mr + shine * air[SUN_RGB]
-                g = g * (1 - f) + k * mg + shine * air[SUN_RGB + 1]
-                b = b * (1 - f) + k * mb + shine * air[SUN_RGB + 2]
+                r, g, b = _reflected(dome, air, r, g, b, f0, strength, power, share, ao, facing, dx, dy, dz, nx, ny, nz)
             r, g, b = _haze(air, dx, dy, dz, far, r, g, b)
             out[i, j, 0], out[i, j, 1], out[i, j, 2] = r, g, b
