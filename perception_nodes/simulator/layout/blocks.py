@@ -54,7 +54,7 @@ def draw_edge(rng: np.random.Generator, plan: Plan) -> Edge:
     back = (Surface.GRASS, TERRAIN, grass)
     if rng.random() < style.paved:
         back = (Surface.PAVING, SIDEWALK, paving)
-    elif rng.random() < 0.08:
+    elif rng.random() < 0.05 and style.name != "rural":
         back = (Surface.GRAVEL, OTHER_GROUND, (150, 144, 132))
     return Edge(float(rng.uniform(*style.kerb)), strip, walk, back, paving, (tone + 10,) * 3, grass)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perception_nodes.simulator.layout.soup import BUILDING, Soup, box_quads
+from perception_nodes.simulator.props.buildings import PLASTERS
 from perception_nodes.simulator.props.library import Library
 from perception_nodes.simulator.props.placer import Placer
 from perception_nodes.simulator.scene import Mesh, Surface
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def far_house(rng: np.random.Generator, storeys: int, pitched: bool) -> Mesh:
     """A building of a few triangles, 1 m wide and deep, to be scaled; height in metres."""
     soup = Soup()
-    rgb = tuple(int(c) for c in rng.integers(120, 235, 3))
+    tone = np.array(PLASTERS[int(rng.integers(len(PLASTERS)))]) * rng.uniform(0.75, 1.05)
+    rgb = tuple(int(c) for c in np.clip(tone, 0, 255))
     height = 3.0 * storeys
     soup.quads(box_quads((-0.5, 0, -3), (0.5, 1, height)), Surface.PLASTER, BUILDING, rgb)
     if pitched:

@@ -39,7 +39,7 @@ def fill_lot(soup: Soup, placer: Placer, library: Library, pool: Pool, style: St
         thicket(placer, library, rng, front, lot, near, width)
     plants = rng.uniform(*style.garden_plants) * (lot.s1 - lot.s0) / 18.0
     if lot.use == "green":
-        scatter(placer, library, rng, front, lot, int(min(plants + 2, 8)), (0.8, min(front.depth - 1, 24.0)))
+        scatter(placer, library, rng, front, lot, int(min(1.2 * plants + 3, 10)), (0.8, min(front.depth - 1, 18.0)))
     else:
         scatter(placer, library, rng, front, lot, int(1.1 * plants), (0.8, max(1.0, lot.setback - 0.8)), small=True)
         behind = lot.setback + lot.depth + 1.5
@@ -179,7 +179,7 @@ def thicket(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, ne
     """A dense belt of bushes and small trees along the lot, `deep` metres from x = near: a bed or a wood's edge."""
     far = near + deep
     size = float(rng.uniform(1.3, 2.8)) if deep > 1.2 else float(rng.uniform(0.9, 1.7))
-    count = int(np.clip((lot.s1 - lot.s0) * (far - near) / (0.65 * size * size), 3, 26))
+    count = int(np.clip((lot.s1 - lot.s0) * (far - near) / ((0.65 if size < 1.5 else 0.85) * size * size), 3, 24))
     for s, x in zip(rng.uniform(lot.s0, lot.s1, count), rng.uniform(near, far, count)):
         if any(a - 0.6 < s < b + 0.6 for a, b in gaps_of(lot)):
             continue

@@ -160,10 +160,10 @@ def shrub(rng: np.random.Generator) -> Mesh:
     soup = Soup()
     rgb = leaf_rgb(rng)
     radii = np.array([1.1, 1.0, 0.95]) * rng.uniform(0.85, 1.15, 3)
-    cores(soup, rng, (0, 0, 0.8), radii * [1.05, 1.05, 1.1], 3, rgb, float(rng.uniform(0.0, 0.35)))
-    spots = lumps(rng, 36, (0, 0, 0.85), radii, 7)
+    cores(soup, rng, (0, 0, 0.8), radii * [1.1, 1.1, 1.15], 2, rgb, float(rng.uniform(0.0, 0.35)))
+    spots = lumps(rng, 24, (0, 0, 0.85), radii, 7)
     spots[:, 2] = np.abs(spots[:, 2])
-    cards(soup, rng, spots, 0.6, rgb, float(rng.uniform(0.05, 0.3)))
+    cards(soup, rng, spots, 0.66, rgb, float(rng.uniform(0.05, 0.3)))
     return soup.mesh()
 
 
