@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from perception_nodes.simulator.flow import Flow
 
 SIDE_ROOM = 0.9  # m between two bodies while passing
+ONCOMING_ROOM = 0.5  # m between two bodies that meet
+EDGE = 0.15  # m that a body keeps from its lane's edge without asking who comes
 LOOK = 26.0  # m ahead at which a slow road user is swung out for
 
 
@@ -34,7 +36,7 @@ def consider_passing(flow: Flow, v: Vehicle) -> None:
         side = 1.0 if d <= 0.6 else -1.0
         wish = d + side * ((v.width + wide) / 2 + SIDE_ROOM)
         over = abs(wish) + v.width / 2 - track.lane.width / 2
-        if over > 0.25 and not (v.passing == who or _beside_is_free(flow, v, side, s + long - v.s, speed)):
+        if over > -EDGE and not (v.passing == who or _beside_is_free(flow, v, wish, s + long - v.s, speed)):
             continue
         if abs(wish) < 4.2:
             goal, passing = wish, who
@@ -56,33 +58,41 @@ def _slow_ahead(flow: Flow, v: Vehicle):
         base += flow.tracks[lane].length
 
 
-def _beside_is_free(flow: Flow, v: Vehicle, side: float, distance: float, speed: float) -> bool:
-    """Whether the lane on that side stays empty for as long as passing takes."""
-    lane = flow.tracks[v.route[0]].lane
-    duration = min((distance + v.length + 8.0) / max(v.v - speed, 2.5), 9.0)
-    remaining = flow.tracks[v.route[0]].length - v.s
-    if remaining < max(v.v, 4.0) * duration * 0.8:
+def _beside_is_free(flow: Flow, v: Vehicle, wish: float, distance: float, speed: float) -> bool:
+    """Whether the offset `wish` stays free for as long as passing takes; `distance` and `speed` of who is passed."""
+    track = flow.tracks[v.route[0]]
+    lane = track.lane
+    pace = max(v.v, min(track.cap, speed + 4.0))
+    duration = min((distance + v.length + 8.0) / max(pace - speed, 2.5), 9.0)
+    if track.length - v.s < pace * duration * 0.8:
         return False
-    if side < 0:
+    if wish < 0:
         return lane.right is None or _gap_is_free(flow, v, lane.right, 3.0)
     if lane.left is not None:
         return _gap_is_free(flow, v, lane.left, 6.0)
     if lane.opposite is None:
         return True
-    mine = flow.tracks[lane.opposite].nearest(v.x, v.y)[0]
-    need = (max(v.v, 4.0) + 12.0) * duration
-    queue, base = [(lane.opposite, 0.0)], mine
+    return not _somebody_comes(flow, v, lane.opposite, wish, (pace + 12.0) * duration)
+
+
+def _somebody_comes(flow: Flow, v: Vehicle, opposite: int, wish: float, need: float) -> bool:
+    """Whether within `need` metres somebody comes on the opposite lane who would pass closer than `ONCOMING_ROOM`."""
+    here, aside, _ = flow.tracks[opposite].nearest(v.x, v.y)
+    apart = abs(aside) + v.d - wish  # from its centre line to where this vehicle would drive
+    queue = [(opposite, 0.0)]
     for _ in range(3):  # the oncoming lane and those that feed it
         onward = []
         for i, back in queue:
-            start = mine if back == 0.0 else flow.tracks[i].length
-            for s, _, other in flow.occupants.get(i, ()):
-                if other is not v and s < start + v.length and start - s + back < need:
-                    return False
+            start = here if back == 0.0 else flow.tracks[i].length
+            for s, d, other in flow.occupants.get(i, ()):
+                if other is v or s > start + v.length or start - s + back > need:
+                    continue
+                if apart - max(d, other.d_goal) - (v.width + other.width) / 2 < ONCOMING_ROOM:
+                    return True
             if start + back < need:
                 onward += [(j, back + start) for j in flow.tracks[i].before]
-        queue, base = onward, base
-    return True
+        queue = onward
+    return False
 
 
 def _gap_is_free(flow: Flow, v: Vehicle, lane: int, room: float) -> bool:

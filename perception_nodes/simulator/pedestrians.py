@@ -74,7 +74,7 @@ class Pedestrians:
                 for w, walk in enumerate(self.walkways):
                     gap = np.hypot(*(walk - line[end]).T)
                     i = int(np.argmin(gap))
-                    if gap[i] < 7.0:
+                    if gap[i] < 7.0 and gap[i] < np.hypot(*(walk - line[1 - end]).T).min():
                         spots.append((w, i))
                 found[c, end] = spots
         self._gates: dict[int, list[tuple[int, int, int]]] = {}

@@ -223,7 +223,8 @@ class PeopleCross:
     def _send(self, crossing: int) -> None:
         end = int(self.rng.integers(2))
         line = self.people.lines[crossing]
-        free = [p for p in self.people.people if p.crossing < 0]
+        beside = {walkway for walkway, _ in self.people.ends[crossing, end]}
+        free = [p for p in self.people.people if p.crossing < 0 and p.walkway in beside]
         free.sort(key=lambda p: math.hypot(p.x - line[end][0], p.y - line[end][1]))
         if free and math.hypot(free[0].x - line[end][0], free[0].y - line[end][1]) < 14.0:
             free[0].pause = 0.0
