@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from perception_nodes.bags.errors import BagError
-from perception_nodes.bags.reader import BagReader
+from perception_nodes.bags.reader import BagMessage, BagReader
 from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.messages.errors import MessageError
@@ -49,7 +50,7 @@ def offline(
         bag: rosbag2 folder or file. out: bag to write, or None.
         points: topic of the clouds; a bag with one other PointCloud2 topic is read all the same.
         session: used instead of `model`.
-        progress: called with the number of clouds done.
+        progress: called with the number of clouds done, after each message.
 
     Raises:
         BagError: the bag cannot be read, has no points, or `out` cannot be written.
@@ -62,53 +63,76 @@ def offline(
         if writer is not None:
             table = make("std_msgs/msg/String", data=class_table_text(session))
             writer.write(f"{SEGMENTATION}/classes", table, reader.start_ns)
-        monitor, network, total = StampMonitor(), Percentiles(), Percentiles()
-        began, seen, done = time.monotonic(), 0, 0
-        warnings: dict[str, int] = {}
+        run = _Run(session, writer, max_points)
+        began, seen = time.monotonic(), 0
         for message in reader.messages([topic], start, duration):
             seen += 1
-            try:
-                watch = Stopwatch()
-                with watch.stage("preprocess"):
-                    cloud = decode_point_cloud2(reader.decode(message.raw, message.type), max_points)
-                verdict = monitor.observe(cloud.stamp_ns)
-                if not verdict.accepted:
-                    warnings[f"{verdict.kind.value} stamps"] = warnings.get(f"{verdict.kind.value} stamps", 0) + 1
-                    continue
-                if verdict.resets:
-                    session.reset()
-                with watch.stage("inference"):
-                    result = segment(session, cloud)
-                with watch.stage("postprocess"):
-                    layout = segmentation_layout(result)
-                    if writer is not None:
-                        answer = make_point_cloud2(layout, cloud.frame_id, cloud.stamp_ns)
-                        writer.write(SEGMENTATION, answer, message.stamp_ns)
-            except (MessageError, BagError) as error:
-                warnings[str(error)] = warnings.get(str(error), 0) + 1
-                continue
-            done += 1
-            times = watch.milliseconds()
-            network.add(times["inference"])
-            total.add(times["total"])
+            run.one(message, reader)
             if progress is not None:
-                progress(done)
+                progress(run.done)
         found = ReplayResult(
             out=Path(out) if out is not None else None,
             frames_in=seen,
-            frames_out=done,
-            latency_ms=percentiles(total),
-            network_ms=percentiles(network),
+            frames_out=run.done,
+            latency_ms=percentiles(run.total),
+            network_ms=percentiles(run.network),
             model=model,
             engine=str(getattr(session, "engine", "")),
             trained=is_trained(session),
             rate=None,
             wall_s=time.monotonic() - began,
-            warnings=tuple(f"{text} ({n} times)" for text, n in warnings.items()),
+            warnings=tuple(f"{text} ({n} times)" for text, n in run.warnings.items()),
         )
         if writer is not None:
             writer.note("replay", json.dumps(found.as_dict()))
         return found
+
+
+class _Run:
+    """One pass over a bag: what the node does with each message, without the node."""
+
+    def __init__(self, session: Session, writer: BagWriter | None, max_points: int) -> None:
+        self._session, self._writer, self._max_points = session, writer, max_points
+        self._monitor = StampMonitor()
+        self.network, self.total = Percentiles(), Percentiles()
+        self.warnings: dict[str, int] = {}
+        self.done = 0
+
+    def one(self, message: BagMessage, reader: BagReader) -> None:
+        """Labels one stored cloud; a bad one, or one out of order, is counted in `warnings`."""
+        try:
+            watch = Stopwatch()
+            with watch.stage("preprocess"):
+                cloud = decode_point_cloud2(self._stored(message, reader), self._max_points)
+            verdict = self._monitor.observe(cloud.stamp_ns)
+            if not verdict.accepted:
+                return self._warn(f"{verdict.kind.value} stamps")
+            if verdict.resets:
+                self._session.reset()
+            with watch.stage("inference"):
+                result = segment(self._session, cloud)
+            with watch.stage("postprocess"):
+                layout = segmentation_layout(result)
+                if self._writer is not None:
+                    answer = make_point_cloud2(layout, cloud.frame_id, cloud.stamp_ns)
+                    self._writer.write(SEGMENTATION, answer, message.stamp_ns)
+        except MessageError as error:
+            return self._warn(str(error))
+        self.done += 1
+        times = watch.milliseconds()
+        self.network.add(times["inference"])
+        self.total.add(times["total"])
+        return None
+
+    @staticmethod
+    def _stored(message: BagMessage, reader: BagReader) -> Any:
+        try:
+            return reader.decode(message.raw, message.type)
+        except BagError as error:
+            raise MessageError(str(error)) from None
+
+    def _warn(self, text: str) -> None:
+        self.warnings[text] = self.warnings.get(text, 0) + 1
 
 
 def percentiles(values: Percentiles) -> dict[str, float]:
