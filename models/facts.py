@@ -148,8 +148,8 @@ def verify(name_or_path: str | Path) -> ModelFacts:
     found = sha256_of(path)
     if found != facts.sha256:
         raise ModelError(
-            f"{path} has sha256 {found}, {FACTS_FILE} says {facts.sha256 or '(nothing)'}: the weights are damaged or belong "
-            "to another model; restore both files from the repository"
+            f"{path} has sha256 {found}, {FACTS_FILE} says {facts.sha256 or '(nothing)'}: the weights are damaged or "
+            "belong to another model; restore both files from the repository"
         )
     return facts
 

@@ -28,6 +28,7 @@ class AugmentConfig:
     tilt: float = 0.025  # roll and pitch, 1 sigma
     scale: float = 0.05  # uniform 1 +-
     lift: float = 0.25  # height shift, uniform +-
+    waves: float = 0.02  # largest amplitude of the ground's unevenness, m; simulated roads are smoother than real ones
     flip: float = 0.5
     range_noise: float = 0.01  # 1 sigma along the beam, strength drawn per sweep up to this
     point_drop: float = 0.25  # share of points dropped, drawn uniformly up to this
@@ -177,7 +178,21 @@ def _move(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
         1,
     )
     p.xyz = xyz * factors[p.batch] + shift[p.batch]
+    p.xyz[:, 2] += _waves(p, c, g)
     return p
+
+
+def _waves(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> Tensor:
+    """Height offset [M] of two plane waves of 1.5 to 8 m length per sweep, so that no class lives on perfect planes."""
+    height = torch.zeros(len(p.xyz), device=p.xyz.device)
+    for _ in range(2):
+        heading = _uniform(p.size, 0.0, 2 * torch.pi, p.xyz, g)[p.batch]
+        number = 2 * torch.pi / _uniform(p.size, 1.5, 8.0, p.xyz, g)[p.batch]
+        phase = _uniform(p.size, 0.0, 2 * torch.pi, p.xyz, g)[p.batch]
+        amplitude = _uniform(p.size, 0.0, c.waves, p.xyz, g)[p.batch]
+        along = p.xyz[:, 0] * torch.cos(heading) + p.xyz[:, 1] * torch.sin(heading)
+        height += amplitude * torch.sin(number * along + phase)
+    return height
 
 
 def _intensity(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:

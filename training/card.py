@@ -22,8 +22,8 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     lines = [
         f"# {facts.name}",
         "",
-        f"{kind}, widths {list(facts.network['channels'])}, voxels of {facts.voxel_size} m, {len(facts.classes)} classes of",
-        f"SemanticKITTI. Licence {facts.licence}.",
+        f"{kind}, widths {list(facts.network['channels'])}, voxels of {facts.voxel_size} m, "
+        f"{len(facts.classes)} classes of SemanticKITTI. Licence {facts.licence}.",
         "",
         "## Training",
         "",

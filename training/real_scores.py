@@ -24,6 +24,7 @@ KINDS = {
     "person": (("pedestrian",), ("person",)),
     "two-wheeler": (("bicycle", "motorcycle"), ("bicycle", "motorcycle", "bicyclist", "motorcyclist")),
 }
+EGO_REACH = 3.0  # m around the sensor: returns of the car that carries it
 # Argoverse 2's points are in the frame of the rear axle; its upper LiDAR sits about here in it (m).
 ARGOVERSE_LIDAR = np.float32([1.35, 0.0, 1.64])
 
@@ -65,11 +66,17 @@ def inside(xyz: NDArray, centre: NDArray, size: NDArray, yaw: float) -> NDArray[
     return (np.abs(along) <= size[0] / 2) & (np.abs(across) <= size[1] / 2) & (np.abs(offset[:, 2]) <= size[2] / 2)
 
 
-def box_scores(xyz: NDArray, boxes: Any, category: list[str], found: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
+def box_scores(
+    xyz: NDArray, boxes: Any, category: list[str], sensor_xyz: NDArray, found: NDArray[np.uint8]
+) -> dict[str, dict[str, Any]]:
     """Per kind: points inside its boxes, the share of them given a class of that kind (`right`), and the share of the
-    points given such a class that lie in no box at all (`outside`)."""
+    points given such a class that lie in no box at all (`outside`), the ego vehicle's own returns apart.
+
+    xyz: points in the frame of the boxes · sensor_xyz: the same points in the sensor's frame · found uint8 [N].
+    """
     masks = {kind: np.zeros(len(found), bool) for kind in KINDS}
     anywhere = np.zeros(len(found), bool)
+    far = np.linalg.norm(sensor_xyz[:, :2], axis=1) > EGO_REACH
     for i, name in enumerate(category):
         mask = inside(xyz, boxes.centre[i], boxes.size[i], float(boxes.yaw[i]))
         anywhere |= mask
@@ -80,7 +87,8 @@ def box_scores(xyz: NDArray, boxes: Any, category: list[str], found: NDArray[np.
     for kind, (_, classes) in KINDS.items():
         said = np.isin(found, [point_class(c) for c in classes])
         if masks[kind].any():
-            outside = round(float((said & ~anywhere).sum() / said.sum()), 4) if said.any() else "no data"
+            counted = said & far
+            outside = round(float((counted & ~anywhere).sum() / counted.sum()), 4) if counted.any() else "no data"
             right = round(float(said[masks[kind]].mean()), 4)
             out[kind] = {"points": int(masks[kind].sum()), "right": right, "outside": outside}
     return out
@@ -110,5 +118,5 @@ def real_scores(data: Path, label: Labeller) -> tuple[dict[str, Any], torch.Tens
         out.update(semantickitti_scores(matrix))
     for name, xyz, intensity, level, boxes, category in boxed_sweeps(data):
         found = label(np.ascontiguousarray(xyz, np.float32), intensity)
-        out.setdefault("boxes", {})[name] = box_scores(level, boxes, category, found)
+        out.setdefault("boxes", {})[name] = box_scores(level, boxes, category, np.asarray(xyz), found)
     return out, matrix

@@ -25,8 +25,8 @@ CLASSES = (
 )  # fmt: skip
 
 NORMALISATION = {
-    True: "voxel means; height z/2, range log(1+r)/2, intensity 0..1 (0 where unknown, then known is 0), offsets of the "
-    "mean from the voxel centre in voxels, count log2(1+n)/4; see models/spvcnn/features.py",
+    True: "voxel means; height z/2, range log(1+r)/2, intensity 0..1 (0 where unknown, then known is 0), offsets of "
+    "the mean from the voxel centre in voxels, count log2(1+n)/4; see models/spvcnn/features.py",
     False: "none: metres and intensity 0..1 of the point that stands for the voxel",
 }
 

@@ -51,7 +51,7 @@ def _linear(linear: Any, norm: Any, precision: str) -> Packed:
 
 
 def _block(block: Any, precision: str, split: int = 0) -> _Block:
-    """A ResidualBlock. split: channels of the first of two inputs that stand for their concatenation; 0 for one input."""
+    """A ResidualBlock. split: channels of the first of two inputs that stand for their concatenation, or 0."""
     first, first_bias = fused.fold(block.net[0].kernel, block.net[1])
     second, bias = fused.fold(block.net[3].kernel, block.net[4])
     parts = [slice(0, split), slice(split, None)] if split else [slice(None)]

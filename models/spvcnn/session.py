@@ -46,27 +46,32 @@ def _best(logits, label, score):
     only products, so the loop over the classes is vectorised; the error of the score stays below 5e-5.
     """
     n, classes = logits.shape
-    powers = np.empty(classes, np.float32)
+    row = np.empty(classes, np.float32)  # one row side by side in memory, whatever the strides of `logits`
     for v in range(n):
-        best = 0
-        for c in range(1, classes):
-            if logits[v, c] > logits[v, best]:
-                best = c
-        largest = logits[v, best]
+        largest = logits[v, 0]
         for c in range(classes):
-            t = max(logits[v, c] - largest, np.float32(-40.0)) * np.float32(1.0 / 256.0)
+            value = logits[v, c]
+            row[c] = value
+            largest = value if value > largest else largest
+        best = 0
+        for c in range(classes - 1, -1, -1):
+            best = c if row[c] == largest else best
+        for c in range(classes):
+            d = row[c] - largest
+            d = d if d > np.float32(-40.0) else np.float32(-40.0)
+            t = d * np.float32(1.0 / 256.0)
             p = np.float32(1.0) + t * (np.float32(1.0) + t * (np.float32(0.5) + t * np.float32(1.0 / 6.0)))
-            p *= p
-            p *= p
-            p *= p
-            p *= p
-            p *= p
-            p *= p
-            p *= p
-            powers[c] = p * p
+            p = p * p
+            p = p * p
+            p = p * p
+            p = p * p
+            p = p * p
+            p = p * p
+            p = p * p
+            row[c] = p * p
         total = np.float32(0.0)
         for c in range(classes):
-            total += powers[c]
+            total += row[c]
         label[v] = best
         score[v] = np.float32(1.0) / total
 

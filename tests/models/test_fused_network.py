@@ -1,4 +1,4 @@
-"""The fused engine runs the networks as the modules do, with the same bytes at any number of threads, in little memory."""
+"""The fused engine runs the networks as the modules do, byte by byte alike at any number of threads."""
 
 import os
 import subprocess
