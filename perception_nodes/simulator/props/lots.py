@@ -209,7 +209,7 @@ def scatter(placer: Placer, library: Library, rng, front: Frontage, lot: Lot, co
         heading = (np.cos(angle), np.sin(angle))
         kind = rng.random()
         if kind < (0.25 if small else 0.55):
-            kinds = library.trees if x < 18.0 and lot.use in ("house", "green", "row") else library.far_trees
+            kinds = library.trees if x < 11.0 and lot.use in ("house", "green", "row") else library.far_trees
             tree = kinds[int(rng.integers(len(kinds)))]
             placer.put(tree, front.uv(s, x), heading, float(rng.uniform(0.7, 1.25)) * (0.8 if small else 1.0))
         elif kind < 0.92:
