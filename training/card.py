@@ -22,7 +22,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     lines = [
         f"# {facts.name}",
         "",
-        f"{kind}, widths {list(facts.network['channels'])}, voxels of {facts.voxel_size} m, "
+        f"{kind}, widths {list(facts.network['channels'])}, voxels of {facts.voxel_size} m,",
         f"{len(facts.classes)} classes of SemanticKITTI. Licence {facts.licence}.",
         "",
         "## Training",
