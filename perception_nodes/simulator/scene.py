@@ -184,7 +184,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A pedestrian crossing: walk line float64 [2, 3] from kerb to kerb, and the lanes that it cuts (id -> arc length)."""
+    """A pedestrian crossing: walk line float64 [2, 3] from kerb to kerb, lanes that it cuts (id -> arc length, m)."""
 
     line: NDArray[np.float64]
     width: float
@@ -228,6 +228,6 @@ class World:
     ground: Ground | None = None
 
     def ground_height(self, x, y) -> NDArray[np.float64]:
-        """Height of the ground surface (m, float64) under map points (x, y); broadcasts. Flat where no `ground` is set."""
+        """Height of the ground (m, float64) under map points (x, y); broadcasts. Flat where no `ground` is set."""
         x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
         return np.zeros(x.shape) if self.ground is None else self.ground(x, y)

@@ -27,9 +27,11 @@ def palette(classes: tuple[ClassInfo, ...]) -> NDArray[np.uint8]:
 
 def colour_errors(truth: NDArray, predicted: NDArray) -> NDArray[np.uint8]:
     """RGB per point: red wrong, dim green right, grey where there is no ground truth."""
-    rgb = np.where((truth == predicted)[:, None], np.uint8((40, 110, 60)), np.uint8((255, 40, 40)))
+    rgb = np.empty((len(truth), 3), np.uint8)
+    rgb[:] = (255, 40, 40)
+    rgb[truth == predicted] = (40, 110, 60)
     rgb[truth == IGNORE] = (50, 50, 56)
-    return rgb.astype(np.uint8)
+    return rgb
 
 
 def birds_eye(
