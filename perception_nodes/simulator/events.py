@@ -184,7 +184,12 @@ class EventFinder:
     def _passing(self, track: int, a: Other, b: Other, time: float) -> None:
         """Events at the moment when a road user crosses a line in path coordinates between ticks `a` and `b`."""
         if b.person:
-            if (a.w > 0) != (b.w > 0) and 1.0 < b.u < 35.0 and abs(b.w - a.w) < 1.0 and b.speed * abs(math.sin(b.turn)) > 0.5:
+            if (
+                (a.w > 0) != (b.w > 0)
+                and 1.0 < b.u < 35.0
+                and abs(b.w - a.w) < 1.0
+                and b.speed * abs(math.sin(b.turn)) > 0.5
+            ):
                 side = "left_to_right" if a.w > 0 else "right_to_left"
                 self._around_span(f"person_crossing_{side}", time, track)
             return

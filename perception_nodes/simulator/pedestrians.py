@@ -179,20 +179,20 @@ class Pedestrians:
             wish = 0.0
         if p.crossing >= 0:
             first = len(p.way) == 2
-            near_kerb = first and math.hypot(goal[0] - p.x, goal[1] - p.y) < 0.6
+            to_kerb = math.hypot(goal[0] - p.x, goal[1] - p.y) if first else math.inf
             if p.on_road:
                 closed.add(p.crossing)
                 wish = max(p.speed, 1.1)
-            elif near_kerb:
+            elif to_kerb < 2.2:  # drivers see that it is about to cross
                 p.waited += dt
                 turn = self._busy.get(p.crossing, 0.0) < BUSY and not self._cars_have_green(p.crossing)
                 if turn:
                     closed.add(p.crossing)
-                if turn and self._may_cross(p, vehicles):
+                if to_kerb < 0.6 and turn and self._may_cross(p, vehicles):
                     p.on_road = True
                     p.way.pop(0)
                     goal = p.way[0]
-                else:
+                elif to_kerb < 0.6:
                     wish = 0.0
         dx, dy = goal[0] - p.x, goal[1] - p.y
         distance = math.hypot(dx, dy)

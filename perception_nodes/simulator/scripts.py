@@ -215,23 +215,23 @@ class PeopleCross:
         for lane in list(ego.route)[:4]:
             for arc, crossing in self.flow.tracks[lane].crossings:
                 u = base + arc - ego.s
-                if 8.0 < u < 55.0 and now >= self._next.get(crossing, 0.0):
+                if 12.0 < u < 80.0 and now >= self._next.get(crossing, 0.0):
                     self._next[crossing] = now + float(self.rng.uniform(3.0, 6.0))
-                    self._send(crossing)
+                    self._send(crossing, u)
             base += self.flow.tracks[lane].length
 
-    def _send(self, crossing: int) -> None:
+    def _send(self, crossing: int, distance: float) -> None:
+        """Sends whoever can be at the kerb before the ego vehicle must brake; else, seen from afar only, a newcomer."""
         end = int(self.rng.integers(2))
-        line = self.people.lines[crossing]
-        beside = {walkway for walkway, _ in self.people.ends[crossing, end]}
+        line, ends = self.people.lines[crossing], self.people.ends[crossing, end]
+        beside = {walkway for walkway, _ in ends}
         free = [p for p in self.people.people if p.crossing < 0 and p.walkway in beside]
         free.sort(key=lambda p: math.hypot(p.x - line[end][0], p.y - line[end][1]))
-        if free and math.hypot(free[0].x - line[end][0], free[0].y - line[end][1]) < 14.0:
+        reach = max(2.0, 1.2 * (distance - 15.0) / max(self.ego.v, 3.0))
+        if free and math.hypot(free[0].x - line[end][0], free[0].y - line[end][1]) < reach:
             free[0].pause = 0.0
             self.people.send_over(free[0], crossing, end)
-            return
-        for walkway, index in self.people.ends[crossing, end]:
-            away = (index + int(self.rng.choice([-3, 3]))) % len(self.people.walkways[walkway])
-            person = self.people.spawn(self.population.new_id(), walkway, away)
+        elif ends and distance > 30.0:
+            walkway, index = ends[int(self.rng.integers(len(ends)))]
+            person = self.people.spawn(self.population.new_id(), walkway, index)
             self.people.send_over(person, crossing, end)
-            return

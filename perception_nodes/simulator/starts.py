@@ -55,14 +55,14 @@ def _wide(network: LaneNetwork, roads: list[int], rng: np.random.Generator) -> t
 
 
 def _before_crossing(network: LaneNetwork, roads: list[int], rng: np.random.Generator) -> tuple[int, float]:
-    """40 to 60 m before a crossing that no traffic light guards, if there is one."""
+    """50 to 75 m before a crossing that no traffic light guards, if there is one."""
     tracks = network.tracks
     spots = []
     for guarded in (False, True):
         for i in roads:
             for arc, _ in tracks[i].crossings:
                 if arc > 35.0 and (tracks[i].signal >= 0) == guarded:
-                    spots.append((i, max(5.0, arc - float(rng.uniform(40.0, 60.0)))))
+                    spots.append((i, max(5.0, arc - float(rng.uniform(50.0, 75.0)))))
         if spots:
             return spots[int(rng.integers(len(spots)))]
     lane = _draw(network, roads, rng)
