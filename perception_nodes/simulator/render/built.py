@@ -96,15 +96,12 @@ def bark(x, y, z, foot, lod, r, g, b, grain, fractal):
 
 @helper
 def leaves(x, y, z, foot, lod, r, g, b, grain, fractal):
-    """Leaf-sized cells of light and dark green over lumps of the crown."""
-    s = 0.09
-    fade = 1.0 - smooth(0.06, 0.5, foot)
-    tone = hash3(floor_int(x / s), floor_int(y / s), floor_int(z / s))
-    hue = hash3(floor_int(x / s), floor_int(z / s), floor_int(y / s) + 5)
+    """Light and dark leaves over lumps of the crown."""
+    tone = tap(grain, (x + 0.7 * y) * 17.0, (z - 0.4 * y) * 17.0, lod + 4.1)
     lump = tap(fractal, (x + 0.7 * y) * 14.0, (z - 0.4 * y) * 14.0, lod + 3.8)
-    k = max(0.2, 1.0 + 0.75 * (tone - 0.5) * fade + 0.20 * lump)
+    k = max(0.25, 1.0 + 0.22 * tone + 0.20 * lump)
     grey = 0.22 * g
-    return (0.78 * r + grey) * k * (1.0 + 0.5 * (hue - 0.5) * fade), 0.88 * g * k, (0.8 * b + 0.5 * grey) * k
+    return (0.78 * r + grey) * k * (1.0 + 0.1 * tone), 0.88 * g * k, (0.8 * b + 0.5 * grey) * k
 
 
 @helper

@@ -119,7 +119,7 @@ def _vehicle(actor: ActorState, lamps: NDArray[np.float32], air: Air, time: floa
         elif not head and (actor.braking or (awake and air.lamps > 0.2)):
             power = 3.2 if actor.braking else 0.6
             if air.lamps > 0.5:
-                rows.append(_row(p, d, 0.5 * power * _RED, OMNI))
+                rows.append(_row(p, d, 0.12 * power * _RED, OMNI))
             halos.append([*p, *(power * _RED), 0.10, 1.0, *d[:2]])
         if blink and (y > 0) == (actor.indicator > 0):
             halos.append([*(p + np.array([0, 0, 0.02])), *(2.2 * _AMBER), 0.09, 1.0, *d[:2]])

@@ -191,12 +191,38 @@ def _bars(u, v, share):
 
 
 @helper
-def _blocks(x, y, z, cell, share, surface, nx, ny):
+def _leaf(u, v, share, number):
+    """Is a point (u, v; m) of a leafy card on a leaf? Two layers of tilted ellipses, one to a cell, that together leave
+    `share` of the card open."""
+    cover = 1.0 - np.sqrt(share)
+    for layer in range(2):
+        a = u / 0.11 + 0.5 * layer
+        b = v / 0.11 + 0.5 * layer
+        i = floor_int(a)
+        j = floor_int(b)
+        a -= i + 0.5
+        b -= j + 0.5
+        lean = hash3(i, j, number + layer) * 2.0 - 1.0
+        size = 1.0 / np.sqrt(1.0 + lean * lean)
+        p = (a + lean * b) * size
+        q = (b - lean * a) * size
+        # the ellipse fills 0.75 of its cell; enough cells have one
+        if 0.72 * p * p + 1.39 * q * q < 0.75 * 0.3183 and hash3(j, i, number + layer) * 0.75 < cover:
+            return True
+    return False
+
+
+@helper
+def _blocks(x, y, z, cell, share, surface, nx, ny, nz, number):
     """Does a porous surface stop the ray at object point (x, y, z)? Hashed alpha (C. Wyman, M. McGuire, "Hashed Alpha
     Testing", 2017): the pattern lives in object space with cells that follow the pixel's footprint `cell`, m."""
     if surface == _RAILING and cell < 0.05:
         length = np.sqrt(nx * nx + ny * ny) + 1e-9
         return _bars((-ny * x + nx * y) / length, z, share)
+    if surface == _LEAVES and cell < 0.045 and share > 0.05:
+        if abs(nz) > abs(nx) and abs(nz) > abs(ny):
+            return _leaf(x, y, share, number)
+        return _leaf(y, z, share, number) if abs(nx) > abs(ny) else _leaf(x, z, share, number)
     size = 0.07 if surface == _LEAVES else 0.02
     level = 0
     while size < cell and level < 8:
@@ -268,6 +294,9 @@ def _fill_porous(i, t, y, x0, x1, base, pa, sx, sy, pixel, o, corners, surface, 
     ny = (corners[t, 1, 2] - corners[t, 0, 2]) * (corners[t, 2, 0] - corners[t, 0, 0]) - (
         corners[t, 1, 0] - corners[t, 0, 0]
     ) * (corners[t, 2, 2] - corners[t, 0, 2])
+    nz = (corners[t, 1, 0] - corners[t, 0, 0]) * (corners[t, 2, 1] - corners[t, 0, 1]) - (
+        corners[t, 1, 1] - corners[t, 0, 1]
+    ) * (corners[t, 2, 0] - corners[t, 0, 0])
     for x in range(x0, x1):
         w = np.float32(base + pa * x)
         if w <= inverse[y, x]:
@@ -281,6 +310,6 @@ def _fill_porous(i, t, y, x0, x1, base, pa, sx, sy, pixel, o, corners, surface, 
         lx = poses[o, 0, 0] * px + poses[o, 1, 0] * py + poses[o, 2, 0] * pz
         ly = poses[o, 0, 1] * px + poses[o, 1, 1] * py + poses[o, 2, 1] * pz
         lz = poses[o, 0, 2] * px + poses[o, 1, 2] * py + poses[o, 2, 2] * pz
-        if _blocks(lx, ly, lz, z * pixel, share, surface, nx, ny):
+        if _blocks(lx, ly, lz, z * pixel, share, surface, nx, ny, nz, t):
             inverse[y, x] = w
             ids[y, x] = i

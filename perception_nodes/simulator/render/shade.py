@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import helper, kernel
+from perception_nodes.simulator.render.jit import helper, inlined, kernel
 from perception_nodes.simulator.render.lights import Lights, light_at
 from perception_nodes.simulator.render.noise import Textures, log2_near, smooth, tap
 from perception_nodes.simulator.render.raster import Objects
@@ -126,7 +126,7 @@ def _highlight(air, dx, dy, dz, nx, ny, nz, power):
     return shine * np.sqrt(float(1 << power))
 
 
-@helper
+@inlined
 def _light(h1, l1, u1, p1, h2, l2, u2, p2, rows, cells, left, low, own_rows, air, s, ao, x, y, z, nx, ny, nz):
     """Light that falls on a map point with unit normal n: (r, g, b, the share of the sun that arrives). `h1 .. p1` and
     `h2 .. p2` are the shadow maps of the static world and of the actors."""
@@ -157,7 +157,7 @@ def _light(h1, l1, u1, p1, h2, l2, u2, p2, rows, cells, left, low, own_rows, air
     return lr, lg, lb, share
 
 
-@helper
+@inlined
 def _reflected(dome, air, r, g, b, f0, strength, power, share, ao, facing, dx, dy, dz, nx, ny, nz):
     """A colour under its clear coat: the dome's reflection and the sun's highlight are added, what is below fades."""
     c1 = 1.0 - min(facing, 1.0)
@@ -174,7 +174,7 @@ def _reflected(dome, air, r, g, b, f0, strength, power, share, ao, facing, dx, d
     return r, g, b
 
 
-@helper
+@inlined
 def _into_object(poses, o, x, y, z):
     """A map point in the frame of object o."""
     qx, qy, qz = x - poses[o, 0, 3], y - poses[o, 1, 3], z - poses[o, 2, 3]
@@ -185,7 +185,7 @@ def _into_object(poses, o, x, y, z):
     )
 
 
-@helper
+@inlined
 def _turned(m, o, x, y, z):
     """A direction of object o's frame in the map."""
     return (
@@ -195,7 +195,7 @@ def _turned(m, o, x, y, z):
     )
 
 
-@helper
+@inlined
 def _matter(s, corners, t, x, y, z, nx, ny, nz, foot, r, g, b, grain, fractal, state, moves, labelled, wet, lamps):
     """Colour, emission and (reflectance, strength, power) of the gloss of a surface at a point of its object."""
     lod = log2_near(foot)

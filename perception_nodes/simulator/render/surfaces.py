@@ -6,7 +6,7 @@ import numpy as np
 
 from perception_nodes.classes import point_class
 from perception_nodes.simulator.render import built, ground, panels
-from perception_nodes.simulator.render.jit import helper
+from perception_nodes.simulator.render.jit import helper, inlined
 from perception_nodes.simulator.render.noise import smooth
 from perception_nodes.simulator.scene import Surface
 
@@ -23,7 +23,7 @@ BRAKING, BLINK_LEFT, BLINK_RIGHT, AWAKE = 1, 2, 4, 8  # bits of an actor's state
 TRAFFIC_SIGN = point_class("traffic-sign")
 
 
-@helper
+@inlined
 def normal(corners, normals, t, x, y, z):
     """Unit normal at a point of triangle t, from its corner normals (barycentric), object frame."""
     nx = normals[t, 0, 0]
@@ -100,7 +100,7 @@ def solid_colour(s, x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
     return built.metal(u, v, foot, lod, r, g, b, grain, fractal)
 
 
-@helper
+@inlined
 def panel_colour(s, corners, t, x, y, z, foot, lod, r, g, b, fractal, vehicle, labelled, lamps):
     """Colour, emission and the share of reflection left of surfaces that are drawn on their own rectangle or body."""
     if s == GLASS:
