@@ -14,6 +14,7 @@ KERNELS = Extension(
     depends=sorted(glob("models/sparse/csrc/*.h")),
     extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],
+    libraries=["m"],
     optional=True,
 )
 

@@ -22,7 +22,8 @@ from .torch_backend import interpolate, scatter_mean
 
 __all__ = ["conv3d", "from_package", "interpolate", "scatter_mean", "to_package"]
 
-_GRID = 64  # coordinates are shifted to be non-negative by multiples of this, which keeps them aligned at every stride in use
+# Coordinates are shifted to be non-negative by multiples of this, which keeps them aligned at every stride in use.
+_GRID = 64
 
 
 def package() -> tuple[Any, tuple[int, int]]:

@@ -1,10 +1,12 @@
-/* Sparse convolution: a sum of terms (rows, map, weights) on tiles of output rows, finished while the tile is in cache. */
+/* Sparse convolution: a sum of terms (rows, map, weights) on tiles of output rows, finished while the tile is in
+ * cache. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "sparse.h"
 
-#define TILE_BYTES (192 << 10) /* of accumulators: they, and the rows and weights in use, share the second-level cache */
+/* of accumulators: they, and the rows and weights in use, share the second-level cache */
+#define TILE_BYTES (192 << 10)
 
 #define CHUNK_BYTES (20 << 10) /* of input rows: they and one panel of weights share the first-level cache */
 
@@ -13,7 +15,8 @@ typedef struct {
     const void *rows;
     const float *scales;       /* NULL: rows are float */
     int64_t stride;
-    const int32_t *in, *out;   /* pairs grouped by offset, out ascending in each group; NULL: row i meets row i (one offset) */
+    /* pairs grouped by offset, out ascending in each group; NULL: row i meets row i (one offset) */
+    const int32_t *in, *out;
     const int64_t *starts;     /* [volume + 1] */
     const void *weights;       /* [volume][panels][channels][16], see native.pack */
     int64_t volume, channels;
@@ -101,7 +104,8 @@ static void run_tile(void *context, int worker, int64_t item) {
     const Finish job = {.tile = tile, .tile_stride = conv->width, .base = base, .rows = rows, .width = (int)conv->width,
                         .column_scale = conv->column_scale, .bias = conv->bias, .residual = conv->residual,
                         .residual_scale = conv->residual_scale, .residual_stride = conv->residual_stride,
-                        .relu = (int)conv->relu, .residual_after_relu = (int)conv->residual_after_relu, .out = conv->out,
+                        .relu = (int)conv->relu, .residual_after_relu = (int)conv->residual_after_relu,
+                                .out = conv->out,
                         .out_scale = conv->out_scale, .out_stride = conv->out_stride};
     plan->isa->finish(&job);
 }

@@ -1,4 +1,5 @@
-/* Kernel maps of sorted voxel keys by linear merges, and the sort itself. The same algorithms as index_numba.py; see there. */
+/* Kernel maps of sorted voxel keys by linear merges, and the sort itself. The same algorithms as index_numba.py; see
+ * there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +95,8 @@ static void assemble(void *context, int worker, int64_t k) {
 }
 
 /* Copies the 13 halves into 27 groups of pairs: in, out int32 [starts[27]]. */
-EXPORT void sparse_assemble(int32_t *first, int32_t *second, int64_t n, const int64_t *starts, int32_t *in, int32_t *out,
+EXPORT void sparse_assemble(int32_t *first, int32_t *second, int64_t n, const int64_t *starts, int32_t *in,
+        int32_t *out,
                             int64_t threads) {
     const Neighbours half = {NULL, n, first, second, NULL};
     Assembly job = {&half, starts, in, out};
@@ -102,7 +104,8 @@ EXPORT void sparse_assemble(int32_t *first, int32_t *second, int64_t n, const in
 }
 
 static int64_t halve(int64_t key) {
-    const int64_t x = (key >> X_SHIFT) & (((int64_t)1 << X_BITS) - 1), y = (key >> Y_SHIFT) & (((int64_t)1 << Y_BITS) - 1);
+    const int64_t x = (key >> X_SHIFT) & (((int64_t)1 << X_BITS) - 1),
+            y = (key >> Y_SHIFT) & (((int64_t)1 << Y_BITS) - 1);
     const int64_t z = key & (((int64_t)1 << Z_BITS) - 1);
     return (key >> B_SHIFT << B_SHIFT) | ((x >> 1) + X_BIAS / 2) << X_SHIFT | ((y >> 1) + Y_BIAS / 2) << Y_SHIFT |
            ((z >> 1) + Z_BIAS / 2);
@@ -110,7 +113,8 @@ static int64_t halve(int64_t key) {
 
 static void merge(const int64_t *parents, const int32_t *a, int32_t *b, int64_t begin, int64_t middle, int64_t end) {
     int64_t i = begin, j = middle;
-    for (int64_t o = begin; o < end; o++) b[o] = j == end || (i < middle && parents[a[i]] <= parents[a[j]]) ? a[i++] : a[j++];
+    for (int64_t o = begin; o < end; o++) b[o] = j == end || (i < middle && parents[a[i]] <= parents[a[j]]) ?
+            a[i++] : a[j++];
 }
 
 /* Rows in the order of their parents, by two passes of merging adjacent runs (even and odd y, then even and odd x). */
@@ -131,7 +135,8 @@ static void order_by_parent(const int64_t *keys, const int64_t *parents, int64_t
     }
 }
 
-/* 2^3 stride-2 map. parents: int64 [n], its first M entries become the sorted parent keys; in, out: int32 [n] pairs grouped by
+/* 2^3 stride-2 map. parents: int64 [n], its first M entries become the sorted parent keys; in, out: int32 [n] pairs
+ * grouped by
  * offset; starts: int64 [9]; row: int32 [n], the parent of each voxel. Returns M, or -1 where there was no memory. */
 EXPORT int64_t sparse_down(const int64_t *keys, int64_t n, int64_t *parents, int32_t *in, int32_t *out, int64_t *starts,
                            int32_t *row) {
@@ -223,7 +228,8 @@ EXPORT int sparse_sort(const int32_t *coords, int64_t n, int32_t *order) {
     return 0;
 }
 
-/* Distinct rows of coords int32 [n][4] in sorted order: unique int32 [M][4], inverse int32 [n], first and counts int32 [M].
+/* Distinct rows of coords int32 [n][4] in sorted order: unique int32 [M][4], inverse int32 [n], first and counts
+ * int32 [M].
  * Returns M, or -1 where there was no memory. */
 EXPORT int64_t sparse_unique(const int32_t *coords, int64_t n, int32_t *unique, int32_t *inverse, int32_t *first,
                              int32_t *counts) {

@@ -35,7 +35,8 @@ INLINE TARGET __m256i pair(const int16_t *p) {
     return _mm256_set1_epi32(both);
 }
 
-/* The empty statement keeps the compiler from moving all products before all sums, which takes more registers than there are. */
+/* The empty statement keeps the compiler from moving all products before all sums, which takes more registers than
+ * there are. */
 INLINE TARGET __m256i madd(__m256i acc, __m256i a, __m256i b) {
     acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
     __asm__ volatile("" : "+x"(acc));
@@ -55,5 +56,6 @@ INLINE TARGET void store16(int16_t *p, __m256 x) {
 
 #include "simd_body.h"
 
-const Isa isa_avx2 = {ISA_NAME, multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16, PEAK_WIDTH};
+const Isa isa_avx2 = {ISA_NAME, multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16,
+        PEAK_WIDTH};
 #endif

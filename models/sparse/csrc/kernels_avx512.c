@@ -6,5 +6,6 @@
 #define MADD(acc, a, b) _mm512_add_epi32(acc, _mm512_madd_epi16(a, b))
 #include "kernels_avx512.h"
 
-const Isa isa_avx512 = {"avx512", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16, PEAK_WIDTH};
+const Isa isa_avx512 = {"avx512", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16,
+        PEAK_WIDTH};
 #endif

@@ -6,5 +6,6 @@
 #define MADD(acc, a, b) _mm512_dpwssd_epi32(acc, a, b)
 #include "kernels_avx512.h"
 
-const Isa isa_avx512vnni = {"avx512vnni", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16, PEAK_WIDTH};
+const Isa isa_avx512vnni = {"avx512vnni", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32,
+        peak_i16, PEAK_WIDTH};
 #endif

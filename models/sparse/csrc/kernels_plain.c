@@ -60,4 +60,5 @@ INLINE VI madd(VI acc, VI a, VI b) {
 
 #include "simd_body.h"
 
-const Isa isa_plain = {"plain", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16, PEAK_WIDTH};
+const Isa isa_plain = {"plain", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16,
+        PEAK_WIDTH};

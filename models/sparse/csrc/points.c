@@ -22,8 +22,10 @@ static void corners_of_block(void *context, int worker, int64_t item) {
     for (int64_t p = item * BLOCK; p < end; p++) {
         float part[3][2], total = 0;
         for (int a = 0; a < 3; a++) {
-            /* From the voxel that the caller names, not from floor(): the two may differ by the last bit at a border. */
-            const float inside = (job->points[3 * p + a] - (float)job->coords[4 * (int64_t)job->voxel[p] + a]) / job->stride[a];
+            /* From the voxel that the caller names, not from floor(): the two may differ by the last bit at a border.
+             * */
+            const float inside = (job->points[3 * p + a] - (float)job->coords[4 * (int64_t)job->voxel[p] + a]) /
+                    job->stride[a];
             part[a][1] = inside < 0 ? 0 : inside > 1 ? 1 : inside;
             part[a][0] = 1 - part[a][1];
         }
@@ -42,7 +44,8 @@ static void corners_of_block(void *context, int worker, int64_t item) {
 
 /* points float [n][3], voxel int32 [n] (all known), coords int32 [voxels][4], table int32 [voxels][8] (-1: missing)
  * -> corners int32, weights float [n][8]. */
-EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel, const int32_t *coords,
+EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel,
+        const int32_t *coords,
                            const int32_t *table, int32_t *corners, float *weights, int64_t threads) {
     Corners job = {points, n, stride, voxel, coords, table, corners, weights};
     parallel_for((int)threads, (n + BLOCK - 1) / BLOCK, corners_of_block, &job);
@@ -68,11 +71,14 @@ static void interpolate_block(void *context, int worker, int64_t item) {
                         j->out_stride, (int)j->add);
 }
 
-/* out[p] (+)= sum of weights[p][c] * rows[corners[p][c]]; rows float, or int16 with scales. width: a multiple of PANEL. */
+/* out[p] (+)= sum of weights[p][c] * rows[corners[p][c]]; rows float, or int16 with scales. width: a multiple of
+ * PANEL. */
 EXPORT void sparse_interpolate(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
-                               const float *weights, int64_t points, int64_t width, float *out, int64_t out_stride, int64_t add,
+                               const float *weights, int64_t points, int64_t width, float *out, int64_t out_stride,
+                                       int64_t add,
                                int64_t level, int64_t threads) {
-    Interpolation job = {rows, scales, stride, corners, weights, points, width, out, out_stride, add, isa_by_level((int)level)};
+    Interpolation job = {rows, scales, stride, corners, weights, points, width, out, out_stride, add,
+            isa_by_level((int)level)};
     parallel_for((int)threads, (points + BLOCK - 1) / BLOCK, interpolate_block, &job);
 }
 
@@ -95,7 +101,8 @@ static void mean_block(void *context, int worker, int64_t item) {
     float *tile = j->scratch + worker * 128 * j->width;
     for (int64_t v = 0; v < rows; v++) {
         float *sum = tile + v * j->width;
-        const int64_t begin = j->order ? j->starts[base + v] : base + v, end = j->order ? j->starts[base + v + 1] : begin + 1;
+        const int64_t begin = j->order ? j->starts[base + v] : base + v, end = j->order ?
+                j->starts[base + v + 1] : begin + 1;
         memset(sum, 0, (size_t)j->width * sizeof(float));
         for (int64_t i = begin; i < end; i++) {
             const float *point = j->points + (j->order ? j->order[i] : i) * j->stride;
@@ -109,12 +116,16 @@ static void mean_block(void *context, int worker, int64_t item) {
     j->isa->finish(&job);
 }
 
-/* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; order NULL: out[v] = points[v]. Float, or quantised
+/* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; order NULL: out[v] = points[v].
+ * Float, or quantised
  * where out_scale is given. Returns 0, or -1 where there was no memory. */
-EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts, int64_t voxels,
-                             int64_t width, void *out, float *out_scale, int64_t out_stride, int64_t level, int64_t threads) {
+EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts,
+        int64_t voxels,
+                             int64_t width, void *out, float *out_scale, int64_t out_stride, int64_t level,
+                                     int64_t threads) {
     if (threads > MAX_THREADS) threads = MAX_THREADS;
-    Mean job = {points, stride, order, starts, voxels, width, out, out_scale, out_stride, NULL, isa_by_level((int)level)};
+    Mean job = {points, stride, order, starts, voxels, width, out, out_scale, out_stride, NULL,
+            isa_by_level((int)level)};
     job.scratch = aligned_alloc(64, (size_t)(threads * 128 * width) * sizeof(float));
     if (!job.scratch) return -1;
     parallel_for((int)threads, (voxels + 127) / 128, mean_block, &job);
@@ -147,9 +158,11 @@ static void scatter_columns(void *context, int worker, int64_t item) {
     }
 }
 
-/* Gradient of sparse_interpolate: out[corners[p][c]] += weights[p][c] * grad[p]; out float [voxels][width], zeroed by the caller.
+/* Gradient of sparse_interpolate: out[corners[p][c]] += weights[p][c] * grad[p]; out float [voxels][width], zeroed by
+ * the caller.
  * Threads share the columns, so every sum runs over the points in order. */
-EXPORT void sparse_interpolate_gradient(const float *grad, int64_t grad_stride, const int32_t *corners, const float *weights,
+EXPORT void sparse_interpolate_gradient(const float *grad, int64_t grad_stride, const int32_t *corners,
+        const float *weights,
                                         int64_t points, int64_t width, float *out, int64_t threads) {
     Scatter job = {grad, weights, grad_stride, points, width, corners, out};
     parallel_for((int)threads, (width + PANEL - 1) / PANEL, scatter_columns, &job);

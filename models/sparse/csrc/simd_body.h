@@ -1,11 +1,15 @@
 /* The inner loops, written once over a few vector macros and compiled once per instruction set (kernels_*.c).
  *
- * The including file defines: TARGET (function attribute), V and VI (float and int32 vectors of LANES), NV = PANEL / LANES, LOAD,
- * STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of two int16), MADD(acc, a, b)
- * (acc + pairwise int16 products), OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16 to float), STORE16(p, v) (rounded to int16), HMAX (largest lane),
+ * The including file defines: TARGET (function attribute), V and VI (float and int32 vectors of LANES), NV = PANEL /
+ * LANES, LOAD,
+ * STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of two int16),
+ * MADD(acc, a, b)
+ * (acc + pairwise int16 products), OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16
+ * to float), STORE16(p, v) (rounded to int16), HMAX (largest lane),
  * BIG (rows per large block), ISA_NAME.
  *
- * Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it falls into, so results do not
+ * Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it falls into, so
+ * results do not
  * depend on tiles or threads.
  */
 
@@ -26,7 +30,8 @@ INLINE TARGET void block_f32(const int mr, const float *const *a, float *const *
     FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
 }
 
-INLINE TARGET void block_i16(const int mr, const int16_t *const *a, const float *scale, float *const *c, const int16_t *w,
+INLINE TARGET void block_i16(const int mr, const int16_t *const *a, const float *scale, float *const *c,
+        const int16_t *w,
                              int channels) {
     VI acc[BIG][NV];
     FOR_R FOR_V acc[r][v] = ZEROI();
@@ -110,7 +115,8 @@ INLINE TARGET void finish_panel(const Finish *j, int64_t row, int column, V *out
         V x = LOAD(from + v * LANES);
         V extra = SET1(0.0f);
         if (j->residual && j->residual_scale)
-            extra = MUL(LOAD16((const int16_t *)j->residual + row * j->residual_stride + at), SET1(j->residual_scale[row]));
+            extra = MUL(LOAD16((const int16_t *)j->residual + row * j->residual_stride + at),
+                    SET1(j->residual_scale[row]));
         else if (j->residual)
             extra = LOAD((const float *)j->residual + row * j->residual_stride + at);
         if (j->column_scale) x = MUL(x, LOAD(j->column_scale + at));
@@ -167,7 +173,8 @@ INLINE TARGET void outer_block(const int mr, const float *x, int64_t x_stride, c
     FOR_R FOR_V STORE(dw + r * dw_stride + v * LANES, acc[r][v]);
 }
 
-static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count, int channels,
+static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count,
+        int channels,
                              int width, float *dw, int64_t dw_stride) {
     for (int column = 0; column < width; column += PANEL) {
         int c = 0;
@@ -181,7 +188,8 @@ static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, i
 }
 
 static TARGET void interpolate(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
-                               const float *weights, int64_t begin, int64_t end, int width, float *out, int64_t out_stride,
+                               const float *weights, int64_t begin, int64_t end, int width, float *out,
+                                       int64_t out_stride,
                                int add) {
     for (int64_t p = begin; p < end; p++) {
         int64_t at[8];
@@ -206,7 +214,8 @@ static TARGET void interpolate(const void *rows, const float *scales, int64_t st
     }
 }
 
-/* Arithmetic floor: the same accumulators as the inner loop, operands in registers. Returns a value so that nothing is removed. */
+/* Arithmetic floor: the same accumulators as the inner loop, operands in registers. Returns a value so that nothing
+ * is removed. */
 enum { PEAK_ROWS = 12 / NV, PEAK_WIDTH = PEAK_ROWS * NV * LANES };
 
 static TARGET double peak_f32(int64_t rounds) {

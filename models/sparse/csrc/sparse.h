@@ -1,4 +1,5 @@
-/* Compiled engine of models/sparse: shared declarations. Plain C11, gcc >= 9 or clang, x86-64 fast paths chosen at run time. */
+/* Compiled engine of models/sparse: shared declarations. Plain C11, gcc >= 9 or clang, x86-64 fast paths chosen at
+ * run time. */
 #ifndef SPARSE_H
 #define SPARSE_H
 
@@ -77,7 +78,8 @@ const Isa *isa_by_level(int level);
 
 #define MAX_THREADS 64
 
-/* Runs work(context, worker, item) for item = 0 .. items - 1 on at most `threads` threads; items are handed out in order.
+/* Runs work(context, worker, item) for item = 0 .. items - 1 on at most `threads` threads; items are handed out in
+ * order.
  * worker, 0 .. threads - 1, names the thread, for scratch memory. */
 typedef void (*Work)(void *context, int worker, int64_t item);
 void parallel_for(int threads, int64_t items, Work work, void *context);

@@ -1,4 +1,5 @@
-/* Parallel loop on threads that live for one call: nothing to shut down, nothing that a fork could lose, no spinning. */
+/* Parallel loop on threads that live for one call: nothing to shut down, nothing that a fork could lose, no spinning.
+ * */
 #include <pthread.h>
 #include <stdatomic.h>
 
