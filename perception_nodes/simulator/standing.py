@@ -126,6 +126,8 @@ class Standing:
             body = self._catalogue.draw(kind, rng)
             if kind == "construction_vehicle" and body.size[1] > 2.65:
                 return  # its arm would stand in the traffic
+            if kind == "construction_vehicle":
+                left = 0.85 - body.size[1] / 2  # clear of the cones
             self._add(body, x + along * c - left * s, y + along * s + left * c, yaw + turn)
 
         half = float(rng.uniform(5.5, 8.0))
@@ -136,7 +138,7 @@ class Standing:
         for i in range(3):
             put("cone", -half - 2.5 - 2.2 * i, 0.9 - 0.75 * i)
         if rng.random() < 0.8:
-            put("construction_vehicle", float(rng.uniform(-1.5, 1.5)), -0.1, math.pi * int(rng.integers(2)))
+            put("construction_vehicle", float(rng.uniform(-1.5, 1.5)), 0.0, math.pi * int(rng.integers(2)))
 
     def near(self, x: float, y: float, radius: float) -> list[ActorState]:
         """States of the things within a radius."""
