@@ -111,6 +111,8 @@ class ReplaySession:
         # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted.
         node.parameters.update({"qos.output.depth": 10, "stream.queue": 3} | plan.parameters)
         player.parameters.update({"playback.start_s": plan.start, "playback.duration_s": plan.duration or 0.0})
+        # Every cloud brings its own /clock; more ticks would only wake the executor beside the network.
+        player.parameters["clock.rate_hz"] = 10.0
         # Ground truth and cameras are in the bag already: only what the node reads goes over DDS.
         player.parameters["playback.topics"] = [self._points, *plan.topics]
         return [node, player]
