@@ -64,7 +64,9 @@ def up(
 def replay(
     bag: BagPath,
     record: Annotated[Path | None, typer.Option(help="Record the outputs into this new bag.")] = None,
-    rate: Annotated[float, typer.Option(help="Speed: 1 is real time.")] = 1.0,
+    rate: Annotated[
+        float, typer.Option(help="1: real time, sweeps may be dropped; 0: each sweep waits for the last one's labels.")
+    ] = 0.0,
     start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
     model: Model = "spvcnn-lite",

@@ -6,6 +6,7 @@ of about its size.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -66,7 +67,7 @@ def _take(size: int) -> np.ndarray:
 
 def aligned(shape: tuple[int, ...], dtype: type | np.dtype, zero: bool = False) -> np.ndarray:
     """An uninitialised (or zero) C-ordered array that starts on a 64-byte boundary."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < SMALLEST:
         block = np.empty(size + 64, np.uint8)
         start = -block.ctypes.data % 64

@@ -148,4 +148,4 @@ def level() -> int:
 
 def address(array: np.ndarray | None) -> int | None:
     """Address of an array's first element; None for None."""
-    return None if array is None else array.ctypes.data
+    return None if array is None else array.__array_interface__["data"][0]  # half the cost of array.ctypes.data

@@ -7,7 +7,7 @@ the raw input features, the point branch's own rows and the logits stay float32.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,8 @@ class FusedNetwork:
         self._points: list[Packed] = []
         if isinstance(network, SPVCNN):
             kinds = (p, "fp32", "fp32")  # the first reads voxel features, the others the points' own
-            self._points = [_linear(t[0], t[1], k) for t, k in zip(network.point_transforms, kinds)]
+            branches = [cast(nn.Sequential, t) for t in network.point_transforms]
+            self._points = [_linear(t[0], t[1], k) for t, k in zip(branches, kinds)]
         self._classifier = _linear(network.classifier[0], None, "fp32" if self._points else p)
 
     def _run(

@@ -8,7 +8,7 @@ from pathlib import Path
 # A world of the TEST seeds (training/seeds.py): no network here has seen this street.
 SEED = 950_007
 SCENARIO = "suburb_day"
-RIG = "nuscenes"
+RIG = "vlp16"
 CAMERAS = ("front",)
 LEAST_SECONDS = 1.0
 
@@ -25,7 +25,7 @@ def run(seconds: float = 12.0, root: Path = Path("results"), model: str = "spvcn
         raise DemoError(f"found --seconds {seconds:g}, expected at least {LEAST_SECONDS:g}")
     drive = demo_drive(seconds, Path(root))
     print("2/3 replay at real time through spvcnn_node, over DDS", flush=True)
-    folder = replay(drive, model=model, root=Path(root))
+    folder = replay(drive, rate=1.0, model=model, root=Path(root))
     if folder is None:
         raise DemoError("the replay wrote no results")
     print(f"3/3 done. Look at {Path(root) / 'latest' / 'report.html'} (or: perception view {drive})", flush=True)

@@ -14,7 +14,7 @@ def run(
     bag: Path,
     record: Path | None = None,
     *,
-    rate: float = 1.0,
+    rate: float = 0.0,
     start: float = 0.0,
     duration: float | None = None,
     model: str = "spvcnn-lite",

@@ -3,6 +3,7 @@
 import threading
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from rclpy.clock import JumpThreshold, TimeJump
@@ -47,6 +48,7 @@ class PipelineNode(PerceptionNode[P]):
         self._worker: threading.Thread | None = None
         self._inputs: list[Subscription] = []
         self._timing: TimingTopics | None = None
+        self.timing_listener: Callable[[str, float], None] | None = None
         self._generation = 0
         self._monitor = StampMonitor()
         self._message_type: Any = None
@@ -69,7 +71,7 @@ class PipelineNode(PerceptionNode[P]):
         stream = self.config.stream
         self._monitor = StampMonitor(stream.gap_periods, stream.jump_back_s, stream.jump_back_periods)
         self._mailbox = Mailbox(stream.queue)
-        self._timing = TimingTopics(self)
+        self._timing = TimingTopics(self, self.timing_listener)
         self._message_type = message_type
         self._worker = threading.Thread(target=self._work, args=(self._mailbox,), name=f"{self.get_name()} worker")
         self._worker.start()

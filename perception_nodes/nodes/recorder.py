@@ -22,7 +22,7 @@ QUEUE = 200  # messages between DDS and the file; more than this and the disk is
 @dataclass(frozen=True)
 class Recorded:
     """One topic to record; `stamped` ones begin with a header, whose stamp is noted with the time of arrival;
-    `keep` False: only for the listener."""
+    `keep` False: only for the listener; `local`: not subscribed, its sender in this process calls `take`."""
 
     topic: str
     type: str
@@ -30,6 +30,7 @@ class Recorded:
     latched: bool = False
     depth: int = 50
     keep: bool = True
+    local: bool = False
 
 
 @dataclass
@@ -68,10 +69,17 @@ class RecorderNode(PerceptionNode[NodeConfig]):
         self.tally = Tally()
         self.error: Exception | None = None
 
+    @property
+    def topics(self) -> frozenset[str]:
+        """Names of everything recorded."""
+        return frozenset(self._rows)
+
     def start(self) -> None:
         self._thread = threading.Thread(target=self._write, name="recorder")
         self._thread.start()
         for row in self._topics:
+            if row.local:
+                continue
             kind = find_message_type(row.type)
             if kind is None:
                 self.get_logger().warning(f"not recording {row.topic}: message type {row.type} is not installed here")
@@ -96,16 +104,20 @@ class RecorderNode(PerceptionNode[NodeConfig]):
             now = time.monotonic()
             if arrivals is not None:
                 arrivals[header_stamp_ns(raw)] = now
-            self.tally.counts[row.topic] = self.tally.counts.get(row.topic, 0) + 1
-            if self._writer is None and self._listener is None:
-                return
-            try:
-                self._queue.put_nowait((row.topic, row.type, raw, self.get_clock().now().nanoseconds))
-            except queue.Full:
-                text = "the disk is slower than the topics: messages are not recorded"
-                self.health.event("recording", "lost", Level.ERROR, text)
+            self.take(row.topic, raw)
 
         return receive
+
+    def take(self, topic: str, raw: bytes) -> None:
+        """Queue serialised bytes of one of the recorded topics; for `local` ones their sender calls this."""
+        self.tally.counts[topic] = self.tally.counts.get(topic, 0) + 1
+        if self._writer is None and self._listener is None:
+            return
+        try:
+            self._queue.put_nowait((topic, self._rows[topic].type, raw, self.get_clock().now().nanoseconds))
+        except queue.Full:
+            text = "the disk is slower than the topics: messages are not recorded"
+            self.health.event("recording", "lost", Level.ERROR, text)
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:

@@ -1,5 +1,7 @@
 """Timing topics under Autoware's names, as std_msgs/Float64 (its stamped type is in no core distribution)."""
 
+from collections.abc import Callable
+
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
@@ -13,10 +15,14 @@ TIMING_TOPICS = (
 
 
 class TimingTopics:
-    """Publishers of a node's timing; nothing is sent on a topic that nobody reads."""
+    """Publishers of a node's timing; nothing is sent on a topic that nobody reads.
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    `listener` is called with (resolved topic, value) in the node's own process: a recorder composed beside the node
+    then needs no subscription, and the executor is not woken seven times a frame beside the network.
+    """
+
+    def __init__(self, node: Node, listener: Callable[[str, float], None] | None = None) -> None:
+        self._node, self._listener = node, listener
         self._publishers = {topic: node.create_publisher(Float64, topic, 10) for topic in TIMING_TOPICS}
 
     def publish(self, stages_ms: dict[str, float], cyclic_ms: float | None, latency_ms: float | None) -> None:
@@ -27,8 +33,12 @@ class TimingTopics:
         self._send("~/debug/pipeline_latency_ms", latency_ms)
 
     def _send(self, topic: str, value: float | None) -> None:
+        if value is None:
+            return
         publisher = self._publishers[topic]
-        if value is not None and publisher.get_subscription_count():
+        if self._listener is not None:
+            self._listener(publisher.topic_name, float(value))
+        if publisher.get_subscription_count():
             publisher.publish(Float64(data=float(value)))
 
     def destroy(self) -> None:
