@@ -20,6 +20,7 @@ def print_metrics(folder: Path) -> None:
             points = segmentation["points_by_class"][name]
             table.add_row(name, number(value), f"{points:,}")
         table.add_row("[bold]mean", f"[bold]{number(segmentation['miou'])}", f"{segmentation['points']:,}")
+        table.add_row("mean of the ten classes common in streets", number(segmentation["miou10"]), "")
         console.print(table)
     console.print(f"frames: {frames['in']} in, {frames['out']} out, {frames['dropped']} dropped")
     latency = metrics["latency"]["pipeline_ms"]
