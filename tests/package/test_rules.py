@@ -45,7 +45,7 @@ def test_models_import_nothing_of_perception_nodes():
 
 
 @pytest.mark.parametrize("module", ["pickle", "cPickle", "dill", "shelve", "marshal", "joblib"])
-def test_nothing_that_unpickles_is_imported(module):
+def test_no_pickle_is_ever_loaded(module):
     folders = tuple(p for p in PACKAGES if p != "tests")
     assert importers(folders, module) == []
 
