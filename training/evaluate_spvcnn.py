@@ -155,6 +155,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("runs/test_sweeps"))
     parser.add_argument("--fresh", action="store_true", help="make the test sweeps again")
     parser.add_argument("--real", type=Path, default=Path("../shared/data"), help="folder of real sweeps")
+    parser.add_argument(
+        "--equal", type=Path, help="model folder of spvcnn-lite trained exactly as the twin, scored on the same sweeps"
+    )
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--confusions", action="store_true", help="print what every class was taken for")
@@ -187,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
             scores, matrices = evaluate(session, files, options.real, bar.step)
             training = training or _kept(facts).get("training", {})
             metrics = {**scores, **common, "engine": session.engine, "training": training}
-            _write(facts, metrics, options.out)
+            _write(facts, metrics, options.out, options.equal)
             _say(facts.name, metrics, matrices if options.confusions else {})
     except (ModelError, ValueError) as error:
         print(error, file=sys.stderr)
@@ -207,12 +210,16 @@ def _kept(facts: ModelFacts) -> dict[str, Any]:
         return {}
 
 
-def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path) -> None:
-    """metrics.json, CARD.md and the summary in model.yaml."""
+def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path, equal: Path | None) -> None:
+    """metrics.json, CARD.md and the summary in model.yaml. Scores of other sweeps are not put beside these."""
     if facts.name == "spvcnn-lite" and (out / TWIN / "metrics.json").is_file():
         twin = json.loads((out / TWIN / "metrics.json").read_text())
         if twin.get("sweeps_sha256") == metrics["sweeps_sha256"]:  # the same sweeps, or no comparison
-            metrics["minkunet"] = {"sim": {"miou": twin["sim"]["miou"], "iou": twin["sim"]["iou"]}}
+            metrics["minkunet"] = _brief(twin)
+        if equal is not None:
+            same = json.loads((equal / "metrics.json").read_text())
+            if same.get("sweeps_sha256") == metrics["sweeps_sha256"]:
+                metrics["trained_as_minkunet"] = _brief(same)
     folder = Path(facts.folder)
     brief = {"sim_miou": metrics["sim"]["miou"]}
     if "miou10" in metrics.get("real", {}):
@@ -220,6 +227,13 @@ def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path) -> None:
     save_facts(replace(facts, metrics=brief), folder)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     (folder / "CARD.md").write_text(card(facts, metrics))
+
+
+def _brief(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The part of another model's metrics that is quoted."""
+    real = {"real": {"miou10": metrics["real"]["miou10"]}} if "miou10" in metrics.get("real", {}) else {}
+    sim = {"miou": metrics["sim"]["miou"], "iou": metrics["sim"]["iou"]}
+    return {"sim": sim, **real, "training": metrics.get("training", {})}
 
 
 def _say(name: str, metrics: dict[str, Any], matrices: dict[str, torch.Tensor]) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LOVASZ_ROWS = 150_000
+LOVASZ_ROWS = 20_000
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor, weights: Tensor, ignore: i
     return loss + lovasz * lovasz_softmax(logits[::skip].softmax(1), labels[::skip])
 
 
-def class_weights(counts: Tensor, power: float = 0.35, largest: float = 8.0) -> Tensor:
+def class_weights(counts: Tensor, power: float = 0.45, largest: float = 12.0) -> Tensor:
     """Weights (share of points) ** -power, mean 1 over the points' own distribution, at most `largest` times the
     smallest. counts float [C]; classes never seen weigh as the rarest seen one."""
     share = counts / counts.sum().clamp(min=1.0)
