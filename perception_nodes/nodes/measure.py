@@ -73,6 +73,8 @@ def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, 
     """
     arguments = {"bag": str(bag), "model": model, "precision": precision, "threads": threads}
     node, player_plan = resolve(PLANS["replay"], arguments)
+    # The network is measured, not the luck of best-effort transport with clouds of megabytes between processes.
+    node.parameters.update({"qos.input.reliability": "reliable", "qos.output.depth": 5})
     player_plan.parameters.update(
         {"playback.wait_for": [POINTS], "playback.wait_s": START_S, "playback.topics": [POINTS]}
     )
