@@ -238,11 +238,6 @@ def config_folder() -> Path:
     return _data_folder("config")
 
 
-def rviz_file() -> Path:
-    """rviz/perception.rviz."""
-    return _data_folder("rviz") / "perception.rviz"
-
-
 def _data_folder(name: str) -> Path:
     here = Path(__file__).resolve()
     beside = here.parents[1] / name

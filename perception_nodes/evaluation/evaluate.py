@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.segmentation import SegmentationScorer, map_labels
 
 PICTURES = 6
-REPLAY = "/perception/replay"
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
         results.write_config(folder, {"output": str(output), "truth": str(truth) if truth else None, "replay": replay})
         report.write(folder, metrics, shown, replay)
     except BaseException:
-        remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     results.point_latest(folder)
     return folder
@@ -120,20 +120,6 @@ def assemble(out, scorer: SegmentationScorer, given: int, answered: int, replay:
     }
 
 
-def replay_facts(out) -> dict:
+def replay_facts(out: BagReader) -> dict:
     """What the replay said of itself (model, rate, frames_in, …); empty for a bag recorded by other means."""
-    if "replay" in out.notes:
-        return json.loads(out.notes["replay"])
-    if REPLAY not in out.topics():
-        return {}
-    facts: dict = {}
-    for _, kind, _, raw in out.messages([REPLAY]):
-        facts = json.loads(out.decode(raw, kind).data)
-    return facts
-
-
-def remove(folder: Path) -> None:
-    """Delete a half-written results folder."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
+    return json.loads(out.notes.get("replay", "{}"))

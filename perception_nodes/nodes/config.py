@@ -37,6 +37,8 @@ class Qos(Section):
 
 
 class QosGroup(Section):
+    """Quality of service of what a node takes in and gives out."""
+
     input: Qos = Qos(reliability="best_effort", depth=5)
     output: Qos = Qos(reliability="reliable", depth=1)
 
@@ -60,6 +62,8 @@ class Latency(Section):
 
 
 class Diagnostics(Section):
+    """How often and how long a node reports its health."""
+
     period_s: float = Field(default=1.0, gt=0.01, description="seconds between messages on /diagnostics")
     hold_s: float = Field(default=5.0, gt=0, description="seconds for which a single fault keeps its level")
     clock_patience_s: float = Field(
@@ -95,12 +99,16 @@ class Model(Section):
 
 
 class CloudInput(Section):
+    """What of a cloud is used."""
+
     max_points: int = Field(
         default=200_000, ge=1, description="points used of one cloud; the others are labelled 255 (ignore)"
     )
 
 
 class Filtered(Section):
+    """What `~/output/filtered` leaves out."""
+
     drop_classes: list[str] = Field(
         default=["road", "parking", "sidewalk", "other-ground", "terrain"],
         description="classes whose points ~/output/filtered leaves out; [''] for none",
@@ -127,6 +135,8 @@ class SpvcnnConfig(PipelineConfig):
 
 
 class Playback(Section):
+    """What of a bag is played, and how fast."""
+
     rate: float = Field(
         default=1.0, ge=0, le=1000, description="times real time; 0: each cloud waits for the last one's answer"
     )
@@ -140,6 +150,8 @@ class Playback(Section):
 
 
 class ClockOut(Section):
+    """The player's /clock."""
+
     publish: bool = Field(default=True, description="publish bag time on /clock")
     rate_hz: float = Field(
         default=100.0, gt=0, le=1000, description="messages per second on /clock between the bag's messages"

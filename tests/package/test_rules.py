@@ -1,6 +1,7 @@
 """The house rules that a reader may rely on, held by looking at every file's syntax tree."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,13 @@ def sources(*folders):
     return [p for f in folders for p in sorted((ROOT / f).rglob("*.py"))]
 
 
+@cache
 def imports(path):
     """Every module that a file imports, wherever the import stands."""
+    return tuple(_imports(path))
+
+
+def _imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
