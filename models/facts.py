@@ -8,8 +8,10 @@ where they are asked for by name (`random:spvcnn-lite`), and say so in `ModelFac
 from __future__ import annotations
 
 import hashlib
+import importlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 FACTS_FILE = "model.yaml"
 RANDOM = "random:"
+# Architecture -> the module that builds it: each has build_network(facts, seed), load_weights(network, state, source),
+# preset_facts(preset) and PRESETS (the names that `random:` takes).
+FAMILIES = {
+    "minkunet": "models.spvcnn.build",
+    "spvcnn": "models.spvcnn.build",
+}
 
 
 class ModelError(ValueError):
@@ -31,20 +39,23 @@ class ModelError(ValueError):
 class ModelFacts:
     """Facts of one trained network.
 
-    name · architecture: a key of the family's builder · network: the builder's numbers (channels, …) · classes: rows
-    {name, rgb}, id = position · voxel_size m · features: names of the input channels in order · normalisation: how they
-    are scaled, in words · point_range: x, y, z least and most (m) or None · sha256 of the weights file · trained: False
-    for random weights · training_data, licence: text · metrics: nested numbers · folder: where the files are.
+    name · architecture: a key of FAMILIES and of that family's builder · network: the builder's numbers (channels, …) ·
+    classes: rows {name, rgb}, id = position · voxel_size m, 0 for networks without voxels · features: names of the
+    input channels in order · normalisation: how they are scaled, in words · point_range: x, y, z least and most (m) or
+    None · image: for networks that see: {size: [height, width] px, mean, std: RGB of 0..1, period_s: s between frames}
+    · sha256 of the weights file · trained: False for random weights · training_data, licence: text · metrics: nested
+    numbers · folder: where the files are.
     """
 
     name: str
     architecture: str
     network: dict[str, Any]
     classes: tuple[dict[str, Any], ...]
-    voxel_size: float
-    features: tuple[str, ...]
+    voxel_size: float = 0.0
+    features: tuple[str, ...] = ()
     normalisation: str = ""
     point_range: tuple[float, ...] | None = None
+    image: dict[str, Any] | None = None
     weights: str = "weights.safetensors"
     sha256: str = ""
     trained: bool = True
@@ -107,7 +118,7 @@ def load_facts(name_or_path: str | Path) -> ModelFacts:
 
 def _from_dict(found: Any, path: Path) -> ModelFacts:
     known = set(ModelFacts.__dataclass_fields__) - {"folder"}
-    needed = {"name", "architecture", "network", "classes", "voxel_size", "features", "sha256"}
+    needed = {"name", "architecture", "network", "classes", "sha256"}
     if not isinstance(found, dict):
         raise ModelError(
             f"{path} holds {type(found).__name__}, expected a mapping of facts; restore it from the repository"
@@ -119,7 +130,8 @@ def _from_dict(found: Any, path: Path) -> ModelFacts:
         )
         raise ModelError(f"{path} {' and '.join(said)}; known keys: {', '.join(sorted(known))}")
     box = found.get("point_range")
-    found = dict(found, classes=tuple(found["classes"]), features=tuple(found["features"]), folder=str(path.parent))
+    features = tuple(found.get("features", ()))
+    found = dict(found, classes=tuple(found["classes"]), features=features, folder=str(path.parent))
     found["point_range"] = None if box is None else tuple(float(v) for v in box)
     return ModelFacts(**found)
 
@@ -167,19 +179,29 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
         ) from None
 
 
+def family_of(facts: ModelFacts) -> ModuleType:
+    """The module that builds this architecture; ModelError names the known ones."""
+    if facts.architecture not in FAMILIES:
+        raise ModelError(f"{facts.name}: architecture {facts.architecture!r} is unknown; known: {', '.join(FAMILIES)}")
+    return importlib.import_module(FAMILIES[facts.architecture])
+
+
 def load_network(name_or_path: str | Path) -> tuple[nn.Module, ModelFacts]:
     """The network of a model, in eval mode on the CPU, and its facts. Raises ModelError."""
-    from models.spvcnn.build import build_network, load_weights
-
     facts = verify(name_or_path)
+    family = family_of(facts)
     if not facts.trained and not facts.sha256:
-        return build_network(facts, seed=0), facts
-    network = build_network(facts)
-    load_weights(network, load_state(facts.weights_path), str(facts.weights_path))
+        return family.build_network(facts, seed=0), facts
+    network = family.build_network(facts)
+    family.load_weights(network, load_state(facts.weights_path), str(facts.weights_path))
     return network, facts
 
 
 def _random_facts(preset: str) -> ModelFacts:
-    from models.spvcnn.build import preset_facts
-
-    return preset_facts(preset)
+    known = []
+    for module in dict.fromkeys(FAMILIES.values()):
+        family = importlib.import_module(module)
+        if preset in family.PRESETS:
+            return family.preset_facts(preset)
+        known += list(family.PRESETS)
+    raise ModelError(f"no preset {preset!r}; known: {', '.join(known)}")
