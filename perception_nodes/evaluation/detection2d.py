@@ -1,0 +1,201 @@
+"""Detection in video: mean average precision, overall and by how fast things move in the picture.
+
+Average precision (AP) of a class at an IoU threshold is COCO's: detections of all pictures in falling order of score,
+each matched to the free true box of its class and picture that it overlaps most (greedy); the mean of the best
+precision at 101 recalls. `map` is the mean over classes and IoU 0.50, 0.55 … 0.95; `map50` that at 0.50.
+
+What does not count (neither as missed nor, where a detection lies on it, as false): true boxes whose `ignore` is set.
+`hard_to_see` is the rule that this project sets it by: lower than 8 px at the detector's input size, or less than 30 %
+of the object visible. A detection that matches nothing and is itself lower than the limit does not count either.
+At most 100 detections a picture count.
+
+By motion, after ImageNet-VID's table (X. Zhu et al., "Flow-Guided Feature Aggregation", ICCV 2017): a box's motion IoU
+is the mean IoU with the same object's boxes in the neighbouring pictures; slow > 0.9, medium 0.7 to 0.9, fast < 0.7.
+There the neighbours are ±10 pictures at about 25 Hz; here ±4 at 10 Hz: the same 0.4 s. True boxes of another speed, or
+of unknown speed, do not count. A false detection has no speed: it counts for each speed by the share of its class's
+true boxes that have this speed, so that precision is on one scale with the overall figure's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tsm.detector_boxes import pairwise_iou
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+RECALLS = np.linspace(0.0, 1.0, 101)
+MOST = 100  # detections of a picture that count
+WINDOW = 4  # pictures to either side for the motion IoU, at 10 Hz
+SPEEDS = ("slow", "medium", "fast")
+LEAST_HEIGHT = 8.0  # px
+LEAST_VISIBLE = 0.3
+NO_DATA = "no data"
+
+
+@dataclass(frozen=True, eq=False)
+class TrueBoxes2D:
+    """What is to be found in one picture: boxes float [M, 4] x1, y1, x2, y2 px · label int [M] · ignore bool [M] ·
+    motion float [M] motion IoU, NaN where unknown. Raises ValueError on lengths that differ."""
+
+    boxes: NDArray
+    label: NDArray
+    ignore: NDArray
+    motion: NDArray
+
+    def __post_init__(self) -> None:
+        n = len(self.label)
+        if self.boxes.shape != (n, 4) or len(self.ignore) != n or len(self.motion) != n:
+            raise ValueError(
+                f"found boxes {self.boxes.shape}, {len(self.ignore)} ignore flags and {len(self.motion)} motion IoUs; "
+                f"{n} labels need [{n}, 4], {n} and {n}"
+            )
+
+
+def hard_to_see(boxes: NDArray, visible: NDArray, least_height: float = LEAST_HEIGHT) -> NDArray[np.bool_]:
+    """True boxes that do not count: boxes [M, 4] lower than `least_height` px, or `visible` (0..1) below 0.3."""
+    return (boxes[:, 3] - boxes[:, 1] < least_height) | (visible < LEAST_VISIBLE)
+
+
+def motion_ious(boxes: list[NDArray], tracks: list[NDArray], window: int = WINDOW) -> list[NDArray[np.float64]]:
+    """Motion IoU of every box of a sequence of pictures: per picture boxes [M, 4] and track ids [M] -> [M].
+
+    The mean over the pictures within ±`window` in which the track is present; NaN where it is in none of them.
+    """
+    total = [np.zeros(len(t)) for t in tracks]
+    count = [np.zeros(len(t)) for t in tracks]
+    for i in range(len(boxes)):
+        for j in range(i + 1, min(i + window + 1, len(boxes))):
+            _, a, b = np.intersect1d(tracks[i], tracks[j], return_indices=True)
+            overlap = np.array([pairwise_iou(boxes[i][m : m + 1], boxes[j][n : n + 1])[0, 0] for m, n in zip(a, b)])
+            if len(overlap):
+                total[i][a] += overlap
+                total[j][b] += overlap
+                count[i][a] += 1
+                count[j][b] += 1
+    return [np.where(c > 0, t / np.maximum(c, 1), np.nan) for t, c in zip(total, count)]
+
+
+def speed_of(motion: NDArray) -> NDArray:
+    """Names of SPEEDS per motion IoU, "" where it is NaN: slow above 0.9, fast below 0.7, medium between."""
+    names = np.where(motion > 0.9, "slow", np.where(motion < 0.7, "fast", "medium"))
+    return np.where(np.isnan(motion), "", names)
+
+
+@dataclass
+class Detection2dScorer:
+    """Collects pictures, then scores them. `names` are the class names by id; `least_height` px: see the module."""
+
+    names: tuple[str, ...]
+    least_height: float = LEAST_HEIGHT
+    pictures: int = 0
+    _rows: list[list[_Picture]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rows = [[] for _ in self.names]
+
+    def add(self, truth: TrueBoxes2D, boxes: NDArray, label: NDArray, score: NDArray) -> None:
+        """One picture: what there is, and what was found (boxes [N, 4] px, label [N], score [N])."""
+        self.pictures += 1
+        best = np.argsort(-score, kind="stable")[:MOST]
+        boxes, label, score = boxes[best], label[best], score[best]
+        for c, rows in enumerate(self._rows):
+            true, found = truth.label == c, label == c
+            if true.any() or found.any():
+                low = boxes[found, 3] - boxes[found, 1] < self.least_height
+                overlap = pairwise_iou(boxes[found].astype(float), truth.boxes[true].astype(float))
+                rows.append(_Picture(overlap, score[found], low, truth.ignore[true], speed_of(truth.motion[true])))
+
+    def summary(self) -> dict[str, Any]:
+        """map, map50, ap and ap50 by class, counts of true boxes, and by_motion {speed: {map, map50, boxes}}; a score
+        without a true box that counts is "no data"."""
+        overall = self._table("")
+        out = _means(overall)
+        out["ap"] = {n: _said(a) for n, (a, _, _) in zip(self.names, overall)}
+        out["ap50"] = {n: _said(a) for n, (_, a, _) in zip(self.names, overall)}
+        out["boxes"] = {n: count for n, (_, _, count) in zip(self.names, overall)}
+        out["pictures"] = self.pictures
+        out["by_motion"] = {}
+        for speed in SPEEDS:
+            rows = self._table(speed)
+            out["by_motion"][speed] = _means(rows) | {"boxes": sum(count for _, _, count in rows)}
+        return out
+
+    def _table(self, speed: str) -> list[tuple[float | None, float | None, int]]:
+        """(AP, AP at 0.5, true boxes that count) of each class."""
+        rows = []
+        for pictures in self._rows:
+            counted = sum(int((~p.ignored(speed)).sum()) for p in pictures)
+            if counted == 0:
+                rows.append((None, None, 0))
+                continue
+            share = counted / sum(int((~p.ignored("")).sum()) for p in pictures)
+            values = average_precisions(pictures, speed, counted, share)
+            rows.append((float(np.mean(values)), values[0], counted))
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """One class in one picture: iou [N, M], score [N] falling, low bool [N], ignore bool [M], speed names [M]."""
+
+    iou: NDArray
+    score: NDArray
+    low: NDArray
+    ignore: NDArray
+    speed: NDArray
+
+    def ignored(self, speed: str) -> NDArray[np.bool_]:
+        """True boxes that do not count for a speed ("": all)."""
+        return self.ignore if not speed else self.ignore | (self.speed != speed)
+
+    def match(self, ignored: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """Per IoU threshold and detection [T, N]: 1 right, 0 false, -1 does not count."""
+        least = np.array(THRESHOLDS)[:, None]
+        every = np.arange(len(THRESHOLDS))
+        verdict = np.zeros((len(THRESHOLDS), len(self.score)), np.int8)
+        if self.iou.shape[1] == 0:
+            verdict[:, self.low] = -1
+            return verdict
+        free = np.repeat(~ignored[None], len(THRESHOLDS), 0)  # [T, M]
+        for i, row in enumerate(self.iou):
+            good = np.where(free & (row >= least), row, -1.0)
+            best = good.argmax(1)
+            right = good[every, best] > 0
+            free[every[right], best[right]] = False
+            excused = self.low[i] | (ignored & (row >= least)).any(1)
+            verdict[:, i] = np.where(right, 1, np.where(excused, -1, 0))
+        return verdict
+
+
+def average_precisions(pictures: list[_Picture], speed: str, counted: int, share: float) -> list[float]:
+    """AP of one class at each of THRESHOLDS; `counted` true boxes, false detections weigh `share`."""
+    score = np.concatenate([p.score for p in pictures])
+    order = np.argsort(-score, kind="stable")
+    verdicts = np.concatenate([p.match(p.ignored(speed)) for p in pictures], 1)[:, order]
+    return [_area(v[v >= 0] == 1, counted, share) for v in verdicts]
+
+
+def _area(right: NDArray[np.bool_], counted: int, share: float) -> float:
+    """Mean over RECALLS of the best precision at that recall or beyond; `right` in falling order of score."""
+    if not right.any():
+        return 0.0
+    hits = np.cumsum(right)
+    precision = hits / np.maximum(hits + np.cumsum(~right) * share, 1e-12)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(hits / counted, RECALLS - 1e-12)
+    return float(np.append(best, 0.0)[at].mean())
+
+
+def _means(rows: list[tuple[float | None, float | None, int]]) -> dict[str, Any]:
+    whole = [a for a, _, _ in rows if a is not None]
+    half = [a for _, a, _ in rows if a is not None]
+    mean = {"map": np.mean(whole), "map50": np.mean(half)} if whole else {"map": None, "map50": None}
+    return {k: _said(v) for k, v in mean.items()}
+
+
+def _said(value: Any) -> Any:
+    return NO_DATA if value is None else round(float(value), 4)
