@@ -120,9 +120,11 @@ class CameraRenderer:
         objects = _objects(parts)
         moving = no_shadow(self._air.sun)
         if self._sunny and len(parts) > 1:
-            ranges = [tuple(part.clusters[0]) for part, _ in parts[1:] if len(part.clusters)]
-            poses = np.array([p for part, p in parts[1:] if len(part.clusters)])
-            moving = actor_map(geometry, ranges, poses, eye, self._air.sun)
+            solid = [(part, pose) for part, pose in parts[1:] if len(part.clusters)]
+            ranges = np.array([part.clusters[0] for part, _ in solid], np.int64).reshape(-1, 2)
+            spheres = np.array([part.spheres[0] for part, _ in solid]).reshape(-1, 4)
+            poses = np.array([pose for _, pose in solid]).reshape(-1, 3, 4)
+            moving = actor_map(geometry, ranges, spheres, poses, eye, self._air.sun)
         lights, halos = gather(
             [(a, lamps) for a, (_, lamps) in zip(near, found)], self._lamps, pose, snapshot.time, self._air
         )

@@ -14,6 +14,7 @@ from perception_nodes.simulator.raycast import NOTHING, STATIC
 from perception_nodes.simulator.scene import Surface
 
 _PAINTED = int(Surface.CAR_PAINT)
+_NO_SURFACE = 255
 EGO = -3  # actor of a hit on the recording vehicle itself
 
 # purposes of the hash, apart from the triangle numbers of the ray caster
@@ -36,11 +37,21 @@ def _normal(seed, ray, purpose):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _surface_of(triangle, actor, static, shapes):
-    """(surface, label, brightness) of a hit."""
-    if actor == STATIC:
-        return static[0][triangle], static[1][triangle], static[2][triangle]
-    return shapes[0][triangle], shapes[1][triangle], shapes[2][triangle]
+def _surfaces(first, last, triangle, actor, static_surface, shape_surface):
+    """Surface of every hit of columns `first` - 1 to `last` (around the turn), uint8 [last - first + 2, B]."""
+    columns, beams = actor.shape
+    out = np.empty((last - first + 2, beams), np.uint8)
+    for k in range(len(out)):
+        c = (first - 1 + k) % columns
+        for b in range(beams):
+            who = actor[c, b]
+            if who == STATIC:
+                out[k, b] = static_surface[triangle[c, b]]
+            elif who >= 0:
+                out[k, b] = shape_surface[triangle[c, b]]
+            else:
+                out[k, b] = _PAINTED if who == EGO else _NO_SURFACE
+    return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -59,18 +70,20 @@ def _edge(c, b, r, distance, actor, footprint, seed, ray):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bloom(c, b, r, distance, triangle, actor, static, shapes, table, seed, ray):
-    """(column) of a neighbour whose retro-reflector outshines this beam, or -1."""
+def _bloom(c, b, row, r, distance, actor, surfaces, table, seed, ray):
+    """-1 or 1: the side of the neighbour whose retro-reflector outshines this beam; 0: none does. `row` is the column's
+    place in `surfaces`."""
     columns = distance.shape[0]
-    for side in (1, columns - 1):
-        n = (c + side) % columns
-        who = actor[n, b]
-        if who == NOTHING or who == EGO or distance[n, b] > np.float32(45.0) or distance[n, b] > r - np.float32(0.5):
+    for side in (1, -1):
+        surface = surfaces[row + side, b]
+        if surface == _NO_SURFACE or table[surface, 3] <= np.float32(0.4):
             continue
-        surface = _surface_of(triangle[n, b], who, static, shapes)[0]
-        if table[surface, 3] > np.float32(0.4) and coin(seed, ray, _BLOOM) < np.float32(0.25):
-            return n
-    return -1
+        n = (c + side) % columns
+        if actor[n, b] == EGO or distance[n, b] > np.float32(45.0) or distance[n, b] > r - np.float32(0.5):
+            continue
+        if coin(seed, ray, _BLOOM) < np.float32(0.25):
+            return side
+    return 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -114,12 +127,15 @@ def receive(
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
     fall, speckle, own_echo = constants[10], constants[11], constants[12]
     one = np.float32(1.0)
-    beams = distance.shape[1]
+    columns, beams = distance.shape
+    static_label, static_shade, shape_label, shape_shade = static[1], static[2], shapes[1], shapes[2]
+    surfaces = _surfaces(first, last, triangle, actor, static[0], shapes[0])
     for c in range(first, last):
+        row = c - first + 1
         for b in range(beams):
             ray = c * beams + b
             out_range[c, b], out_intensity[c, b], out_label[c, b] = 0.0, 0.0, IGNORE
-            who, r, cos, source = actor[c, b], distance[c, b], cosine[c, b], c
+            who, r, cos, side = actor[c, b], distance[c, b], cosine[c, b], 0
             if clutter > np.float32(0.0) and coin(seed, ray, _AIR) < clutter:
                 air = -scale * np.log(one - coin(seed, ray, _AIR_WHERE)) + np.float32(0.8)
                 if air < (r if who != NOTHING else farthest) and air > nearest:
@@ -128,15 +144,20 @@ def receive(
                     continue
             if who != EGO:
                 seen = r if who != NOTHING else farthest
-                n = _bloom(c, b, seen, distance, triangle, actor, static, shapes, table, seed, ray)
-                if n >= 0:
-                    who, r, cos, source = actor[n, b], distance[n, b], cosine[n, b], n
+                side = _bloom(c, b, row, seen, distance, actor, surfaces, table, seed, ray)
+            n = c
+            if side != 0:
+                n = (c + side) % columns
+                who, r, cos = actor[n, b], distance[n, b], cosine[n, b]
             if who == NOTHING:
                 continue
+            surface, hit = surfaces[row + side, b], triangle[n, b]
             if who == EGO:
-                surface, label, shade = np.uint8(_PAINTED), np.uint8(IGNORE), np.float32(0.5)
+                label, shade = np.uint8(IGNORE), np.float32(0.5)
+            elif who == STATIC:
+                label, shade = static_label[hit], static_shade[hit]
             else:
-                surface, label, shade = _surface_of(triangle[source, b], who, static, shapes)
+                label, shade = shape_label[hit], shape_shade[hit]
             owner = np.int64(tracks[who]) if who >= 0 else np.int64(who)
             strong, bright, echo = _reflect(surface, shade, cos, table, owner, object_seed)
             signal = power * strong * max(cos, np.float32(0.02)) * np.exp(np.float32(-2.0) * alpha * r) / (r * r)
@@ -144,7 +165,7 @@ def receive(
                 echo = own_echo
             if coin(seed, ray, _LOSS) >= echo * (one - np.exp(-signal)) * np.float32(0.997):
                 continue
-            if source == c and who != EGO:
+            if side == 0 and who != EGO:
                 r = _edge(c, b, r, distance, actor, footprint, seed, ray)
                 r -= table[surface, 5] * coin(seed, ray, _PILE) / max(cos, np.float32(0.35))
             r += noise * _normal(seed, ray, _NOISE_A) * (one + np.float32(0.5) / (signal + np.float32(0.25)))

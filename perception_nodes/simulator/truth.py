@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.scene import ActorState, Snapshot
+from perception_nodes.simulator.silhouettes import sort_by_azimuth, unhidden_shares
 
 if TYPE_CHECKING:
     from perception_nodes.simulator.lidar import Sweep
@@ -58,14 +59,22 @@ def boxes(snapshot: Snapshot, sweep: Sweep | None = None, radius: float = 120.0)
     order = [i for i in np.argsort(gaps, kind="stable") if gaps[i] <= radius]
     if sweep is None:
         return [box_of(actors[i]) for i in order]
-    counts = np.bincount(sweep.instance, minlength=1)
-    sight = _Sight(sweep)
-    out = []
-    for i in order:
-        actor = actors[i]
-        points = int(counts[actor.track_id]) if actor.track_id < len(counts) else 0
-        out.append(box_of(actor, points, sight.share(box_of(actor), points)))
-    return out
+    seen = [actors[i] for i in order]
+    tracks = np.array([a.track_id for a in seen], np.int64)
+    counts = np.bincount(sweep.instance, minlength=1 << 16)[tracks & 0xFFFF]
+    counts[tracks > 0xFFFF] = 0
+    shares = _shares(seen, tracks, counts, sweep)
+    return [box_of(actor, int(n), float(share)) for actor, n, share in zip(seen, counts, shares)]
+
+
+def _shares(actors: list[ActorState], tracks, counts, sweep: Sweep) -> NDArray[np.float64]:
+    """Visibility of each actor's box, float64 [A]."""
+    pose = np.asarray(sweep.map_from_sensor, np.float64)
+    xyz, instance = np.ascontiguousarray(sweep.xyz, np.float32), np.ascontiguousarray(sweep.instance, np.uint16)
+    places = np.array([(*a.xyz, a.yaw, *a.size) for a in actors], np.float64).reshape(-1, 7)
+    shares = unhidden_shares(places, tracks, pose, *sort_by_azimuth(xyz, instance), IN_FRONT)
+    shares[np.isnan(shares) & (counts > 0)] = 1.0  # too small for the other beams: nothing hides it
+    return shares
 
 
 def box_of(actor: ActorState, points: int = 0, visibility: float = math.nan) -> Box:
@@ -73,45 +82,3 @@ def box_of(actor: ActorState, points: int = 0, visibility: float = math.nan) -> 
     x, y, z = actor.xyz
     centre = (x, y, z + actor.size[2] / 2)
     return Box(actor.category, actor.track_id, centre, actor.size, actor.yaw, actor.velocity, visibility, points)
-
-
-class _Sight:
-    """A sweep sorted by azimuth, so that each silhouette looks at its own columns only."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        pose = np.asarray(sweep.map_from_sensor, np.float64)
-        self._rotation, self._origin = pose[:3, :3], pose[:3, 3]
-        xyz = np.asarray(sweep.xyz, np.float32)
-        azimuth = np.arctan2(xyz[:, 1], xyz[:, 0])
-        order = np.argsort(azimuth, kind="stable")
-        xyz = xyz[order]
-        flat = np.hypot(xyz[:, 0], xyz[:, 1])
-        self._azimuth = azimuth[order]
-        self._slope = xyz[:, 2] / np.maximum(flat, 1e-3)
-        self._range = np.sqrt(flat**2 + xyz[:, 2] ** 2)
-        self._instance = np.asarray(sweep.instance)[order]
-
-    def share(self, box: Box, points: int) -> float:
-        """Share of the returns in the silhouette of `box` that were not stopped in front of it."""
-        seen = (box.corners() - self._origin) @ self._rotation  # map to sensor
-        flat = np.hypot(seen[:, 0], seen[:, 1])
-        if flat.min() < 0.5:
-            return 1.0
-        middle = math.atan2(float(seen[:, 1].mean()), float(seen[:, 0].mean()))
-        spread = np.remainder(np.arctan2(seen[:, 1], seen[:, 0]) - middle + np.pi, 2 * np.pi) - np.pi
-        slope = seen[:, 2] / flat
-        near = float(np.sqrt(flat**2 + seen[:, 2] ** 2).min())
-        total = hidden = 0
-        for turn in (-2 * math.pi, 0.0, 2 * math.pi):
-            ends = np.array([middle + spread.min() + turn, middle + spread.max() + turn], self._azimuth.dtype)
-            first, last = np.searchsorted(self._azimuth, ends)  # of one type: else numpy converts the whole array
-            if last <= first:
-                continue
-            columns = slice(int(first), int(last))
-            inside = (self._slope[columns] > slope.min()) & (self._slope[columns] < slope.max())
-            ahead = (self._range[columns] < near - IN_FRONT) & (self._instance[columns] != box.track_id)
-            total += int(inside.sum())
-            hidden += int((inside & ahead).sum())
-        if total == 0:
-            return 1.0 if points else math.nan
-        return 1.0 - hidden / total

@@ -106,6 +106,8 @@ def _vehicle(actor: ActorState, lamps: NDArray[np.float32], air: Air, time: floa
     """Adds a vehicle's light sources and halos; a vehicle at rest with no brake light is parked and dark."""
     blink = actor.indicator != 0 and (time * 1.5) % 1.0 < 0.5
     awake = float(np.hypot(*actor.velocity)) > 0.3 or actor.braking or actor.indicator != 0
+    if not (actor.braking or blink or (awake and air.lamps > 0.2)):
+        return  # dark
     c, s = np.cos(actor.yaw), np.sin(actor.yaw)
     for x, y, z, surface in lamps.astype(np.float64):
         p = np.array([actor.xyz[0] + c * x - s * y, actor.xyz[1] + s * x + c * y, actor.xyz[2] + z])

@@ -86,6 +86,7 @@ def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, t
         bx = p[2, 0] - p[0, 0]
         by = p[2, 1] - p[0, 1]
         area = ax * by - ay * bx
+        inverse = 1.0 / area if area != 0.0 else 0.0
         top = np.float32(max(p[0, 2], p[1, 2], p[2, 2]))
         if abs(area) < 1e-9 or (x1 - x0 <= 1 and y1 - y0 <= 1):  # thin or tiny: its texels' corner takes it whole
             if porosity[t] == 0.0 or hash3(t, 3, 5) >= porosity[t]:
@@ -93,16 +94,16 @@ def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, t
                     for x in range(x0, x1 + 1):
                         height[y, x] = max(height[y, x], top)
             continue
-        gx = ((p[1, 2] - p[0, 2]) * by - (p[2, 2] - p[0, 2]) * ay) / area
-        gy = ((p[2, 2] - p[0, 2]) * ax - (p[1, 2] - p[0, 2]) * bx) / area
-        slack = -0.5 * (abs(ax) + abs(ay) + abs(bx) + abs(by)) / abs(area) * 0.6
+        gx = ((p[1, 2] - p[0, 2]) * by - (p[2, 2] - p[0, 2]) * ay) * inverse
+        gy = ((p[2, 2] - p[0, 2]) * ax - (p[1, 2] - p[0, 2]) * bx) * inverse
+        slack = -0.5 * (abs(ax) + abs(ay) + abs(bx) + abs(by)) * abs(inverse) * 0.6
         low = np.float32(min(p[0, 2], p[1, 2], p[2, 2]))
         for y in range(y0, y1 + 1):
             cy = y + 0.5 - p[0, 1]
             for x in range(x0, x1 + 1):
                 cx = x + 0.5 - p[0, 0]
-                u = (cx * by - cy * bx) / area
-                v = (cy * ax - cx * ay) / area
+                u = (cx * by - cy * bx) * inverse
+                v = (cy * ax - cx * ay) * inverse
                 if u < slack or v < slack or u + v > 1.0 - slack:
                     continue
                 if porosity[t] > 0.0 and hash3(x, y, t) < porosity[t]:
@@ -111,6 +112,13 @@ def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, t
                 h = min(max(h, low), top)
                 if h > height[y, x]:
                     height[y, x] = h
+
+
+@kernel
+def _cast_all(corners, surface, porosity, casts, ranges, frame, poses, origin, texel, height):
+    """`_cast` of every range with its pose."""
+    for i in range(len(ranges)):
+        _cast(corners, surface, porosity, casts, ranges[i, 0], ranges[i, 1], frame, poses[i], origin, texel, height)
 
 
 @kernel
@@ -162,15 +170,23 @@ def _empty_and_cast(geometry, start, stop, frame, low, high) -> ShadowMap:
 
 
 def actor_map(
-    geometry: Geometry, ranges, poses: NDArray[np.float64], centre: NDArray[np.float64], sun: NDArray[np.float64]
+    geometry: Geometry,
+    ranges: NDArray[np.int64],
+    spheres: NDArray[np.float64],
+    poses: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    sun: NDArray[np.float64],
 ) -> ShadowMap:
-    """Shadow map of the actors' triangle ranges [(start, stop)] with poses float64 [A, 3, 4], 100 m about `centre`."""
+    """Shadow map of the actors' triangle ranges int64 [A, 2] with bounding spheres float64 [A, 4] (object frame) and
+    poses float64 [A, 3, 4], 100 m about `centre`."""
     frame = sun_frame(sun)
     size = 832
     origin = np.floor((frame[:2] @ centre) / ACTOR_TEXEL) * ACTOR_TEXEL - 0.5 * size * ACTOR_TEXEL
     height = np.full((size, size), EMPTY, np.float32)
-    for (start, stop), pose in zip(ranges, poses):
-        _cast(geometry.corners, geometry.surface, geometry.porosity, CASTS, start, stop, frame, pose, origin,
+    middles = np.einsum("nij,nj->ni", poses[:, :, :3], spheres[:, :3]) + poses[:, :, 3]
+    gaps = np.abs(middles @ frame[:2].T - origin - 0.5 * size * ACTOR_TEXEL).max(1, initial=0.0)
+    near = gaps < 0.5 * size * ACTOR_TEXEL + spheres[:, 3]  # the others' shadows fall elsewhere
+    _cast_all(geometry.corners, geometry.surface, geometry.porosity, CASTS, ranges[near], frame, poses[near], origin,
               ACTOR_TEXEL, height)  # fmt: skip
     return _finished(height, frame, origin, ACTOR_TEXEL)
 
