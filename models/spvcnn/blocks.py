@@ -5,10 +5,15 @@ Sparse tensors in, sparse tensors out; a `kernel` is [27 or 8, Cin, Cout], or [C
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from models.sparse import BatchNorm, Conv3d, ReLU, SparseTensor
+from models.sparse import BatchNorm, Conv3d, ReLU, SparseTensor, cat
+
+Pair = tuple[nn.Module, nn.Module]  # a convolution or linear layer and its batch norm
+Layers = tuple[Any, list[Any]]  # a strided or transposed convolution block, and residual blocks
 
 
 class ConvBlock(nn.Module):
@@ -21,6 +26,10 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         return self.net(x)
+
+    def pair(self) -> Pair:
+        """(convolution, batch norm)."""
+        return self.net[0], self.net[1]
 
 
 class ResidualBlock(nn.Module):
@@ -44,6 +53,11 @@ class ResidualBlock(nn.Module):
         out = self.net(x)
         return out.with_feats(torch.relu(out.feats + self.downsample(x).feats))
 
+    def pairs(self) -> tuple[Pair, Pair, Pair | None]:
+        """(convolution, batch norm) of both convolutions and of the shortcut, None where that is the identity."""
+        shortcut = None if isinstance(self.downsample, nn.Identity) else (self.downsample[0], self.downsample[1])
+        return (self.net[0], self.net[1]), (self.net[3], self.net[4]), shortcut
+
 
 def down_stage(inputs: int, outputs: int) -> nn.Sequential:
     """Halves the resolution, then two residual blocks."""
@@ -63,3 +77,21 @@ def up_stage(inputs: int, outputs: int, skip: int) -> nn.ModuleList:
 def point_transform(inputs: int, outputs: int) -> nn.Sequential:
     """A layer of the point branch: linear, batch norm, ReLU on [points, channels]."""
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU())
+
+
+def descend(layers: Layers, x: SparseTensor) -> SparseTensor:
+    """One down stage: strided convolution, residual blocks."""
+    transition, blocks = layers
+    x = transition(x)
+    for block in blocks:
+        x = block(x)
+    return x
+
+
+def climb(layers: Layers, x: SparseTensor, skip: SparseTensor) -> SparseTensor:
+    """One up stage: transposed convolution, concatenation with the skip features, residual blocks."""
+    transition, blocks = layers
+    x = cat([transition(x), skip])
+    for block in blocks:
+        x = block(x)
+    return x

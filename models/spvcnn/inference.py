@@ -1,4 +1,5 @@
-"""Runs a MinkUNet or SPVCNN on the CPU for inference: the fused engine where its extension was built, else the module.
+"""Runs a MinkUNet, SPVCNN or SPVNAS on the CPU for inference: the fused engine where its extension was built, else
+the module.
 
 Precisions: "fp32"; "int16", which is also what "bf16" asks for: the engine's 16-bit path has four more bits than
 bfloat16 and runs on processors without it; "auto" is int16 where the extension is there: twice the arithmetic rate
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from models.sparse import Level, MapSet, SparseTensor, build_maps, fused, native
 from models.spvcnn.fused_network import FusedNetwork
 from models.spvcnn.minkunet import MinkUNet
-from models.spvcnn.spvcnn import SPVCNN
+from models.spvcnn.point_voxel import PointVoxelNetwork
 
 PRECISIONS = ("auto", "fp32", "int16", "bf16")
 POINT_STRIDES = (4, 16)
@@ -25,10 +26,10 @@ class Predictor:
     """features float32 [N, C], coords int32 [N, 4] (sorted, unique, stride 1) -> logits float32 [N, classes]."""
 
     def __init__(self, network: torch.nn.Module, precision: str, threads: int):
-        if not isinstance(network, MinkUNet):
-            raise TypeError(f"expected a MinkUNet or SPVCNN, got {type(network).__name__}")
+        if not isinstance(network, (MinkUNet, PointVoxelNetwork)):
+            raise TypeError(f"expected a MinkUNet, SPVCNN or SPVNAS, got {type(network).__name__}")
         self.threads = threads
-        self._with_points = isinstance(network, SPVCNN)
+        self._with_points = isinstance(network, PointVoxelNetwork)
         self._network, self._fused = network.eval(), None
         if native.library() is not None:
             self.precision = "fp32" if precision == "fp32" else fused.reduced()
@@ -57,7 +58,7 @@ class Predictor:
         with torch.inference_mode():
             x = SparseTensor(torch.from_numpy(np.ascontiguousarray(feats)), level=maps.levels[0])
             network = self._network
-            logits = network(x, network.prepared(maps)) if isinstance(network, SPVCNN) else network(x)
+            logits = network(x, network.prepared(maps)) if isinstance(network, PointVoxelNetwork) else network(x)
         return logits.numpy()
 
     def __call__(self, feats: NDArray[np.float32], coords: NDArray[np.int32]) -> NDArray[np.float32]:

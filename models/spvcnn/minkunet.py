@@ -6,12 +6,13 @@ Widths c0..c8: stem c0; down stages c1..c4 at strides 2, 4, 8, 16; up stages c5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from models.sparse import BatchNorm, Conv3d, ReLU, SparseTensor, cat
-from models.spvcnn.blocks import down_stage, point_transform, up_stage
+from models.sparse import BatchNorm, Conv3d, ReLU, SparseTensor
+from models.spvcnn.blocks import Layers, Pair, climb, descend, down_stage, point_transform, up_stage
 
 
 class MinkUNet(nn.Module):
@@ -57,20 +58,30 @@ class MinkUNet(nn.Module):
             )
         self.dropout = nn.Dropout(dropout)
 
-    @staticmethod
-    def climb(stage: nn.ModuleList, x: SparseTensor, skip: SparseTensor) -> SparseTensor:
-        """One up stage: transposed convolution, concatenation with the skip features, residual blocks."""
-        return stage[1](cat([stage[0](x), skip]))
+    def down_layers(self) -> list[Layers]:
+        """The down stages, each its strided convolution and its residual blocks."""
+        stages = (self.stage1, self.stage2, self.stage3, self.stage4)
+        return [(stage[0], list(stage)[1:]) for stage in stages]
+
+    def up_layers(self) -> list[Layers]:
+        """The up stages, each its transposed convolution and the residual blocks behind the concatenation."""
+        stages: Any = (self.up1, self.up2, self.up3, self.up4)
+        return [(stage[0], list(stage[1])) for stage in stages]
+
+    def point_layers(self) -> list[Pair]:
+        """(linear, batch norm) of the point branch; empty where the network does not use one."""
+        return []
+
+    def head(self) -> nn.Linear:
+        """The classifier."""
+        return self.classifier[0]  # type: ignore[return-value]
 
     def forward(self, x: SparseTensor) -> torch.Tensor:
         """x: features [N, in_channels] at stride 1 -> logits [N, num_classes], one row per input voxel."""
-        x0 = self.stem(x)
-        x1 = self.stage1(x0)
-        x2 = self.stage2(x1)
-        x3 = self.stage3(x2)
-        x4 = self.stage4(x3)
-        y = self.climb(self.up1, x4, x3)
-        y = self.climb(self.up2, y, x2)
-        y = self.climb(self.up3, y, x1)
-        y = self.climb(self.up4, y, x0)
+        skips = [self.stem(x)]
+        for layers in self.down_layers():
+            skips.append(descend(layers, skips[-1]))
+        y = skips.pop()
+        for layers in self.up_layers():
+            y = climb(layers, y, skips.pop())
         return self.classifier(y.feats)
