@@ -1,6 +1,6 @@
 """Labelled video on disk: the format that `training.video_world` writes, and its reader.
 
-    runs/video/<split>/<seed>_<k>/          one clip: consecutive frames at 10 Hz of one front camera
+    runs/video/<split>/<seed>_<k>/          one clip: consecutive frames of one front camera at 5 Hz
         img_00001.jpg …                     RGB, 384 x 192 px (whatever the camera's proportions: stretched), JPEG q 90
         clip.json                           see `Clip`
         boxes.npz                           see `FrameBoxes`; one row per object and frame
@@ -29,7 +29,7 @@ from models.facts import ModelError
 from perception_nodes.classes import EVENTS
 
 WIDTH, HEIGHT = 384, 192  # px of the stored pictures
-RATE = 10.0  # frames a second
+RATE = 5.0  # frames a second
 VERSION = 1
 
 BOX_NAMES = ("car", "truck", "bus", "two-wheeler", "person")

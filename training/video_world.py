@@ -1,7 +1,7 @@
 """Renders labelled video of the driving world into a cache on disk (format and reader: training.video_cache).
 
-    python -m training.video_world --split train --drives 400 --workers 2 --worker 0 &
-    python -m training.video_world --split train --drives 400 --workers 2 --worker 1 &
+    python -m training.video_world --split train --drives 300 --workers 2 --worker 0 &
+    python -m training.video_world --split train --drives 300 --workers 2 --worker 1 &
 
 Traffic is cheap and pictures are dear: a drive's traffic is simulated first, then only windows around its events are
 drawn (the rarer kinds first), and a stretch in which nothing happens. A drive follows from its seed: world, light,
@@ -27,13 +27,14 @@ import numpy as np
 from training.seeds import SPLITS, split_of
 from training.video_cache import HEIGHT, RATE, WIDTH, ClipFacts, write_clip
 
-SIMULATED = 42.0  # s of traffic per drive
+SIMULATED = 70.0  # s of traffic per drive
 SETTLE = 2.0  # s before the first frame that may be drawn
-BEFORE, AFTER = 18, 6  # frames drawn before and after an event
-LONGEST = 45  # frames of one event that are drawn
-BUDGET = 110  # frames drawn per drive, about
-QUIET = 34  # frames of a stretch without events
-EACH = 2  # windows per kind of event and drive
+BEFORE, AFTER = 9, 3  # frames drawn before and after an event
+LONGEST = 22  # frames of one event that are drawn
+BUDGET = 100  # frames drawn per drive, about
+QUIET = 18  # frames of a stretch without events
+EACH = 3  # windows per kind of event and drive
+SHORTEST = 9  # frames; shorter windows are not drawn
 
 # what provokes: (scripts, preferred turn, style or "" for the random scenario's own), dealt in turn
 DEALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -83,7 +84,7 @@ def windows(events: list[tuple[str, ...]], rng: np.random.Generator) -> list[Win
     for name in sorted({n for row in events for n in row}):
         runs = [r for r in runs_of(events, name) if r.first > BEFORE // 2]
         for i, pick in enumerate(rng.permutation(len(runs))[:EACH]):
-            found.append((WEIGHT.get(name, 3.0) - 0.8 * i, runs[pick]))
+            found.append((WEIGHT.get(name, 3.0) - 0.6 * i, runs[pick]))
     found.sort(key=lambda f: -f[0])
     drawn = np.zeros(len(events), bool)
     for _, run in found:
@@ -96,7 +97,7 @@ def windows(events: list[tuple[str, ...]], rng: np.random.Generator) -> list[Win
         first = quiet[int(rng.integers(len(quiet)))]
         drawn[first : first + QUIET] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[0], drawn.astype(np.int8), [0]])))
-    return [Window(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= 16]
+    return [Window(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= SHORTEST]
 
 
 def scenario_of(seed: int, number: int):
@@ -163,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--split", choices=sorted(SPLITS), default="train")
     parser.add_argument("--out", type=Path, default=Path("runs/video"))
-    parser.add_argument("--drives", type=int, default=400)
+    parser.add_argument("--drives", type=int, default=300)
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args(arguments)
