@@ -28,6 +28,11 @@ RANDOM = "random:"
 FAMILIES = {
     "minkunet": "models.spvcnn.build",
     "spvcnn": "models.spvcnn.build",
+    "tsm": "models.tsm.build",
+    "tsn": "models.tsm.build",
+    "tsm-i3d": "models.tsm.build",
+    "tsm-two-stream": "models.tsm.build",
+    "tsm-lstm": "models.tsm.build",
 }
 
 

@@ -1,0 +1,85 @@
+"""The one place where a spec becomes a network and where the shift is inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from models.tsm.efficientnet_lite import efficientnet_lite0
+from models.tsm.mobilenetv2 import mobilenet_v2
+from models.tsm.network import ClipNetwork
+from models.tsm.non_local import WithNonLocal
+from models.tsm.resnet import ResNet
+from models.tsm.shift import Shifted
+from models.tsm.spec import TsmSpec
+from models.tsm.tpool import TemporalPool
+
+NON_LOCAL_AFTER = {"layer2": (0, 2), "layer3": (0, 2, 4)}
+
+
+def build_backbone(spec: TsmSpec) -> nn.Module:
+    """The 2D network of a spec with random weights: no shift, no classifier."""
+    if spec.backbone.startswith("resnet"):
+        network: nn.Module = ResNet(spec.backbone, spec.width, spec.in_channels)
+    elif spec.backbone == "mobilenetv2":
+        network = mobilenet_v2(spec.width, spec.in_channels)
+    else:
+        network = efficientnet_lite0(spec.width, spec.in_channels)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def insert_shift(backbone: nn.Module, spec: TsmSpec) -> None:
+    """Puts `Shifted` where the spec says: around the first layer of residual branches, or around whole blocks."""
+    whole = spec.place != "blockres"
+    sites = backbone.blocks() if whole and isinstance(backbone, ResNet) else backbone.shift_sites()
+    for blocks, i, stride in sites:
+        block = blocks[i]
+        if whole:
+            blocks[i] = Shifted(block, spec.fold_div, block.in_channels, stride)
+        else:
+            block.wrap_branch(_wrapper(spec.fold_div, block.in_channels, stride))
+
+
+def _wrapper(fold_div: int, channels: int, stride: int) -> Callable[[nn.Module], nn.Module]:
+    return lambda net: Shifted(net, fold_div, channels, stride)
+
+
+def insert_non_local(backbone: ResNet) -> None:
+    """Five non-local blocks, after the blocks of NON_LOCAL_AFTER."""
+    for layer, places in NON_LOCAL_AFTER.items():
+        blocks = getattr(backbone, layer)
+        channels = backbone.feature_channels[0 if layer == "layer2" else 1]
+        for i in places:
+            blocks[i] = WithNonLocal(blocks[i], channels)
+
+
+def assemble(spec: TsmSpec) -> nn.Module:
+    """The backbone with everything that the spec inserts into it."""
+    backbone = build_backbone(spec)
+    if spec.mode != "none":
+        insert_shift(backbone, spec)
+    if spec.non_local:
+        insert_non_local(backbone)
+    if spec.tpool:
+        backbone.layer2 = TemporalPool(backbone.layer2)
+    return backbone
+
+
+def _build(spec: TsmSpec) -> nn.Module:
+    return ClipNetwork(spec, assemble(spec))
+
+
+def build_tsm(spec: TsmSpec, seed: int | None = None) -> nn.Module:
+    """The clip network of `spec`, in eval mode, with random weights (reproducible with a seed).
+
+    forward(clip [N, T, C, H, W]) -> logits [N, K]; frame_logits(clip) -> [N, T, K].
+    """
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return _build(spec).eval()
