@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
 
+from models.tsm.backbone import Backbone, ResidualBlock
 from models.tsm.efficientnet_lite import efficientnet_lite0
 from models.tsm.mobilenetv2 import mobilenet_v2
 from models.tsm.network import ClipNetwork
@@ -19,10 +21,10 @@ from models.tsm.tpool import TemporalPool
 NON_LOCAL_AFTER = {"layer2": (0, 2), "layer3": (0, 2, 4)}
 
 
-def build_backbone(spec: TsmSpec) -> nn.Module:
+def build_backbone(spec: TsmSpec) -> Backbone:
     """The 2D network of a spec with random weights: no shift, no classifier."""
     if spec.backbone.startswith("resnet"):
-        network: nn.Module = ResNet(spec.backbone, spec.width, spec.in_channels)
+        network: Backbone = ResNet(spec.backbone, spec.width, spec.in_channels)
     elif spec.backbone == "mobilenetv2":
         network = mobilenet_v2(spec.width, spec.in_channels)
     else:
@@ -33,12 +35,11 @@ def build_backbone(spec: TsmSpec) -> nn.Module:
     return network
 
 
-def insert_shift(backbone: nn.Module, spec: TsmSpec) -> None:
+def insert_shift(backbone: Backbone, spec: TsmSpec) -> None:
     """Puts `Shifted` where the spec says: around the first layer of residual branches, or around whole blocks."""
     whole = spec.place != "blockres"
-    sites = backbone.blocks() if whole and isinstance(backbone, ResNet) else backbone.shift_sites()
-    for blocks, i, stride in sites:
-        block = blocks[i]
+    for blocks, i, stride in backbone.whole_sites() if whole else backbone.shift_sites():
+        block = cast(ResidualBlock, blocks[i])
         if whole:
             blocks[i] = Shifted(block, spec.fold_div, block.in_channels, stride)
         else:
@@ -58,15 +59,15 @@ def insert_non_local(backbone: ResNet) -> None:
             blocks[i] = WithNonLocal(blocks[i], channels)
 
 
-def assemble(spec: TsmSpec) -> nn.Module:
+def assemble(spec: TsmSpec) -> Backbone:
     """The backbone with everything that the spec inserts into it."""
     backbone = build_backbone(spec)
     if spec.mode != "none":
         insert_shift(backbone, spec)
-    if spec.non_local:
+    if isinstance(backbone, ResNet) and spec.non_local:
         insert_non_local(backbone)
-    if spec.tpool:
-        backbone.layer2 = TemporalPool(backbone.layer2)
+    if isinstance(backbone, ResNet) and spec.tpool:
+        backbone.add_module("layer2", TemporalPool(backbone.layer2))
     return backbone
 
 

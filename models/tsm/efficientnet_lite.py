@@ -23,7 +23,7 @@ def _norm(channels: int) -> nn.Module:
 
 def efficientnet_lite0(width: float = 1.0, in_channels: int = 3) -> InvertedResidualNet:
     """EfficientNet-Lite0 without its classifier; stem and last convolution keep their channels at every width."""
-    rows = ROWS
+    rows: tuple[Row, ...] = ROWS
     if width != 1.0:
         rows = tuple(Row(r.expand, make_divisible(r.channels * width), r.blocks, r.stride, r.kernel) for r in ROWS)
     return InvertedResidualNet(rows, STEM, LAST, in_channels, same_conv, _norm)

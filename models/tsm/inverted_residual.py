@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.tsm.shift import InTime, Time, run
+from models.tsm.backbone import Backbone, ResidualBlock, Site
+from models.tsm.shift import Time, run
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def same_conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: i
     return SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
 
 
-class InvertedResidual(InTime):
+class InvertedResidual(ResidualBlock):
     """[1x1 expand] -> depthwise -> 1x1 project, ReLU6 between; the input is added where shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expand: int, kernel: int, conv: Conv, norm: Norm):
@@ -84,11 +85,8 @@ class InvertedResidual(InTime):
         return x + y if self.residual else y
 
 
-class InvertedResidualNet(InTime):
-    """Stem, rows of inverted residuals, a last 1x1 convolution, the mean over the picture.
-
-    feature_dim: of the pooled features · feature_channels: of the stages at strides 8, 16 and 32.
-    """
+class InvertedResidualNet(Backbone):
+    """Stem, rows of inverted residuals, a last 1x1 convolution, the mean over the picture."""
 
     def __init__(self, rows: tuple[Row, ...], stem: int, last: int, in_channels: int, conv: Conv, norm: Norm):
         super().__init__()
@@ -108,7 +106,7 @@ class InvertedResidualNet(InTime):
         self.feature_channels = tuple(ends[s][1] for s in (8, 16, 32))
         self.feature_dim = last
 
-    def shift_sites(self) -> list[tuple[nn.ModuleList, int, int]]:
+    def shift_sites(self) -> list[Site]:
         """(list, position, input stride) of every block that may shift: an expansion and an identity."""
         return [
             (self.features, i, self.strides[i])
@@ -125,6 +123,6 @@ class InvertedResidualNet(InTime):
                 found.append(x)
         return found
 
-    def forward(self, x: Tensor, time: Time) -> Tensor:
-        """Frames [B, C, H, W] -> pooled features [B, feature_dim]."""
-        return self.features[-1](self.stages(x, time)[-1]).mean((2, 3))
+    def embed(self, last: Tensor) -> Tensor:
+        """The last stage's features [B, C, H, W] -> pooled features [B, feature_dim]."""
+        return self.features[-1](last).mean((2, 3))

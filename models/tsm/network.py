@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from models.tsm.backbone import Backbone
 from models.tsm.shift import ClipTime
 from models.tsm.spec import TsmSpec
 
@@ -20,7 +21,7 @@ def frames_of(clip: Tensor, channels: int) -> Tensor:
 class ClipNetwork(nn.Module):
     """TSM or TSN over clips of any length; keys `base_model.…` and `new_fc.…` as in the released checkpoints."""
 
-    def __init__(self, spec: TsmSpec, base_model: nn.Module):
+    def __init__(self, spec: TsmSpec, base_model: Backbone):
         super().__init__()
         self.spec = spec
         self.base_model = base_model

@@ -19,9 +19,10 @@ class NonLocal3d(nn.Module):
         self.g = nn.Sequential(nn.Conv3d(channels, inner, 1), nn.MaxPool3d((1, 2, 2)))
         self.theta = nn.Conv3d(channels, inner, 1)
         self.phi = nn.Sequential(nn.Conv3d(channels, inner, 1), nn.MaxPool3d((1, 2, 2)))
-        self.W = nn.Sequential(nn.Conv3d(inner, channels, 1), nn.BatchNorm3d(channels))
-        nn.init.zeros_(self.W[1].weight)
-        nn.init.zeros_(self.W[1].bias)
+        norm = nn.BatchNorm3d(channels)
+        nn.init.zeros_(norm.weight)
+        nn.init.zeros_(norm.bias)
+        self.W = nn.Sequential(nn.Conv3d(inner, channels, 1), norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, T, H, W] -> the same shape."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.tsm.shift import InTime, Time, run
+from models.tsm.backbone import Backbone, ResidualBlock, Site
+from models.tsm.shift import Time, run
 from models.tsm.tpool import TemporalPool
 
 DEPTHS: dict[str, tuple[int, ...]] = {
@@ -21,10 +22,11 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
 
 
-class _Block(InTime):
+class _Block(ResidualBlock):
     """A residual block: `_branch` beside the identity or its projection."""
 
     expansion = 1
+    conv1: nn.Module
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -51,9 +53,9 @@ class BasicBlock(_Block):
 
     def __init__(self, inputs: int, channels: int, stride: int):
         super().__init__(inputs, channels, stride)
-        self.conv1: nn.Module = _conv(inputs, channels, 3, stride)
+        self.conv1 = _conv(inputs, channels, 3, stride)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = _conv(channels, channels, 3)
+        self.conv2: nn.Module = _conv(channels, channels, 3)
         self.bn2 = nn.BatchNorm2d(channels)
 
     def _branch(self, x: Tensor, time: Time) -> Tensor:
@@ -68,9 +70,9 @@ class Bottleneck(_Block):
 
     def __init__(self, inputs: int, channels: int, stride: int):
         super().__init__(inputs, 4 * channels, stride)
-        self.conv1: nn.Module = _conv(inputs, channels, 1)
+        self.conv1 = _conv(inputs, channels, 1)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = _conv(channels, channels, 3, stride)
+        self.conv2: nn.Module = _conv(channels, channels, 3, stride)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = _conv(channels, 4 * channels, 1)
         self.bn3 = nn.BatchNorm2d(4 * channels)
@@ -81,11 +83,8 @@ class Bottleneck(_Block):
         return self.bn3(self.conv3(y))
 
 
-class ResNet(InTime):
-    """Stem, four stages of blocks, the mean over the picture.
-
-    feature_dim: of the pooled features · feature_channels: of the stages at strides 8, 16 and 32.
-    """
+class ResNet(Backbone):
+    """Stem, four stages of blocks, the mean over the picture."""
 
     def __init__(self, name: str, width: float = 1.0, in_channels: int = 3):
         super().__init__()
@@ -106,13 +105,13 @@ class ResNet(InTime):
         self.feature_channels = tuple(stem * 2**i * block.expansion for i in (1, 2, 3))
         self.feature_dim = channels
 
-    def shift_sites(self) -> list[tuple[nn.ModuleList, int, int]]:
+    def shift_sites(self) -> list[Site]:
         """(list, position, input stride) of every block that shifts in its branch: all, or every second one in
         networks as deep as ResNet-101."""
         step = 2 if len(self.layer3) >= EVERY_SECOND_FROM else 1
-        return [site for site in self.blocks() if site[1] % step == 0]
+        return [site for site in self.whole_sites() if site[1] % step == 0]
 
-    def blocks(self) -> list[tuple[nn.ModuleList, int, int]]:
+    def whole_sites(self) -> list[Site]:
         """(list, position, input stride) of every block."""
         layers = (self.layer1, self.layer2, self.layer3, self.layer4)
         return [
@@ -134,7 +133,3 @@ class ResNet(InTime):
                 x = run(block, x, time)
             found.append(x)
         return found[1:]
-
-    def forward(self, x: Tensor, time: Time) -> Tensor:
-        """Frames [B, C, H, W] -> pooled features [B, feature_dim]."""
-        return self.stages(x, time)[-1].mean((2, 3))
