@@ -28,6 +28,7 @@ RANDOM = "random:"
 FAMILIES = {
     "minkunet": "models.spvcnn.build",
     "spvcnn": "models.spvcnn.build",
+    "spvnas": "models.spvcnn.build",
     "tsm": "models.tsm.build",
     "tsn": "models.tsm.build",
     "tsm-i3d": "models.tsm.build",

@@ -1,9 +1,10 @@
 """Released SPVNAS checkpoints in, our models out.
 
 A released `init` is a torch file {'model': state dict, …}, its keys often behind `module.` (DistributedDataParallel);
-beside it `net.config` is JSON ({"num_classes": 19, "cr": 0.5, …}). Torch files are read with `weights_only=True`, which
-refuses everything but tensors and plain containers: a file that wants to run code is rejected. What is written is a
-model folder (weights.safetensors and model.yaml), the only thing that the sessions read.
+beside it `net.config` is JSON ({"num_classes": 19, "cr": 0.5, …}, for SPVNAS its widths and depths). Torch files are
+read with `weights_only=True`, which refuses everything but tensors and plain containers: a file that wants to run code
+is rejected. What is written is a model folder (weights.safetensors and model.yaml), the only thing that the sessions
+read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import torch
 
 from models.facts import FACTS_FILE, ModelError, ModelFacts, load_state, save_facts, sha256_of
 from models.spvcnn.build import build_network, facts_of, load_weights
-from models.spvcnn.presets import NetworkSpec, scaled
+from models.spvcnn.plan import NetPlan
+from models.spvcnn.presets import OFFICIAL_FEATURES, NetworkSpec, scaled
+from models.spvcnn.search_space import OFFICIAL
+from models.spvcnn.supernet import SuperNetwork
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -67,10 +71,13 @@ def channels_of(state: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
 def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: str | Path | None = None) -> ModelFacts:
     """Converts a released checkpoint to a model folder `out`; returns its facts.
 
-    architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys). config: `net.config`, checked
-    against the file where given. Raises ModelError; nothing is written in that case.
+    architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys), or "spvnas". config:
+    `net.config`, checked against the file where given; for "spvnas" the sub-network, without which nothing is known of
+    it. Raises ModelError; nothing is written in that case.
     """
     state = read_checkpoint(checkpoint)
+    if architecture == "spvnas":
+        return _convert_spvnas(state, checkpoint, out, config)
     channels = channels_of(state)
     if config is not None:
         told = json.loads(Path(config).read_text())
@@ -86,6 +93,34 @@ def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: 
         facts = replace(facts, network=dict(facts.network, point_branch=True))
     network = build_network(facts)
     load_weights(network, state, str(checkpoint))
+    return save_model(network, replace(facts, trained=True, training_data="SemanticKITTI (released weights)"), out)
+
+
+def _convert_spvnas(
+    state: dict[str, torch.Tensor], checkpoint: str | Path, out: str | Path, config: str | Path | None
+) -> ModelFacts:
+    """A released sub-network, or one out of a released super network, by the choices of its `net.config`."""
+    if config is None:
+        raise ModelError(f"{checkpoint}: an SPVNAS checkpoint needs its net.config; give --config FILE")
+    try:
+        told = json.loads(Path(config).read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{config} is no net.config ({error}): expected the JSON file released with `init`") from None
+    plan = NetPlan.from_config(told if isinstance(told, dict) else {})
+    if "classifier.linear.weight" not in state or "stem.0.kernel" not in state:
+        raise ModelError(f"{checkpoint} is no SPVNAS checkpoint: found {sorted(state)[:3]} …")
+    classes, inputs = int(state["classifier.linear.weight"].shape[0]), int(state["stem.0.kernel"].shape[1])
+    spec = NetworkSpec("spvnas", plan.channels, classes, OFFICIAL_FEATURES[:inputs], plan=plan)
+    facts = facts_of(spec, Path(out).name)
+    network = build_network(facts)
+    if any(".feature.layers." in key for key in state):  # the super network
+        space = replace(OFFICIAL, lower=tuple(map(min, OFFICIAL.lower, plan.channels)))
+        whole = SuperNetwork(space, classes, inputs)
+        load_weights(whole, state, str(checkpoint))
+        state = whole.part(plan)
+    # the released sub-networks keep the super network's classifier and read its first channels
+    weight = state["classifier.linear.weight"][:, : plan.channels[8]]
+    load_weights(network, {**state, "classifier.linear.weight": weight}, str(checkpoint))
     return save_model(network, replace(facts, trained=True, training_data="SemanticKITTI (released weights)"), out)
 
 

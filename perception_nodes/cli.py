@@ -189,12 +189,13 @@ def weights_verify(name: Annotated[str | None, typer.Argument(help="One model (d
 def weights_import(
     checkpoint: Annotated[Path, typer.Argument(help="An official SPVNAS-repository checkpoint (torch file).")],
     out: Annotated[Path, typer.Argument(help="The model folder to write.")],
-    architecture: Annotated[str, typer.Option(help="minkunet or spvcnn.")] = "spvcnn",
+    architecture: Annotated[str, typer.Option(help="minkunet, spvcnn or spvnas.")] = "spvcnn",
+    config: Annotated[Path | None, typer.Option(help="The net.config beside it; SPVNAS needs it.")] = None,
 ) -> None:
     """Turn an official checkpoint into a model folder (safetensors + model.yaml). Never unpickles code."""
     from perception_nodes.commands.weights import import_checkpoint
 
-    import_checkpoint(checkpoint, out, architecture)
+    import_checkpoint(checkpoint, out, architecture, config)
 
 
 @app.command()

@@ -11,8 +11,9 @@ from models.facts import ModelError, ModelFacts
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.presets import PRESETS, NetworkSpec
 from models.spvcnn.spvcnn import SPVCNN
+from models.spvcnn.spvnas import SPVNAS
 
-ARCHITECTURES = {"spvcnn": SPVCNN, "minkunet": MinkUNet}
+ARCHITECTURES: dict[str, type[nn.Module]] = {"spvcnn": SPVCNN, "minkunet": MinkUNet, "spvnas": SPVNAS}
 POINT_BRANCH = "point_transforms."
 
 # SemanticKITTI's 19 classes in the order of the released checkpoints, with the colours of its API.
@@ -40,10 +41,11 @@ def preset_facts(preset: str) -> ModelFacts:
 
 def facts_of(spec: NetworkSpec, name: str) -> ModelFacts:
     """Facts of a network that is not trained yet."""
+    shape = {"channels": list(spec.channels)} if spec.plan is None else spec.plan.numbers()
     return ModelFacts(
         name=name,
         architecture=spec.architecture,
-        network={"channels": list(spec.channels), "num_classes": spec.num_classes},
+        network={**shape, "num_classes": spec.num_classes},
         classes=tuple({"name": n, "rgb": list(rgb)} for n, rgb in CLASSES[: spec.num_classes]),
         voxel_size=spec.voxel_size,
         features=spec.features,
@@ -69,7 +71,7 @@ def build_network(facts: ModelFacts, seed: int | None = None) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return ARCHITECTURES[facts.architecture](in_channels=len(facts.features), **numbers).eval()
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ModelError(f"{facts.name}: `network` in its facts does not fit {facts.architecture} ({error})") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +41,8 @@ class PointVoxelNetwork(nn.Module):
 
     pres: float = 0.05
     vres: float = 0.05
+    stem: Any
+    classifier: Any
     point_transforms: nn.ModuleList
     dropout: nn.Dropout
 

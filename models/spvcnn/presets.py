@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.spvcnn.plan import NetPlan
+
 OFFICIAL_WIDTHS = (32, 32, 64, 128, 256, 256, 128, 96, 96)
 OFFICIAL_FEATURES = ("x", "y", "z", "intensity")
 LITE_FEATURES = ("height", "range", "intensity", "known", "offset_x", "offset_y", "offset_z", "count")
@@ -23,9 +25,9 @@ def scaled(cr: float) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What `build_network` needs. architecture: "spvcnn" or "minkunet"; channels: nine widths (stem, four down, four
-    up); voxel_size m; features: names of the input channels; point_range: x, y, z least and most, m (points outside
-    get no label), or None for no limit."""
+    """What `build_network` needs. architecture: "spvcnn", "minkunet" or "spvnas"; channels: nine widths (stem, four
+    down, four up); voxel_size m; features: names of the input channels; point_range: x, y, z least and most, m (points
+    outside get no label), or None for no limit; plan: the sub-network of an "spvnas", its widths again."""
 
     architecture: str
     channels: tuple[int, ...]
@@ -33,13 +35,17 @@ class NetworkSpec:
     features: tuple[str, ...] = OFFICIAL_FEATURES
     voxel_size: float = 0.05
     point_range: tuple[float, ...] | None = None
+    plan: NetPlan | None = None
 
 
 LITE_WIDTHS = (16, 16, 32, 48, 64, 48, 32, 16, 16)  # multiples of 16: the compiled engine's panel
+# The sub-network that the search chose (training/spvnas_search.py; docs/spvnas.md).
+NAS_PLAN = NetPlan.of_spvcnn(LITE_WIDTHS)
 TWIN_WIDTHS = (16, 16, 32, 48, 80, 48, 32, 16, 16)
 
 PRESETS: dict[str, NetworkSpec] = {
     "spvcnn-lite": NetworkSpec("spvcnn", LITE_WIDTHS, 19, LITE_FEATURES, 0.1, LITE_RANGE),
+    "spvnas-lite": NetworkSpec("spvnas", NAS_PLAN.channels, 19, LITE_FEATURES, 0.1, LITE_RANGE, NAS_PLAN),
     "minkunet-lite": NetworkSpec("minkunet", TWIN_WIDTHS, 19, LITE_FEATURES, 0.1, LITE_RANGE),
     "spvcnn-cr0.5": NetworkSpec("spvcnn", scaled(0.5)),
     "spvcnn-cr0.64": NetworkSpec("spvcnn", scaled(0.64)),

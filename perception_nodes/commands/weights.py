@@ -37,9 +37,9 @@ def verify(name: str | None) -> int:
     return failed
 
 
-def import_checkpoint(checkpoint: Path, out: Path, architecture: str) -> None:
+def import_checkpoint(checkpoint: Path, out: Path, architecture: str, config: Path | None = None) -> None:
     """Write an official checkpoint as a model folder; raises ModelError with what was found and expected."""
     from models.official import convert
 
-    facts = convert(checkpoint, out, architecture)
+    facts = convert(checkpoint, out, architecture, config)
     print(f"{facts.name}: wrote {facts.weights_path} and model.yaml")

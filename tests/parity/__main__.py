@@ -20,6 +20,7 @@ SYSTEMS = {
     "sparse convolution layers": ("tests.parity.sparse_layers", "run"),
     "MinkUNet": ("tests.parity.spvcnn", "run"),
     "SPVCNN": ("tests.parity.spvcnn", "run"),
+    "SPVNAS supernet": ("tests.parity.spvnas", "run"),
     "PVConv": ("tests.parity.pvcnn", "run_layer"),
     "PVCNN S3DIS": ("tests.parity.pvcnn", "run_network"),
     "PVCNN ShapeNet": ("tests.parity.pvcnn", "run_network"),
