@@ -102,7 +102,7 @@ def place_actors(pool: ShapePool, before: Snapshot, after: Snapshot, start: floa
         yaw += start * (now.yaw - yaw)
         heading[i] = ((np.cos(yaw), np.sin(yaw)), (np.cos(now.yaw), np.sin(now.yaw)))
     boxes = shapes.bounds[root] if count else np.zeros((0, 6), np.float32)
-    low, high = _swept_boxes(boxes.astype(np.float64), position)
+    low, high = _swept_boxes(boxes.astype(np.float64), position, heading)
     bounds, meta, leaf = build_box_tree(low, high)
     track = np.array([a.track_id & 0xFFFF for a in actors], np.uint16)
     motion = position.astype(np.float32), heading.astype(np.float32)
@@ -121,12 +121,21 @@ def _earlier_pose(now: ActorState, was: ActorState | None, dt: float) -> tuple[t
 
 
 def _swept_boxes(
-    box: NDArray[np.float64], position: NDArray[np.float64]
+    box: NDArray[np.float64], position: NDArray[np.float64], heading: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes in map that hold each actor during the whole sweep: the upright cylinder round its shape, moved."""
-    radius = np.hypot(np.maximum(abs(box[:, 0]), abs(box[:, 3])), np.maximum(abs(box[:, 1]), abs(box[:, 4])))
-    around = np.stack((radius, radius, np.zeros(len(box))), 1) + 0.01
-    low, high = position.min(1) - around, position.max(1) + around
-    low[:, 2] += box[:, 2]
-    high[:, 2] += box[:, 5]
+    """Boxes in map that hold each actor during the whole sweep: its turned box at both ends, and what a corner's arc
+    between them bulges out."""
+    middle, half = 0.5 * (box[:, :3] + box[:, 3:]), 0.5 * (box[:, 3:] - box[:, :3])
+    c, s = heading[..., 0], heading[..., 1]  # [A, 2]
+    x, y, hx, hy = middle[:, :1], middle[:, 1:2], half[:, :1], half[:, 1:2]
+    centre = np.stack((c * x - s * y, s * x + c * y), 2) + position[:, :, :2]
+    reach = np.stack((abs(c) * hx + abs(s) * hy, abs(s) * hx + abs(c) * hy), 2)
+    radius = np.hypot(abs(x) + hx, abs(y) + hy)[:, 0]
+    cosine = np.clip((heading[:, 0] * heading[:, 1]).sum(1), -1.0, 1.0)  # of the turn during the sweep
+    bulge = radius * (1.0 - np.sqrt(0.5 * (1.0 + cosine))) + 0.01
+    low, high = position.min(1), position.max(1)
+    low[:, :2] = (centre - reach).min(1) - bulge[:, None]
+    high[:, :2] = (centre + reach).max(1) + bulge[:, None]
+    low[:, 2] += box[:, 2] - 0.01
+    high[:, 2] += box[:, 5] + 0.01
     return low.astype(np.float32), high.astype(np.float32)

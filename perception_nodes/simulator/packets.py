@@ -50,6 +50,15 @@ def _meets_box(packet, bounds, node):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _left_first(bounds, first, dx, dy, dz):
+    """Does a ray come to the left one of two children (`first` and the next node) first?"""
+    x = bounds[first, 0] + bounds[first, 3] - bounds[first + 1, 0] - bounds[first + 1, 3]
+    y = bounds[first, 1] + bounds[first, 4] - bounds[first + 1, 1] - bounds[first + 1, 4]
+    z = bounds[first, 2] + bounds[first, 5] - bounds[first + 1, 2] - bounds[first + 1, 5]
+    return x * dx + y * dy + z * dz < np.float32(0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _distance(packet, k, corners, i):
     """Distance of ray k to the triangle, or infinity: the same arithmetic as `triangles_met`."""
     slack = np.float32(1e-5)
@@ -87,11 +96,7 @@ def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt
         if count == 0:
             if first == node:  # an empty mesh
                 continue
-            x = bounds[first, 0] + bounds[first, 3] - bounds[first + 1, 0] - bounds[first + 1, 3]
-            y = bounds[first, 1] + bounds[first, 4] - bounds[first + 1, 1] - bounds[first + 1, 4]
-            z = bounds[first, 2] + bounds[first, 5] - bounds[first + 1, 2] - bounds[first + 1, 5]
-            ahead = x * dx + y * dy + z * dz
-            left_first = ahead < np.float32(0.0)
+            left_first = _left_first(bounds, first, dx, dy, dz)
             stack[top] = first + 1 if left_first else first
             stack[top + 1] = first if left_first else first + 1
             top += 2
@@ -119,14 +124,49 @@ def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def trace_actors(actors, moments, packet, local, found, who, seed, rays, stack, outer):
+def _place(actors, a, moments, placed):
+    """Where actor `a` is at each ray's moment: cos, sin of its yaw and x, y, z into `placed[a]` float32 [5, 8]."""
+    position, heading = actors[6], actors[7]
+    one = np.float32(1.0)
+    for k in range(WIDTH):
+        m = moments[k]
+        c = heading[a, 0, 0] + m * (heading[a, 1, 0] - heading[a, 0, 0])
+        s = heading[a, 0, 1] + m * (heading[a, 1, 1] - heading[a, 0, 1])
+        norm = one / np.sqrt(c * c + s * s)
+        placed[a, 0, k], placed[a, 1, k] = c * norm, s * norm
+        placed[a, 2, k] = position[a, 0, 0] + m * (position[a, 1, 0] - position[a, 0, 0])
+        placed[a, 3, k] = position[a, 0, 1] + m * (position[a, 1, 1] - position[a, 0, 1])
+        placed[a, 4, k] = position[a, 0, 2] + m * (position[a, 1, 2] - position[a, 0, 2])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _into_actor(packet, placed, a, local):
+    """The packet as actor `a` sees it."""
+    tiny, one = np.float32(1e-12), np.float32(1.0)
+    for k in range(WIDTH):
+        c, s = placed[a, 0, k], placed[a, 1, k]
+        x, y = packet[OX, k] - placed[a, 2, k], packet[OY, k] - placed[a, 3, k]
+        local[OX, k], local[OY, k], local[OZ, k] = c * x + s * y, c * y - s * x, packet[OZ, k] - placed[a, 4, k]
+        dx, dy = packet[DX, k], packet[DY, k]
+        lx, ly = c * dx + s * dy, c * dy - s * dx
+        local[DX, k], local[DY, k], local[DZ, k] = lx, ly, packet[DZ, k]
+        local[IX, k] = one / (lx if abs(lx) > tiny else tiny)
+        local[IY, k] = one / (ly if abs(ly) > tiny else tiny)
+        local[IZ, k], local[LIMIT, k] = packet[IZ, k], packet[LIMIT, k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def trace_actors(actors, moments, group, packet, local, placed, since, found, mine, who, seed, rays, stack, outer):
     """The same for the moving actors (`instances.Instances.arrays()`), each where it is at the ray's moment (float32
-    [8], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [8]. `local` is a spare packet."""
-    bounds, meta, corners, porosity, root, salt, position, heading, tops, top_meta, leaf = actors
+    [8], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [8].
+
+    `local` is a spare packet, `mine` a spare int32 [8]. Rays of one `group` share their moments: actors are placed once
+    for each into `placed` float32 [A, 5, 8], and `since` int64 [A] holds the group for which they were.
+    """
+    bounds, meta, corners, porosity, root, salt = actors[0], actors[1], actors[2], actors[3], actors[4], actors[5]
+    tops, top_meta, leaf = actors[8], actors[9], actors[10]
     outer[0] = 0
     top = 1
-    one = np.float32(1.0)
-    mine = np.empty(WIDTH, np.int32)
     while top > 0:
         top -= 1
         node = outer[top]
@@ -134,24 +174,18 @@ def trace_actors(actors, moments, packet, local, found, who, seed, rays, stack, 
             continue
         first, count = top_meta[node, 0], top_meta[node, 1]
         if count == 0:
-            outer[top], outer[top + 1] = first + 1, first
+            left_first = _left_first(tops, first, packet[DX, 0], packet[DY, 0], packet[DZ, 0])
+            outer[top] = first + 1 if left_first else first
+            outer[top + 1] = first if left_first else first + 1
             top += 2
             continue
         for place in range(first, first + count):
             a = leaf[place]
+            if since[a] != group:
+                _place(actors, a, moments, placed)
+                since[a] = group
+            _into_actor(packet, placed, a, local)
             for k in range(WIDTH):
-                m = moments[k]
-                c = heading[a, 0, 0] + m * (heading[a, 1, 0] - heading[a, 0, 0])
-                s = heading[a, 0, 1] + m * (heading[a, 1, 1] - heading[a, 0, 1])
-                norm = one / np.sqrt(c * c + s * s)
-                c, s = c * norm, s * norm
-                x = packet[OX, k] - (position[a, 0, 0] + m * (position[a, 1, 0] - position[a, 0, 0]))
-                y = packet[OY, k] - (position[a, 0, 1] + m * (position[a, 1, 1] - position[a, 0, 1]))
-                z = packet[OZ, k] - (position[a, 0, 2] + m * (position[a, 1, 2] - position[a, 0, 2]))
-                local[OX, k], local[OY, k], local[OZ, k] = c * x + s * y, c * y - s * x, z
-                dx, dy = packet[DX, k], packet[DY, k]
-                set_direction(local, k, c * dx + s * dy, c * dy - s * dx, packet[DZ, k])
-                local[LIMIT, k] = packet[LIMIT, k]
                 mine[k] = -1
             if trace(bounds, meta, corners, porosity, root[a], local, mine, seed, rays, salt[a], stack):
                 for k in range(WIDTH):

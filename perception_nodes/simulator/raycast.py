@@ -82,7 +82,8 @@ def cast_columns(
     """
     packet, local = np.zeros((10, WIDTH), np.float32), np.zeros((10, WIDTH), np.float32)
     found, who, ids = np.empty(WIDTH, np.int32), np.empty(WIDTH, np.int32), np.empty(WIDTH, np.int64)
-    when = np.empty(WIDTH, np.float32)
+    when, mine = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.int32)
+    placed, since = np.empty((many, 5, WIDTH), np.float32), np.full(many, -1, np.int64)
     stack, outer = np.empty(2 * DEPTH, np.int32), np.empty(2 * DEPTH, np.int32)
     for start in range(first, last, WIDTH):
         inside = min(WIDTH, last - start)
@@ -104,7 +105,9 @@ def cast_columns(
                 found[k], who[k], ids[k], when[k] = -1, STATIC, c * rays.shape[1] + b, moments[c]
             trace(static[0], static[1], static[2], static[3], 0, packet, found, seed, ids, 0, stack)
             if many > 0:
-                trace_actors(actors, when, packet, local, found, who, seed, ids, stack, outer)
+                trace_actors(
+                    actors, when, start, packet, local, placed, since, found, mine, who, seed, ids, stack, outer
+                )
             for k in range(inside):
                 c = start + k
                 distance[c, b], triangle[c, b] = packet[LIMIT, k], found[k]
