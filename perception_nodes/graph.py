@@ -14,11 +14,21 @@ POINTS = "/lidar/points"
 SEGMENTATION = "/perception/segmentation"
 VISUALIZATION = "/perception/visualization"
 FILTERED = "/perception/filtered"
+EVENTS = "/perception/events"
+EVENT_MARKERS = f"{EVENTS}/markers"
+DETECTIONS_2D = "/perception/detections2d"
+# Cameras of the rigs and converters; the topics of others are remapped by whoever names them.
+CAMERAS = ("front", "front_left", "front_right", "back", "back_left", "back_right", "left", "right")
 TIMING = (
     *(f"debug/processing_time/{stage}_ms" for stage in ("preprocess", "inference", "postprocess", "total")),
     "debug/cyclic_time_ms",
     "debug/pipeline_latency_ms",
 )
+
+
+def image_topic(camera: str) -> str:
+    """Where a camera's pictures are, by the stack's names."""
+    return f"/camera/{camera}/image/compressed"
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,11 @@ class Plan:
 MODEL = Argument("model", "spvcnn-lite", "network: a name of `perception weights list`, or a folder with model.yaml")
 PRECISION = Argument("precision", "auto", "arithmetic of the network", choices=("auto", "fp32", "bf16"))
 THREADS = Argument("threads", "2", "CPU threads of the network", "int")
+VIDEO_MODEL = Argument("video_model", "tsm-events-online", "video network: a name or folder, as `model`")
+RUNTIME = Argument("runtime", "auto", "what computes it", choices=("auto", "torch", "openvino", "onnx"))
+DETECTOR = Argument("detector", "", "2-D detector: a name or folder, as `model`; empty: none")
+CAMERA = Argument("camera", "front", "name of the camera in the outputs")
+IMAGE_IN = Argument("image", image_topic("front"), "topic of the camera's Image or CompressedImage")
 POINTS_IN = Argument("points", POINTS, "topic of the LiDAR's PointCloud2")
 SIM_TIME = Argument("use_sim_time", "false", "take time from /clock (replays and simulations)", "bool")
 SCENARIO = Argument("scenario", "suburb_day", "a name of `perception simulate --list`, or random")
@@ -104,6 +119,29 @@ def _spvcnn(sim_time: Any = Ref("use_sim_time")) -> GraphNode:
     )
 
 
+def _tsm(sim_time: Any = Ref("use_sim_time"), threads: Any = Ref("threads")) -> GraphNode:
+    return GraphNode(
+        "tsm_node",
+        "tsm_node.yaml",
+        {
+            "model.name": Ref("video_model"),
+            "model.runtime": Ref("runtime"),
+            "model.threads": threads,
+            "detector.model": Ref("detector"),
+            "cameras": [Ref("camera")],
+            "use_sim_time": sim_time,
+        },
+        {
+            "~/input/image": Ref("image"),
+            **{f"~/input/{name}/image": image_topic(name) for name in CAMERAS},
+            "~/output/events": EVENTS,
+            "~/output/events/classes": f"{EVENTS}/classes",
+            "~/output/markers": EVENT_MARKERS,
+            "~/output/detections": DETECTIONS_2D,
+        },
+    )
+
+
 def _simulator(when: str | None = None) -> GraphNode:
     parameters = {name: Ref(name) for name in ("scenario", "rig", "seed", "rate")}
     return GraphNode("simulator_node", "simulator_node.yaml", parameters, when=when)
@@ -117,6 +155,12 @@ PLANS: dict[str, Plan] = {
             "LiDAR segmentation on a running sensor",
             (POINTS_IN, MODEL, PRECISION, THREADS, SIM_TIME),
             (_spvcnn(),),
+        ),
+        Plan(
+            "tsm",
+            "Driving events in a running camera",
+            (IMAGE_IN, CAMERA, VIDEO_MODEL, RUNTIME, DETECTOR, THREADS, SIM_TIME),
+            (_tsm(),),
         ),
         Plan(
             "simulator",

@@ -6,10 +6,11 @@ active; all others are read in `on_configure`.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from perception_nodes.classes import POINT_CLASSES
 
@@ -134,6 +135,86 @@ class SpvcnnConfig(PipelineConfig):
     filtered: Filtered = Filtered()
 
 
+class Pictures(Section):
+    """How cameras send their pictures."""
+
+    transport: Literal["auto", "raw", "compressed"] = Field(
+        default="auto", description="Image (raw), CompressedImage (compressed), or whichever is published (auto)"
+    )
+
+
+class Collect(Section):
+    """How the pictures of several cameras become one set."""
+
+    max_age_s: float = Field(
+        default=0.25,
+        gt=0,
+        description="a stamp further from the clock or the other cameras, past or future, is masked",
+    )
+    min_cameras: int = Field(default=1, ge=1, le=64, description="a set with fewer pictures is given up")
+    absent_sets: int = Field(default=3, ge=1, description="a camera missing in so many sets is not waited for")
+    patience_s: float = Field(default=3.0, ge=0, description="seconds before a camera without a picture is reported")
+
+
+class ViewsConfig(PipelineConfig):
+    """Parameters of a node that looks through cameras."""
+
+    cameras: list[str] = Field(
+        default=["front"], min_length=1, description="names; ~/input/image for one, ~/input/<name>/image for several"
+    )
+    input: Pictures = Pictures()
+    collect: Collect = Collect()
+
+    @field_validator("cameras")
+    @classmethod
+    def _names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or names.count(name) > 1:
+                raise ValueError(f"camera {name!r}: expected names of letters, digits and _, each once")
+        return names
+
+    @model_validator(mode="after")
+    def _enough(self) -> "ViewsConfig":
+        if self.collect.min_cameras > len(self.cameras):
+            raise ValueError(f"collect.min_cameras is {self.collect.min_cameras}, with {len(self.cameras)} cameras")
+        return self
+
+
+class VideoModel(Section):
+    """Which video network, and how it runs."""
+
+    name: str = Field(
+        default="tsm-events-online", description="a name of `perception weights list`, or a folder with model.yaml"
+    )
+    runtime: Literal["auto", "torch", "openvino", "onnx"] = Field(
+        default="auto", description="what computes the network; auto: the fastest that is installed"
+    )
+    threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")
+
+
+class Detector(Section):
+    """The detector of road users in the same pictures."""
+
+    model: str = Field(default="", description="a name of `perception weights list`, or a folder; empty: none")
+    min_score: float = Field(default=0.3, ge=0, le=1, description="boxes below this score are left out")
+
+
+class DebugPicture(Section):
+    """~/debug/image."""
+
+    width: int = Field(
+        default=640, ge=64, le=4096, description="wider pictures are reduced to this, px", json_schema_extra=LIVE
+    )
+
+
+class TsmConfig(ViewsConfig):
+    """tsm_node."""
+
+    model: VideoModel = VideoModel()
+    detector: Detector = Detector()
+    debug: DebugPicture = DebugPicture()
+
+
 class Playback(Section):
     """What of a bag is played, and how fast."""
 
@@ -199,6 +280,7 @@ class SimulatorConfig(NodeConfig):
 
 NODE_CONFIGS: dict[str, type[NodeConfig]] = {
     "spvcnn_node": SpvcnnConfig,
+    "tsm_node": TsmConfig,
     "player_node": PlayerConfig,
     "simulator_node": SimulatorConfig,
 }

@@ -27,9 +27,10 @@ FOREIGN_CLOCK_S = 3600.0
 
 
 class Arrival(NamedTuple):
-    """A serialised message on its way to the worker: when it came (monotonic s), its age then, its span of time."""
+    """A serialised message (or a set of them) on its way to the worker: when it came (monotonic s), its age then, its
+    span of time."""
 
-    raw: bytes
+    raw: Any
     received: float
     age_s: float | None
     generation: int
@@ -41,6 +42,8 @@ class PipelineNode(PerceptionNode[P]):
     The executor's thread only judges stamps and fills the mailbox; decoding, inference and publishing happen on one
     worker thread, so that the node answers to services and parameters while the network computes.
     """
+
+    memory_advice = "Lower input.max_points, or give the node more memory"
 
     def __init__(self, name: str, config_class: type[P], **kwargs: Any) -> None:
         super().__init__(name, config_class, aspects=("input", "processing", "model"), **kwargs)
@@ -63,6 +66,10 @@ class PipelineNode(PerceptionNode[P]):
     def process(self, message: Any, watch: Stopwatch) -> None:
         """Decode, step, encode and publish one message; runs on the worker."""
 
+    def open_message(self, raw: Any) -> Any:
+        """What `process` gets of an arrival; runs on the worker."""
+        return decode(raw, self._message_type)
+
     def reset_state(self) -> None:
         """Forgets what was carried from frame to frame: time jumped, or too many frames were lost."""
 
@@ -70,18 +77,37 @@ class PipelineNode(PerceptionNode[P]):
         """Subscribes the node's stream and starts its worker."""
         stream = self.config.stream
         self._monitor = StampMonitor(stream.gap_periods, stream.jump_back_s, stream.jump_back_periods)
-        self._mailbox = Mailbox(stream.queue)
-        self._timing = TimingTopics(self, self.timing_listener)
         self._message_type = message_type
+        self.start_worker()
+        self.subscribe(message_type, topic, self._on_message)
+
+    def start_worker(self) -> None:
+        """Opens the mailbox, and starts the thread that empties it."""
+        self._mailbox = Mailbox(self.config.stream.queue)
+        self._timing = TimingTopics(self, self.timing_listener)
         self._worker = threading.Thread(target=self._work, args=(self._mailbox,), name=f"{self.get_name()} worker")
         self._worker.start()
+
+    def subscribe(self, message_type: Any, topic: str, receive: Callable[[bytes], None]) -> None:
+        """Serialised messages of a topic go to `receive`, on the executor's thread, until the node is deactivated."""
         events = subscription_events(self, topic, self._on_qos_mismatch)
         events.message_lost = self._on_message_lost
         self._inputs.append(
             self.create_subscription(
-                message_type, topic, self._on_message, profile(self.config.qos.input), event_callbacks=events, raw=True
+                message_type, topic, receive, profile(self.config.qos.input), event_callbacks=events, raw=True
             )
         )
+
+    def leave(self, arrival: Arrival) -> None:
+        """Leaves an arrival for the worker; an older one that still waits may be given up for it."""
+        mailbox = self._mailbox
+        if mailbox is not None and mailbox.put(arrival):
+            text = "slower than the sensor: the latest message wins, older ones are dropped"
+            self.health.event("processing", "dropped_overload", Level.WARN, text)
+
+    def age_s(self, stamp_ns: int) -> float | None:
+        """Seconds from a stamp to now by the node's clock; None while that does not run."""
+        return (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9 if self.clock_runs() else None
 
     def stop(self) -> None:
         for subscription in self._inputs:
@@ -105,39 +131,33 @@ class PipelineNode(PerceptionNode[P]):
             received = time.monotonic()
             self.health.count("input", "received")
             stamp_ns = header_stamp_ns(raw)
-            age = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9 if self.clock_runs() else None
+            age = self.age_s(stamp_ns)
             verdict = self._monitor.observe(stamp_ns)
-            self._note_verdict(verdict)
+            self.note_verdict(verdict)
             if not verdict.accepted:
                 return
             if verdict.resets:
                 self._generation += 1
-            mailbox = self._mailbox
-            if mailbox is not None and mailbox.put(Arrival(raw, received, age, self._generation)):
-                self.health.event(
-                    "processing",
-                    "dropped_overload",
-                    Level.WARN,
-                    "slower than the sensor: the latest message wins, older ones are dropped",
-                )
+            self.leave(Arrival(raw, received, age, self._generation))
         except MessageError as error:
-            self._reject(error)
+            self.reject(error)
         except Exception as error:
             self.report("input", "exceptions", Level.ERROR, error)
 
-    def _note_verdict(self, verdict: StampVerdict) -> None:
+    def note_verdict(self, verdict: StampVerdict, of: str = "") -> None:
+        """Counts and says what a stamp told; `of` names the stream where a node has several ("camera left: ")."""
         kind, gone = verdict.kind, f"{verdict.delta_s:+.3f} s"
         if verdict.missed:
             self.health.count("input", "missed_frames", verdict.missed)
         if kind is StampKind.GAP:
-            self.health.event("input", "gaps", Level.WARN, f"gap of {gone} in the stamps: state reset")
+            self.health.event("input", "gaps", Level.WARN, f"{of}gap of {gone} in the stamps: state reset")
         elif kind is StampKind.JUMP_BACK:
-            self.health.event("input", "time_jumps", Level.WARN, f"stamps jumped back ({gone}): state reset")
-            self.get_logger().info(f"time jumped back ({gone}): state reset")
+            self.health.event("input", "time_jumps", Level.WARN, f"{of}stamps jumped back ({gone}): state reset")
+            self.get_logger().info(f"{of}time jumped back ({gone}): state reset")
         elif kind is StampKind.DUPLICATE:
-            self.health.event("input", "duplicates", Level.WARN, "duplicate stamps are dropped")
+            self.health.event("input", "duplicates", Level.WARN, f"{of}duplicate stamps are dropped")
         elif kind is StampKind.LATE:
-            self.health.event("input", "out_of_order", Level.WARN, "messages out of order are dropped")
+            self.health.event("input", "out_of_order", Level.WARN, f"{of}messages out of order are dropped")
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
         self._monitor.expect_jump()
@@ -146,8 +166,9 @@ class PipelineNode(PerceptionNode[P]):
         lost = int(info.total_count_change)
         self.health.event("input", "lost_in_transport", Level.WARN, "messages were lost on their way here", by=lost)
 
-    def _reject(self, error: MessageError) -> None:
-        self.report("input", "rejected", Level.ERROR, error, f"message rejected: {error}")
+    def reject(self, error: MessageError, of: str = "") -> None:
+        """A message that is none costs its frame, a counter and a diagnostic."""
+        self.report("input", "rejected", Level.ERROR, error, f"{of}message rejected: {error}")
 
     # --- the worker's thread --------------------------------------------------------------------------------------
 
@@ -160,9 +181,9 @@ class PipelineNode(PerceptionNode[P]):
                     self.reset_state()
                 self._one(arrival)
             except MessageError as error:
-                self._reject(error)
+                self.reject(error)
             except MemoryError as error:
-                sentence = "out of memory: frame skipped. Lower input.max_points, or give the node more memory"
+                sentence = f"out of memory: frame skipped. {self.memory_advice}"
                 self.report("processing", "out_of_memory", Level.ERROR, error, sentence)
             except Exception as error:
                 if self.context.ok():  # publishing fails once the process is shutting down: that is no fault
@@ -171,7 +192,7 @@ class PipelineNode(PerceptionNode[P]):
     def _one(self, arrival: Arrival) -> None:
         watch = Stopwatch()
         with watch.stage("preprocess"):
-            message = decode(arrival.raw, self._message_type)
+            message = self.open_message(arrival.raw)
         self.process(message, watch)
         stages = watch.milliseconds()
         self.health.count("processing", "processed")

@@ -1,0 +1,75 @@
+"""What a camera's events are at one moment: `CameraEvent` <-> JSON in a std_msgs/String.
+
+    {"stamp": ns, "camera": name, "event": name, "score": 0..1, "scores": {name: 0..1}, "warm": bool}
+
+std_msgs/String has no header; the stamp (ns, the picture's own) and the camera stand in the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perception_nodes.messages.clock import json_values, read_json
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.header import as_int
+
+DIGITS = 6  # of a score in JSON
+
+
+@dataclass(frozen=True)
+class CameraEvent:
+    """The likeliest event in a camera's stream at one picture.
+
+    stamp_ns: of the picture · camera: its name · event: class name · score 0..1 of that class · scores: every class
+    name -> 0..1 (they add up to 1), in the class table's order · warm: False while the network has seen too few
+    pictures since it was last reset.
+    """
+
+    stamp_ns: int
+    camera: str
+    event: str
+    score: float
+    scores: Mapping[str, float]
+    warm: bool
+
+
+def event_values(event: CameraEvent) -> dict:
+    """std_msgs/String of a camera's event, as plain values."""
+    content = {
+        "stamp": event.stamp_ns,
+        "camera": event.camera,
+        "event": event.event,
+        "score": round(float(event.score), DIGITS),
+        "scores": {name: round(float(score), DIGITS) for name, score in event.scores.items()},
+        "warm": bool(event.warm),
+    }
+    return json_values(content)
+
+
+def read_event(msg: Any) -> CameraEvent:
+    """The event of a String; raises MessageError naming what is wrong with it."""
+    content = read_json(msg)
+    if not isinstance(content, dict):
+        raise MessageError("a camera's event should be a JSON object")
+    texts = {}
+    for key in ("camera", "event"):
+        texts[key] = content.get(key)
+        if not isinstance(texts[key], str):
+            raise MessageError(f"a camera's event has {key} {texts[key]!r}; a text was expected")
+    scores = content.get("scores")
+    if not isinstance(scores, dict) or texts["event"] not in scores:
+        raise MessageError(f"a camera's event should hold the scores of all classes, {texts['event']!r} among them")
+    known = {str(name): _share(value, f"the score of {name!r}") for name, value in scores.items()}
+    if not isinstance(content.get("warm"), bool):
+        raise MessageError(f"a camera's event has warm {content.get('warm')!r}; true or false was expected")
+    stamp = as_int(content.get("stamp"), "stamp", -(2**63), 2**63 - 1)
+    score = _share(content.get("score"), "the score")
+    return CameraEvent(stamp, texts["camera"], texts["event"], score, known, content["warm"])
+
+
+def _share(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise MessageError(f"{what} is {value!r}; a number from 0 to 1 was expected")
+    return float(value)
