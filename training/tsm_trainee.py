@@ -1,0 +1,141 @@
+"""One video network in training: the TSN/TSM recipe's parameter groups and schedule, or AdamW; frozen layers and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from models.facts import ModelError
+from training.trainee import Trainee, one_cycle
+from training.tsm_config import ClipOptimiser, VideoTrainConfig
+
+NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Supervised(nn.Module):
+    """What DistributedDataParallel wraps: clips [N, T, C, H, W] -> logits [N, T, K] (frame) or [N, K] (clip)."""
+
+    def __init__(self, network: nn.Module, supervise: str):
+        super().__init__()
+        self.network, self.per_frame = network, supervise == "frame"
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits."""
+        return self.network.frame_logits(clips) if self.per_frame else self.network(clips)
+
+
+def clip_loss(logits: Tensor, labels: Tensor, least_history: int = 0, smoothing: float = 0.0) -> Tensor:
+    """Cross entropy; labels int64 [N, T]. Logits [N, K] are held against the last frame's label, logits [N, T, K]
+    against each frame's from `least_history` on."""
+    if logits.ndim == 2:
+        return nn.functional.cross_entropy(logits, labels[:, -1], label_smoothing=smoothing)
+    first = min(least_history, labels.shape[1] - 1)
+    return nn.functional.cross_entropy(
+        logits[:, first:].flatten(0, 1), labels[:, first:].flatten(), label_smoothing=smoothing
+    )
+
+
+def frozen_layers(network: nn.Module, count: int) -> list[nn.Module]:
+    """The first `count` layers of every backbone (`features` of inverted residual networks, stem and stages of
+    ResNets); ModelError where there are fewer."""
+    out: list[nn.Module] = []
+    for name, module in network.named_modules():
+        if isinstance(getattr(module, "features", None), nn.ModuleList):
+            layers = list(module.features)
+        elif hasattr(module, "layer4"):
+            layers = [nn.ModuleList([module.conv1, module.bn1]), *(getattr(module, f"layer{i}") for i in range(1, 5))]
+        else:
+            continue
+        if count > len(layers):
+            raise ModelError(f"freeze is {count}, {name or 'the backbone'} has {len(layers)} layers")
+        out += layers[:count]
+    return out
+
+
+def prepare(network: nn.Module, config: VideoTrainConfig) -> None:
+    """Training mode, with layers and batch norms frozen as the config says. Call before every epoch or validation end."""
+    network.train()
+    norms = [m for m in network.modules() if isinstance(m, NORMS)]
+    if config.norm == "frozen":
+        quiet = norms
+    elif config.norm == "partial":
+        quiet = norms[1:]
+    else:
+        quiet = []
+    for norm in quiet:
+        norm.eval()
+    for layer in frozen_layers(network, config.freeze):
+        layer.eval()
+        for parameter in layer.parameters():
+            parameter.requires_grad_(False)
+
+
+def parameter_groups(network: nn.Module, config: ClipOptimiser) -> Iterator[dict]:
+    """Groups with `rate` (multiple of the learning rate) and `weight_decay`: classifier and biases learn faster, only
+    weights of convolutions and classifiers decay."""
+    heads = {id(p) for n, p in network.named_parameters() if "new_fc" in n or "classifier" in n}
+    found: dict[tuple[float, float], list[Tensor]] = {}
+    norms = {id(p) for m in network.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)}
+    for parameter in network.parameters():
+        if not parameter.requires_grad:
+            continue
+        rate, decay = 1.0, config.weight_decay
+        if parameter.ndim <= 1:
+            decay = 0.0
+            rate = 1.0 if id(parameter) in norms else config.bias_rate
+        if id(parameter) in heads:
+            rate *= config.head_rate
+        found.setdefault((rate, decay), []).append(parameter)
+    for (rate, decay), parameters in sorted(found.items(), key=lambda f: f[0]):
+        yield {"params": parameters, "rate": rate, "weight_decay": decay}
+
+
+def rate_at(config: ClipOptimiser, progress: float) -> float:
+    """Factor of the learning rate at progress 0..1."""
+    if config.schedule == "cosine":
+        return one_cycle(progress, config.warmup)
+    if progress < config.warmup:
+        return max(progress / config.warmup, 0.02)
+    return 0.1 ** sum(progress >= drop for drop in config.drops)
+
+
+class ClipTrainee(Trainee):
+    """A video network with its optimiser; checkpoints and running average are Trainee's."""
+
+    def __init__(self, name: str, network: nn.Module, config: ClipOptimiser, wrapped: nn.Module | None = None):
+        self.name, self.network, self.recipe = name, network, config
+        self.forward = wrapped or network
+        groups = list(parameter_groups(network, config))
+        if config.kind == "sgd":
+            self.optimiser = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        else:
+            self.optimiser = torch.optim.AdamW(groups, lr=config.lr)
+        self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.step_count, self.skipped = 0, 0
+
+    def learn(self, loss: Tensor, progress: float) -> bool:
+        """One step down `loss`; a gradient that is not finite is skipped. True where the step was taken."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.lr * group["rate"] * rate_at(self.recipe, progress)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [p for g in self.optimiser.param_groups for p in g["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.recipe.clip)
+        if not bool(torch.isfinite(norm)):
+            self.skipped += 1
+            return False
+        self.optimiser.step()
+        self.step_count += 1
+        self._average()
+        return True
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step_count) / (10 + self.step_count))
+        for key, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.ema[key].lerp_(value, 1.0 - decay)
+            else:
+                self.ema[key].copy_(value)

@@ -1,0 +1,138 @@
+"""Training and test samples of video: clips uint8 [T, H, W, 3] with the label of every frame.
+
+`EventClips` draws from the rendered cache (training.video_cache), decoded once into one array that several trainings
+share through the page cache; `ListClips` draws from frame folders and a list (training.frame_lists). A sample follows
+from a generator that is given, so a batch is the same whichever process makes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.facts import ModelError
+from perception_nodes.classes import EVENTS
+from training import clip_sampling
+from training.clip_augment import resized
+from training.frame_lists import LEAST, TEMPLATES, Video, read_list
+from training.video_cache import VideoCache, mirrored_ids
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """clip uint8 [T, H, W, 3] RGB · labels int64 [T]: class of every frame (the last is the clip's)."""
+
+    clip: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+class Clips(Protocol):
+    """A source of samples. `flip_labels`: what each class becomes in the mirror, None where labels have no sides."""
+
+    flip_labels: NDArray[np.int64] | None
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """A random training sample."""
+        ...
+
+
+class EventClips:
+    """Clips of `segments` consecutive frames of the cache, each class equally often; `none` like any other.
+
+    A clip's label is the event under way at its last frame (video_cache.PRIORITY where there are several).
+    """
+
+    def __init__(
+        self, root: str | Path, split: str, segments: int = 8, size: tuple[int, int] = (112, 224), limit: int = 0
+    ) -> None:
+        """size: (height, width) px at which frames are kept · limit: use the first so many clips (0: all). Raises
+        ModelError where the cache is empty or has no clip of `segments` frames."""
+        self.segments = segments
+        self.flip_labels: NDArray[np.int64] | None = mirrored_ids()
+        clips = [c for c in VideoCache(root, split) if len(c) >= segments]
+        self.clips = clips[:limit] if limit else clips
+        if not self.clips:
+            raise ModelError(f"no clip of {segments} frames in {root}/{split}; render more: training.video_world")
+        self.frames = packed(self.clips, Path(root) / "packed", size)
+        self.first = np.concatenate([[0], np.cumsum([len(c) for c in self.clips])[:-1]])
+        self.labels = np.concatenate([c.labels for c in self.clips])
+        ends = [f + np.arange(segments - 1, len(c)) for f, c in zip(self.first, self.clips)]
+        self.ends = np.concatenate(ends)  # every frame that has `segments` frames of its clip up to itself
+        kinds = self.labels[self.ends]
+        self._by_class = [self.ends[kinds == k] for k in range(len(EVENTS)) if (kinds == k).any()]
+
+    def at(self, end: int) -> Sample:
+        """The clip that ends at packed frame `end`."""
+        which = slice(end - self.segments + 1, end + 1)
+        return Sample(np.asarray(self.frames[which]), self.labels[which])
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """A class, then one of its frames."""
+        ends = self._by_class[int(rng.integers(len(self._by_class)))]
+        return self.at(int(ends[int(rng.integers(len(ends)))]))
+
+    def counts(self) -> dict[str, int]:
+        """Clip ends by event."""
+        return {name: int((self.labels[self.ends] == k).sum()) for k, name in enumerate(EVENTS)}
+
+
+def packed(clips: Sequence, folder: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """All frames of the clips, uint8 [N, *size, 3], decoded once into a file that is mapped into memory."""
+    names = " ".join(f"{c.folder.name}:{len(c)}" for c in clips)
+    digest = hashlib.sha256(f"{clips[0].folder.parent} {names} {size}".encode()).hexdigest()[:16]
+    path = folder / f"{clips[0].folder.parent.name}_{digest}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        total = sum(len(c) for c in clips)
+        out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(total, *size, 3))
+        i = 0
+        for clip in clips:
+            for j in range(len(clip)):
+                out[i] = resized(clip.image(j)[None], size)[0]
+                i += 1
+        out.flush()
+        del out
+        part.rename(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+class ListClips:
+    """Clips of the videos of a list, uniform or dense; every frame has the video's label.
+
+    flip_labels None: labels have no sides (then decide `augment.flip` by the data: off for Something-Something and
+    Jester, whose labels change in the mirror).
+    """
+
+    def __init__(
+        self, path: str | Path, root: str | Path | None, classes: int, segments: int = 8, dense: bool = False,
+        template: str = TEMPLATES["kinetics"], train: bool = True,
+    ) -> None:  # fmt: skip
+        self.videos = read_list(path, root, classes, LEAST if train else 1)
+        self.segments, self.dense, self.template = segments, dense, template
+        self.flip_labels: NDArray[np.int64] | None = None
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """A random clip of a random video."""
+        video = self.videos[int(rng.integers(len(self.videos)))]
+        pick = clip_sampling.dense_train if self.dense else clip_sampling.uniform_train
+        return self.read(video, pick(video.frames, self.segments, rng))
+
+    def test(self, index: int) -> list[Sample]:
+        """The clips of video `index` for testing: one (uniform) or ten (dense)."""
+        video = self.videos[index]
+        if self.dense:
+            return [self.read(video, row) for row in clip_sampling.dense_test(video.frames, self.segments)]
+        return [self.read(video, clip_sampling.uniform_test(video.frames, self.segments))]
+
+    def read(self, video: Video, indices: NDArray[np.int64]) -> Sample:
+        """The frames at `indices` of a video."""
+        frames = {int(i): video.image(int(i), self.template) for i in np.unique(indices)}
+        clip = np.stack([frames[int(i)] for i in indices])
+        return Sample(clip, np.full(len(indices), video.label, np.int64))
