@@ -11,7 +11,7 @@ from torch import nn
 from models.tsm.backbone import Backbone, ResidualBlock
 from models.tsm.efficientnet_lite import efficientnet_lite0
 from models.tsm.mobilenetv2 import mobilenet_v2
-from models.tsm.network import ClipNetwork
+from models.tsm.network import ClipNetwork, VideoNetwork
 from models.tsm.non_local import WithNonLocal
 from models.tsm.resnet import ResNet
 from models.tsm.shift import Shifted
@@ -71,11 +71,11 @@ def assemble(spec: TsmSpec) -> Backbone:
     return backbone
 
 
-def _build(spec: TsmSpec) -> nn.Module:
+def _build(spec: TsmSpec) -> VideoNetwork:
     return ClipNetwork(spec, assemble(spec))
 
 
-def build_tsm(spec: TsmSpec, seed: int | None = None) -> nn.Module:
+def build_tsm(spec: TsmSpec, seed: int | None = None) -> VideoNetwork:
     """The clip network of `spec`, in eval mode, with random weights (reproducible with a seed).
 
     forward(clip [N, T, C, H, W]) -> logits [N, K]; frame_logits(clip) -> [N, T, K].

@@ -18,7 +18,21 @@ def frames_of(clip: Tensor, channels: int) -> Tensor:
     return clip.flatten(0, 1)
 
 
-class ClipNetwork(nn.Module):
+class VideoNetwork(nn.Module):
+    """Base of all networks over clips. spec: their numbers."""
+
+    spec: TsmSpec
+
+    def frame_logits(self, clip: Tensor) -> Tensor:
+        """Clips [N, T, C, H, W] -> logits of every frame [N, T, K] ([N, ceil(T/2), K] with temporal pooling)."""
+        raise NotImplementedError
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Clips [N, T, C, H, W] -> logits [N, K]: the mean over the frames, before any softmax."""
+        return self.frame_logits(clip).mean(1)
+
+
+class ClipNetwork(VideoNetwork):
     """TSM or TSN over clips of any length; keys `base_model.…` and `new_fc.…` as in the released checkpoints."""
 
     def __init__(self, spec: TsmSpec, base_model: Backbone):
@@ -31,14 +45,10 @@ class ClipNetwork(nn.Module):
         nn.init.zeros_(self.new_fc.bias)
 
     def frame_logits(self, clip: Tensor) -> Tensor:
-        """Clips [N, T, C, H, W] -> logits of every frame [N, T, K] ([N, ceil(T/2), K] with temporal pooling)."""
+        """See VideoNetwork."""
         frames = frames_of(clip, self.spec.in_channels)
         features = self.base_model(frames, ClipTime(clip.shape[1], self.spec.direction))
         return self.new_fc(self.dropout(features)).unflatten(0, (clip.shape[0], -1))
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """Clips [N, T, C, H, W] -> logits [N, K]: the mean over the frames, before any softmax."""
-        return self.frame_logits(clip).mean(1)
 
     def features(self, clip: Tensor) -> list[Tensor]:
         """Clips [N, T, C, H, W] -> features of their frames at strides 8, 16, 32: [N*T, C', H', W'] each."""

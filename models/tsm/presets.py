@@ -25,15 +25,14 @@ JESTER = (
     "Zooming In With Two Fingers", "Zooming Out With Full Hand", "Zooming Out With Two Fingers",
 )  # fmt: skip
 
-# size: [height, width] px · fit "centre": the shorter side scaled to `short_side`, the middle cropped; "stretch": the
-# whole picture · period_s between the frames that the network was trained on (0: unknown, no gaps are judged)
+# What networks are fed, see preprocess.ImageFacts. Here: the shorter side at 256 px, its middle of 224 x 224.
 OFFICIAL_IMAGE = {
     "size": [224, 224], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "period_s": 0.0,
-    "fit": "centre", "short_side": 256,
+    "fit": "crop", "margin": 256 / 224,
 }  # fmt: skip
 JESTER_IMAGE = dict(OFFICIAL_IMAGE, period_s=1 / 12)  # 12 frames/s
 EVENTS_IMAGE = {
-    "size": [192, 416], "mean": list(imagenet.MEAN), "std": list(imagenet.STD), "period_s": 0.1, "fit": "stretch",
+    "size": [192, 384], "mean": list(imagenet.MEAN), "std": list(imagenet.STD), "period_s": 0.2, "fit": "stretch",
 }  # fmt: skip
 
 
