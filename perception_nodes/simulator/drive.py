@@ -11,6 +11,7 @@ number of threads.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,9 @@ class Drive:
             from perception_nodes.simulator.camera import CameraRenderer
 
             self._renderer = CameraRenderer(self.world, conditions, seed, threads=threads)
+        self._beside = None
+        if self._lidar is not None and self._renderer is not None and threads != 1:
+            self._beside = ThreadPoolExecutor(1, thread_name_prefix="lidar")
         self._index = 0
         self._closed = False
         for _ in range(round(SETTLE * RATE) * SUBSTEPS):
@@ -113,7 +117,9 @@ class Drive:
 
     def close(self) -> None:
         """Lets go of the sensors; iteration ends."""
-        self._closed, self._lidar, self._renderer = True, None, None
+        if self._beside is not None:
+            self._beside.shutdown()
+        self._closed, self._lidar, self._renderer, self._beside = True, None, None, None
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -125,13 +131,24 @@ class Drive:
         for _ in range(SUBSTEPS):
             self._traffic.step(1.0 / (RATE * SUBSTEPS))
         after = self._traffic.snapshot()
-        sweep = self._lidar.sweep(before, after) if self._lidar is not None else None
-        images = {}
-        if self._renderer is not None:
-            images = {spec.name: self._renderer.render(after, spec) for spec in self.cameras}
-        boxes = self._truth(after, sweep) if self._boxes else ()
+        if self._beside is None:
+            sweep, boxes = self._scan(before, after)
+            images = self._look(after)
+        else:  # what one sensor does on one core fits in while the other looks
+            scan = self._beside.submit(self._scan, before, after)
+            images = self._look(after)
+            sweep, boxes = scan.result()
         index, self._index = self._index, self._index + 1
         return Frame(index, index / RATE, after, sweep, images, boxes, after.events)
+
+    def _look(self, after: Snapshot) -> dict[str, CameraImage]:
+        if self._renderer is None:
+            return {}
+        return {spec.name: self._renderer.render(after, spec) for spec in self.cameras}
+
+    def _scan(self, before: Snapshot, after: Snapshot) -> tuple[Sweep | None, tuple[Box, ...]]:
+        sweep = self._lidar.sweep(before, after) if self._lidar is not None else None
+        return sweep, self._truth(after, sweep) if self._boxes else ()
 
     def _truth(self, after: Snapshot, sweep: Sweep | None) -> tuple[Box, ...]:
         """Boxes around the ego, with the points that the sweep has on each."""

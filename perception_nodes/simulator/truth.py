@@ -72,7 +72,8 @@ def _shares(actors: list[ActorState], tracks, counts, sweep: Sweep) -> NDArray[n
     pose = np.asarray(sweep.map_from_sensor, np.float64)
     xyz, instance = np.ascontiguousarray(sweep.xyz, np.float32), np.ascontiguousarray(sweep.instance, np.uint16)
     places = np.array([(*a.xyz, a.yaw, *a.size) for a in actors], np.float64).reshape(-1, 7)
-    shares = unhidden_shares(places, tracks, pose, *sort_by_azimuth(xyz, instance), IN_FRONT)
+    starts, rows, owner = sort_by_azimuth(xyz, instance)
+    shares = unhidden_shares(places, tracks, pose, starts, rows, owner, IN_FRONT)
     shares[np.isnan(shares) & (counts > 0)] = 1.0  # too small for the other beams: nothing hides it
     return shares
 
