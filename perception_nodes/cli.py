@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-convert_app = typer.Typer(help="Data sets in their official layouts to bags.", no_args_is_help=True)
+convert_app = typer.Typer(help="Data sets in official layouts, videos, pictures to bags.", no_args_is_help=True)
 weights_app = typer.Typer(
     help="The trained models: what is there, whether it is whole, importing others.", no_args_is_help=True
 )
@@ -167,6 +167,49 @@ def convert_argoverse2(src: Path, out: OutPath) -> None:
     from perception_nodes.datasets.convert_keyframes import convert_argoverse2 as convert
 
     print(convert(src, out).summary())
+
+
+Camera = Annotated[str, typer.Option(help="Name of the camera in topic and frame.")]
+Encoding = Annotated[str, typer.Option(help="jpeg or png (CompressedImage); rgb8, bgr8 or mono8 (Image).")]
+Topic = Annotated[str, typer.Option(help="Topic of the pictures (default: /camera/<camera>/image[/compressed]).")]
+Width = Annotated[int | None, typer.Option(help="Reduce wider pictures to this width, px.")]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG.")]
+
+
+@convert_app.command("video")
+def convert_video(
+    file: Annotated[Path, typer.Argument(help="A video file.")],
+    out: OutPath,
+    fps: Annotated[float | None, typer.Option(help="Leave frames out to come down to so many a second.")] = None,
+    camera: Camera = "front",
+    encoding: Encoding = "jpeg",
+    topic: Topic = "",
+    width: Width = None,
+    quality: Quality = 95,
+) -> None:
+    """A video file (mp4, avi, …) to a bag of one camera."""
+    from perception_nodes.datasets.convert_video import PictureOut
+    from perception_nodes.datasets.convert_video import convert_video as convert
+
+    print(convert(file, out, PictureOut(camera, encoding, topic, width, quality), fps).summary())
+
+
+@convert_app.command("images")
+def convert_images(
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures, in the order of their numbers.")],
+    out: OutPath,
+    fps: Annotated[float, typer.Option(help="Pictures a second; they carry no times.")] = 10.0,
+    camera: Camera = "front",
+    encoding: Encoding = "jpeg",
+    topic: Topic = "",
+    width: Width = None,
+    quality: Quality = 95,
+) -> None:
+    """A folder of pictures (jpg, png, …) to a bag of one camera."""
+    from perception_nodes.datasets.convert_video import PictureOut
+    from perception_nodes.datasets.convert_video import convert_images as convert
+
+    print(convert(folder, out, PictureOut(camera, encoding, topic, width, quality), fps).summary())
 
 
 @weights_app.command("list")

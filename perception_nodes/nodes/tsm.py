@@ -83,7 +83,7 @@ class TsmNode(ViewsNode[TsmConfig]):
         self.step.forget()
         self._colours = {c.name: c.rgb for c in self.step.classes}
         self.health.value("model", "name", self.config.model.name)
-        self.health.value("model", "engine", str(getattr(session, "runtime", "")))
+        self.health.value("model", "engine", str(getattr(session, "engine", "")))
         self.health.value("model", "cache_bytes", int(getattr(session, "cache_bytes", 0)))
         self._note = ""
         for part, name in ((session, self.config.model.name), (detector, self.config.detector.model)):

@@ -22,7 +22,7 @@ def grey(level: int, size=(48, 64)) -> np.ndarray:
 class LevelSession:
     """The event is the picture's brightness over 20; the score says how many pictures are remembered."""
 
-    runtime = "by hand"
+    engine = "by hand"
 
     def __init__(self, delay_s: float = 0.0, error: Exception | None = None, trained: bool = True) -> None:
         self.delay_s, self.error = delay_s, error
@@ -98,6 +98,6 @@ def write_video(path, frames=8, fps=10.0, size=(64, 48), codec="mp4v"):
     out = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
     assert out.isOpened()
     for i in range(frames):
-        out.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
+        out.write(np.full((size[1], size[0], 3), 20 * (i % 12), np.uint8))
     out.release()
     return path
