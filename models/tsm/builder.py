@@ -10,13 +10,16 @@ from torch import nn
 
 from models.tsm.backbone import Backbone, ResidualBlock
 from models.tsm.efficientnet_lite import efficientnet_lite0
+from models.tsm.inflate import inflate_backbone
+from models.tsm.lstm import LstmNetwork
 from models.tsm.mobilenetv2 import mobilenet_v2
 from models.tsm.network import ClipNetwork, VideoNetwork
 from models.tsm.non_local import WithNonLocal
 from models.tsm.resnet import ResNet
 from models.tsm.shift import Shifted
-from models.tsm.spec import TsmSpec
+from models.tsm.spec import FLOW_CHANNELS, TsmSpec
 from models.tsm.tpool import TemporalPool
+from models.tsm.two_stream import TwoStream, stream_spec
 
 NON_LOCAL_AFTER = {"layer2": (0, 2), "layer3": (0, 2, 4)}
 
@@ -71,8 +74,24 @@ def assemble(spec: TsmSpec) -> Backbone:
     return backbone
 
 
-def _build(spec: TsmSpec) -> VideoNetwork:
-    return ClipNetwork(spec, assemble(spec))
+def _two_stream(spec: TsmSpec) -> VideoNetwork:
+    rgb, flow = (stream_spec(spec, channels) for channels in (3, FLOW_CHANNELS))
+    return TwoStream(spec, ClipNetwork(rgb, assemble(rgb)), ClipNetwork(flow, assemble(flow)))
+
+
+def _inflated(spec: TsmSpec) -> VideoNetwork:
+    backbone = assemble(spec)
+    inflate_backbone(backbone, spec.inflate)
+    return ClipNetwork(spec, backbone)
+
+
+BUILDERS: dict[str, Callable[[TsmSpec], VideoNetwork]] = {
+    "tsm": lambda spec: ClipNetwork(spec, assemble(spec)),
+    "tsn": lambda spec: ClipNetwork(spec, assemble(spec)),
+    "tsm-i3d": _inflated,
+    "tsm-lstm": lambda spec: LstmNetwork(spec, assemble(spec)),
+    "tsm-two-stream": _two_stream,
+}
 
 
 def build_tsm(spec: TsmSpec, seed: int | None = None) -> VideoNetwork:
@@ -83,4 +102,4 @@ def build_tsm(spec: TsmSpec, seed: int | None = None) -> VideoNetwork:
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return _build(spec).eval()
+        return BUILDERS[spec.architecture](spec).eval()

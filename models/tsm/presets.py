@@ -57,6 +57,11 @@ PRESETS: dict[str, Preset] = {
     "tsm-events-online": Preset(TsmSpec(LITE0, "online", 12), EVENTS, EVENTS_IMAGE),
     "tsm-events-offline": Preset(TsmSpec(LITE0, "offline", 12), EVENTS, EVENTS_IMAGE),
     "tsn-events": Preset(TsmSpec(LITE0, "none", 12, architecture="tsn"), EVENTS, EVENTS_IMAGE),
+    "i3d-events": Preset(TsmSpec(LITE0, "none", 12, architecture="tsm-i3d"), EVENTS, EVENTS_IMAGE),
+    "lstm-events": Preset(TsmSpec(LITE0, "none", 12, architecture="tsm-lstm"), EVENTS, EVENTS_IMAGE),
+    "two-stream-events": Preset(
+        TsmSpec(LITE0, "none", 12, architecture="tsm-two-stream", in_channels=13), EVENTS, EVENTS_IMAGE
+    ),
     "tsm-events-mobilenetv2": Preset(TsmSpec("mobilenetv2", "online", 12), EVENTS, EVENTS_IMAGE),
     "tsm-events-resnet50": Preset(TsmSpec("resnet50", "online", 12), EVENTS, EVENTS_IMAGE),
     "tsm-jester-online": Preset(TsmSpec("mobilenetv2", "online", 27), JESTER, JESTER_IMAGE),

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from models.facts import ModelError, ModelFacts, load_network
 from models.tsm.engine import Engine, compile_step
+from models.tsm.flow import FlowStack
 from models.tsm.network import VideoNetwork
 from models.tsm.policy import CachePolicy, Move
-from models.tsm.preprocess import ImageFacts, Preprocessor, check_rgb
+from models.tsm.preprocess import ImageFacts, Preprocessor, check_rgb, fitted
 from models.tsm.steps import step_network
 
 Rgb = NDArray[np.uint8]
@@ -57,6 +58,7 @@ class _Camera:
     size: tuple[int, ...] = ()
     frames: int = 0
     history: deque[Array] = field(default_factory=deque)
+    flow: FlowStack | None = None
     last: VideoEvents | None = None
 
 
@@ -96,6 +98,7 @@ class TsmSession:
         self._shapes = step.cache_shapes(*self.image.size)
         self._caches = [np.zeros((cameras, *s), np.float32) for s in self._shapes]
         self._frames = np.zeros((cameras, step.spec.in_channels, *self.image.size), np.float32)
+        self._sees_flow = step.spec.in_channels > 3
         self._streams: dict[str, _Camera] = {}
         self.seconds: dict[str, float] = {}
 
@@ -132,6 +135,8 @@ class TsmSession:
             cache[stream.row] = 0.0
         stream.stamp_ns, stream.frames, stream.last = None, 0, None
         stream.history.clear()
+        if stream.flow is not None:
+            stream.flow.reset()
 
     @overload
     def step(self, frames: Rgb, stamps_ns: int | None = None) -> VideoEvents: ...
@@ -161,7 +166,7 @@ class TsmSession:
         stepping = [name for name in frames if not moves[name].held]
         try:
             for name in stepping:
-                self._prepare(frames[name], self._frames[self._streams[name].row])
+                self._fill(self._streams[name], frames[name])
             prepared = perf_counter()
             logits = self._run([self._streams[name].row for name in stepping])
         except Exception:
@@ -187,7 +192,16 @@ class TsmSession:
                 f"it with cameras={len(self._streams) + len(new)}"
             )
         for name in new:
-            self._streams[name] = _Camera(len(self._streams), history=deque(maxlen=self.history))
+            flow = FlowStack() if self._sees_flow else None
+            self._streams[name] = _Camera(len(self._streams), history=deque(maxlen=self.history), flow=flow)
+
+    def _fill(self, stream: _Camera, rgb: Rgb) -> None:
+        """The stream's row of the network's input."""
+        row = self._frames[stream.row]
+        small = fitted(rgb, self.image)
+        self._prepare.normalise(small, row[:3])
+        if stream.flow is not None:
+            stream.flow.push(small, row[3:])
 
     def _move(self, stream: _Camera, rgb: Rgb, stamp_ns: int | None) -> Move:
         """Judges a frame and restarts the caches where its verdict says so."""
@@ -241,6 +255,8 @@ class TsmSession:
 
         The session's own cameras are not touched; `warm` is False, for the caches do not say how old they are.
         """
+        if self._sees_flow:
+            raise ValueError(f"{self.facts.name} sees flow, which caches do not hold; use step()")
         found = [c.shape for c in caches]
         if found != [(1, *s) for s in self._shapes]:
             raise ValueError(f"caches of shapes {found}: expected {[(1, *s) for s in self._shapes]}, see zero_caches()")

@@ -11,6 +11,8 @@ ARCHITECTURES = ("tsm", "tsn", "tsm-i3d", "tsm-two-stream", "tsm-lstm")
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenetv2", "efficientnet-lite0")
 MODES = ("offline", "online", "none")
 PLACES = ("blockres", "block", "inplace")
+INFLATE = ("3x1x1", "3x3x3")
+FLOW_CHANNELS = 10
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class TsmSpec:
     fold_div: 1/fold_div of the channels move in each direction.
     segments: frames of a training clip; networks take clips of any length.
     tpool, non_local: temporal max-pooling before layer2, non-local blocks (ResNets with bottlenecks); not online.
-    dropout: before the classifier · width: multiplier of the channels · in_channels: of a frame (10 for flow stacks).
+    dropout: before the classifier · width: multiplier of the channels · in_channels: of a frame: 3, 10 for flow, 13 for
+        two streams · hidden: width of the recurrent layer · inflate: kernels of tsm-i3d, "3x1x1" where TSM would shift
+        or "3x3x3" wherever a block looks around.
     """
 
     backbone: str = "mobilenetv2"
@@ -40,6 +44,8 @@ class TsmSpec:
     tpool: bool = False
     non_local: bool = False
     in_channels: int = 3
+    hidden: int = 512
+    inflate: str = "3x1x1"
     architecture: str = "tsm"
 
     def __post_init__(self) -> None:
@@ -48,10 +54,11 @@ class TsmSpec:
             ("backbone", BACKBONES),
             ("mode", MODES),
             ("place", PLACES),
+            ("inflate", INFLATE),
         ):
             if getattr(self, name) not in known:
                 raise ModelError(f"{name} {getattr(self, name)!r} is unknown; known: {', '.join(known)}")
-        for name in ("num_classes", "segments", "fold_div", "in_channels"):
+        for name in ("num_classes", "segments", "fold_div", "in_channels", "hidden"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ModelError(f"{name} is {value!r}: expected a whole number of 1 or more")
@@ -65,8 +72,10 @@ class TsmSpec:
             raise ModelError("architecture tsm needs mode online or offline; without a shift it is called tsn")
         if (self.tpool or self.non_local) and not self.backbone.startswith("resnet"):
             raise ModelError(f"tpool and non_local exist for ResNets, not for {self.backbone}")
-        if self.non_local and self.backbone in ("resnet18", "resnet34"):
-            raise ModelError(f"non_local needs bottleneck blocks: resnet50, 101 or 152, not {self.backbone}")
+        if self.non_local and self.backbone != "resnet50":
+            raise ModelError(f"non_local exists for resnet50, not for {self.backbone}")
+        if self.architecture == "tsm-two-stream" and self.in_channels != 3 + FLOW_CHANNELS:
+            raise ModelError(f"two streams see 3 + {FLOW_CHANNELS} channels, in_channels is {self.in_channels}")
         if (self.tpool or self.non_local) and (self.mode == "online" or self.architecture == "tsm-lstm"):
             raise ModelError("tpool and non_local look at later frames: they do not go with frame-by-frame networks")
 
