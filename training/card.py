@@ -20,7 +20,7 @@ LIMITS = """\
 def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     """The text, markdown."""
     training, sim = metrics.get("training", {}), metrics["sim"]
-    kind = {"spvcnn": "SPVCNN", "minkunet": "MinkUNet"}[facts.architecture]
+    kind = {"spvcnn": "SPVCNN", "minkunet": "MinkUNet", "spvnas": "SPVNAS"}[facts.architecture]
     lines = [
         f"# {facts.name}",
         "",

@@ -53,6 +53,7 @@ def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
         raise ModelError(f"{checkpoint}: {name!r} is no preset; known: {', '.join(PRESETS)}")
     state, notes = averaged_weights(checkpoint)
     facts = replace(facts_of(PRESETS[name], name), trained=True, training_data=DATA)
+    facts = replace(facts, **notes.get("networks", {}).get(name, {}))  # a sub-network found by a search has its own
     network = build_network(facts)
     load_weights(network, state, str(checkpoint))
     training = {"minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1), "steps": notes.get("steps"),

@@ -18,22 +18,23 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 
-from models.facts import ModelError
-from models.spvcnn.build import build_network, facts_of
+from models.facts import ModelError, ModelFacts, load_facts, load_network
+from models.spvcnn.build import build_network, facts_of, spec_of
 from models.spvcnn.presets import PRESETS, NetworkSpec
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from training.augment import AugmentConfig, augment, without_ignored
 from training.losses import class_weights, segmentation_loss
-from training.replay import Replay, collate, compact
-from training.scores import confusion, iou, mean_iou
-from training.sweep_stream import SweepStream
+from training.replay import Replay, compact
+from training.scoring import prepared, run, score
+from training.sources import Source, add_source_options, held_out_sweeps, training_sweeps
 from training.trainee import OptimiserConfig, Trainee
 from training.voxels import VoxelBatch, in_range, voxel_batch
 
@@ -60,13 +61,20 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
+Config = TypeVar("Config")
+
+
 def load_config(path: str | None) -> TrainConfig:
     """Config of a YAML file over the defaults; unknown keys are refused by name."""
-    config = TrainConfig()
+    return load_yaml_config(TrainConfig(), path)
+
+
+def load_yaml_config(config: Config, path: str | Path | None) -> Config:
+    """`config`, a dataclass, with the values of a YAML file; unknown keys are refused by name. None: as it is."""
     if path is None:
         return config
     found = yaml.safe_load(Path(path).read_text()) or {}
-    return _merged(config, found, path)
+    return _merged(config, found, str(path))
 
 
 def _merged(config: Any, found: dict[str, Any], where: str) -> Any:
@@ -82,26 +90,40 @@ def _merged(config: Any, found: dict[str, Any], where: str) -> Any:
 
 
 class Trainer:
-    """Trains one or several networks on the same batches. `names` are presets; the first one's input spec is used."""
+    """Trains one or several networks on the same batches.
+
+    models: presets by name, or facts (their `name` names the checkpoint) · start: model folder whose weights the first
+    network starts from. The first one's input spec is used.
+    """
 
     def __init__(
-        self, names: tuple[str, ...], config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1
+        self,
+        models: Sequence[str | ModelFacts],
+        config: TrainConfig,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        start: Path | None = None,
     ):
-        self.config, self.device, self.rank = config, device, rank
-        self.spec: NetworkSpec = PRESETS[names[0]]
-        self.trainees = []
-        for name in names:
-            network = build_network(facts_of(PRESETS[name], name), seed=config.seed).to(device).train()
-            wrapped = None
-            if world > 1:
-                ids = [device.index] if device.type == "cuda" else None
-                wrapped = torch.nn.parallel.DistributedDataParallel(network, device_ids=ids)
-            self.trainees.append(Trainee(name, network, config.optimiser, wrapped))
+        self.config, self.device, self.rank, self.world = config, device, rank, world
+        self.facts = [facts_of(PRESETS[m], m) if isinstance(m, str) else m for m in models]
+        self.spec: NetworkSpec = spec_of(self.facts[0])
+        self.trainees = [self._trainee(facts) for facts in self.facts]
+        if start is not None:
+            self.trainees[0].restart(load_network(start)[0].state_dict(), str(start))
         self.replay = Replay(config.capacity, device, len(POINT_CLASSES))
         self.draws = torch.Generator().manual_seed(config.seed * 1000 + rank)
         self.noise = torch.Generator(device=device).manual_seed(config.seed * 1000 + 500 + rank)
         self.elapsed = 0.0  # seconds of training, over all calls
         self.worlds = 0  # sweeps taken from the stream before this call
+
+    def _trainee(self, facts: ModelFacts) -> Trainee:
+        network = build_network(facts, seed=self.config.seed).to(self.device).train()
+        wrapped = None
+        if self.world > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            wrapped = torch.nn.parallel.DistributedDataParallel(network, device_ids=ids)
+        return Trainee(facts.name, network, self.config.optimiser, wrapped)
 
     def batch(self) -> VoxelBatch:
         """A fresh augmented batch."""
@@ -119,51 +141,31 @@ class Trainer:
             with torch.autocast(
                 self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"
             ):
-                logits = self._logits(trainee.forward, trainee.network, data)
+                logits = run(trainee.forward, trainee.network, data)
             loss = segmentation_loss(logits, data.labels, weights, IGNORE, self.config.lovasz)
             losses[trainee.name] = float(loss.detach()) if trainee.learn(loss, progress) else float("nan")
         return losses
 
-    @staticmethod
-    def _logits(call: torch.nn.Module, network: torch.nn.Module, data: VoxelBatch) -> torch.Tensor:
-        return call(data.x, data.view) if hasattr(network, "prepared") else call(data.x)
-
-    @torch.no_grad()
     def validate(self, sweeps: list[tuple[str, Any]]) -> dict[str, Any]:
         """Point-level scores of the averaged weights on held-out sweeps: {name: {miou, iou, by_pattern}}."""
         out: dict[str, Any] = {}
-        classes = [c.name for c in POINT_CLASSES]
+        held = prepared(sweeps, self.spec)
         for trainee in self.trainees:
-            own = {k: v.clone() for k, v in trainee.network.state_dict().items()}
-            trainee.network.load_state_dict(trainee.ema)
-            trainee.network.eval()
-            matrices: dict[str, torch.Tensor] = {}
-            for pattern, tensors in sweeps:
-                points = in_range(collate([tensors]), self.spec)
-                data = voxel_batch(points, self.spec)
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.config.bf16 and self.device.type == "cuda"
-                ):
-                    predicted = self._logits(trainee.network, trainee.network, data).argmax(1)
-                found = confusion(predicted[data.inverse], points.label, len(classes), IGNORE).cpu()
-                matrices[pattern] = matrices.get(pattern, torch.zeros_like(found)) + found
-            trainee.network.load_state_dict(own)
-            total = sum(matrices.values(), torch.zeros(len(classes), len(classes), dtype=torch.long))
-            scores = {n: round(float(v), 4) for n, v in zip(classes, iou(total)) if not torch.isnan(v)}
-            by_pattern = {p: round(mean_iou(m), 4) for p, m in matrices.items()}
-            out[trainee.name] = {"miou": round(mean_iou(total), 4), "iou": scores, "by_pattern": by_pattern}
+            with trainee.averaged() as network:
+                out[trainee.name] = score(network, held, self.config.bf16)
         return out
 
-    def save(self, out: Path, minutes: float, stream_received: int) -> None:
-        """Checkpoints `<name>.checkpoint.safetensors` of every network."""
-        notes = {"elapsed": self.elapsed, "minutes": minutes, "sweeps": self.worlds + stream_received}
+    def save(self, out: Path, minutes: float, stream_received: int, **more: Any) -> None:
+        """Checkpoints `<name>.checkpoint.safetensors` of every network; `more` goes into their notes."""
+        notes = {"elapsed": self.elapsed, "minutes": minutes, "sweeps": self.worlds + stream_received, **more}
         notes["counts"] = self.replay.counts.tolist()
+        notes["networks"] = {f.name: {"architecture": f.architecture, "network": f.network} for f in self.facts}
         notes["rng"] = {name: _state(generator).hex() for name, generator in self._generators().items()}
         for trainee in self.trainees:
             trainee.save(out, notes)
 
-    def resume(self, folder: Path) -> None:
-        """Continues from another run's folder."""
+    def resume(self, folder: Path) -> dict[str, Any]:
+        """Continues from another run's folder; its notes."""
         for trainee in self.trainees:
             notes = trainee.load(folder)
         self.elapsed, self.worlds = float(notes["elapsed"]), int(notes["sweeps"])
@@ -174,6 +176,7 @@ class Trainer:
                 _restore(generator, state)
             else:  # written on another kind of device: do not repeat the draws of the first run
                 torch.manual_seed(self.config.seed + int(self.elapsed) * 7919 + self.rank)
+        return notes
 
     def _generators(self) -> dict[str, torch.Generator | str]:
         """Everything random, by name; "cpu" and "cuda" are torch's own generators (dropout)."""
@@ -202,8 +205,6 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
     config = trainer.config
     budget = options.minutes * 60.0
     deadline = started + options.stop_after * 60.0 if options.stop_after else float("inf")
-    arguments = ("--sensors", str(config.sensors), "--moments", str(config.moments))
-    first = trainer.rank * 300_000 + trainer.worlds // max(1, config.sensors * config.moments)
     held: list[tuple[str, Any]] = []
     log = (out / "metrics.jsonl").open("a")
 
@@ -213,12 +214,7 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
 
     note(config=asdict(config), device=str(trainer.device), minutes=options.minutes, workers=options.workers)
 
-    validation = ("--sensors", "3", "--moments", "1", "--fixed")
-    check = 1 if trainer.rank == 0 and config.validation_worlds else 0
-    with (
-        SweepStream(options.workers, "train", first=first, options=arguments, ready=4 * options.workers) as stream,
-        SweepStream(check, "val", count=config.validation_worlds, options=validation, ready=256) as held_out,
-    ):
+    with training_sweeps(trainer, options) as stream, held_out_sweeps(trainer, options) as held_out:
         begun: float | None = None
         steps, last, spoken = 0, time.monotonic(), 0.0
         recent: dict[str, float] = {}
@@ -230,7 +226,8 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
             if _any_process(now > deadline or (stream.finished and not len(trainer.replay)), trainer.device):
                 break
             if begun is None:
-                if _any_process(len(trainer.replay) < min(config.first_batch, config.capacity), trainer.device):
+                few = len(trainer.replay) < min(config.first_batch, config.capacity) and not stream.finished
+                if _any_process(few, trainer.device):
                     last = now
                     continue
                 begun = now
@@ -262,7 +259,7 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
             if trainer.rank == 0 and trainer.elapsed - saved > config.checkpoint_minutes * 60:
                 saved = trainer.elapsed
                 trainer.save(out, options.minutes, stream.received)
-            ready = held and (held_out.finished or held_out.received == 3 * config.validation_worlds)
+            ready = held and held_out.finished
             if ready and trainer.elapsed - validated > config.validate_minutes * 60:
                 validated = trainer.elapsed
                 _report(trainer, held, note)
@@ -283,7 +280,7 @@ def _any_process(flag: bool, device: torch.device) -> bool:
     return bool(shared > 0)
 
 
-def _collect(stream: SweepStream, trainer: Trainer, wait: bool) -> None:
+def _collect(stream: Source, trainer: Trainer, wait: bool) -> None:
     """Moves waiting sweeps into the buffer; waits a moment for one where there is nothing to train on yet."""
     for _ in range(64):
         sweep = stream.take(timeout=0.5 if wait else 0.0)
@@ -293,12 +290,12 @@ def _collect(stream: SweepStream, trainer: Trainer, wait: bool) -> None:
         wait = False
 
 
-def _collect_validation(stream: SweepStream, held: list[tuple[str, Any]], device: torch.device) -> None:
+def _collect_validation(stream: Source, held: list[tuple[str, Any]], device: torch.device) -> None:
     while (sweep := stream.take(timeout=0.0)) is not None:
         held.append((sweep.pattern, compact(sweep, device)))
 
 
-def _show(trainer: Trainer, budget: float, recent: dict[str, float], rate: float, stream: SweepStream) -> None:
+def _show(trainer: Trainer, budget: float, recent: dict[str, float], rate: float, stream: Source) -> None:
     """One line of progress with a bar."""
     share = min(trainer.elapsed / budget, 1.0)
     bar = "#" * int(24 * share) + "." * (24 - int(24 * share))
@@ -309,16 +306,33 @@ def _show(trainer: Trainer, budget: float, recent: dict[str, float], rate: float
 def _report(trainer: Trainer, held: list[tuple[str, Any]], note: Any) -> None:
     scores = trainer.validate(held)
     note(seconds=round(trainer.elapsed, 1), validation=scores, sweeps=len(held))
-    for name, score in scores.items():
-        print(f"  validation {name}: mIoU {score['miou']:.3f}  {score['by_pattern']}", flush=True)
+    for name, found in scores.items():
+        print(f"  validation {name}: mIoU {found['miou']:.3f}  {found['by_pattern']}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     started = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m training.spvcnn", description=__doc__.split("\n")[0])
-    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), default="spvcnn")
-    parser.add_argument("--config", help="YAML over the defaults (config/training/spvcnn.yaml)")
+    parser.add_argument("--arch", choices=sorted({*ARCHITECTURES, *PRESETS}), default="spvcnn")
+    parser.add_argument("--model", type=Path, help="train this model folder on, instead of --arch (weights and widths)")
+    parser.add_argument("--name", help="what the checkpoint of --model is called (default: the model's name)")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+
+    def make(config: TrainConfig, device: torch.device, rank: int, world: int) -> Trainer:
+        models: Sequence[str | ModelFacts] = ARCHITECTURES.get(options.arch, (options.arch,))
+        if options.model:
+            facts = load_facts(options.model)
+            models = [replace(facts, name=options.name or facts.name)]
+        return Trainer(models, config, device, rank, world, options.model)
+
+    return launch(make, TrainConfig(), options, started)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options that every training of this family has."""
+    parser.add_argument("--config", help="YAML over the defaults (config/training/*.yaml)")
     parser.add_argument("--out", required=True, type=Path, help="folder for checkpoints, weights, metrics.jsonl")
     parser.add_argument("--resume", type=Path, help="--out folder of an earlier call")
     parser.add_argument("--minutes", type=float, default=8.0, help="training time of the whole schedule")
@@ -328,9 +342,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--speak", type=float, default=10.0, help="seconds between lines of progress")
-    options = parser.parse_args(arguments)
+    add_source_options(parser)
+
+
+def launch(make: Callable[..., Trainer], config: TrainConfig, options: argparse.Namespace, started: float) -> int:
+    """Trains what `make(config, device, rank, world)` gives, in this process or as one of torchrun's. Exit code."""
     try:
-        config = load_config(options.config)
+        config = load_yaml_config(config, options.config)
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         device = torch.device("cpu")
         if options.device == "cuda":
@@ -340,7 +358,7 @@ def main(arguments: list[str] | None = None) -> int:
         torch.manual_seed(config.seed + rank)
         torch.backends.cuda.matmul.allow_tf32 = True
         options.out.mkdir(parents=True, exist_ok=True)
-        trainer = Trainer(ARCHITECTURES[options.arch], config, device, rank, world)
+        trainer = make(config, device, rank, world)
         if options.resume:
             trainer.resume(options.resume)
         train(trainer, options, options.out, started)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +51,18 @@ class Trainee:
 
     def learn(self, loss: Tensor, progress: float) -> bool:
         """One step down `loss`; a loss or gradient that is not finite is skipped. True where the step was taken."""
+        self.begin(progress)
+        loss.backward()
+        return self.finish()
+
+    def begin(self, progress: float) -> None:
+        """Before the gradients of a step: learning rate of this place in the schedule, old gradients gone."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.lr * one_cycle(progress, self.config.warmup)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+
+    def finish(self) -> bool:
+        """After them: the step itself, unless a gradient is not finite. True where it was taken."""
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         if not bool(torch.isfinite(norm)):
             self.skipped += 1
@@ -62,6 +72,25 @@ class Trainee:
         self.step_count += 1
         self._average()
         return True
+
+    def restart(self, state: Mapping[str, Tensor], source: str) -> None:
+        """Takes weights, and their running average, from `state`. Raises ModelError where they do not fit."""
+        own = self.network.state_dict()
+        if set(state) != set(own) or any(state[k].shape != own[k].shape for k in own):
+            raise ModelError(f"the weights of {source} do not fit {self.name}: another network")
+        self.network.load_state_dict(dict(state))
+        self.ema = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The network with its averaged weights, in eval mode, for the time of a `with`."""
+        own = {k: v.clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.ema)
+        self.network.eval()
+        try:
+            yield self.network
+        finally:
+            self.network.load_state_dict(own)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -9,11 +9,13 @@ from torch import nn
 
 from models.facts import ModelError, ModelFacts
 from models.spvcnn.minkunet import MinkUNet
+from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import PRESETS, NetworkSpec
 from models.spvcnn.spvcnn import SPVCNN
 from models.spvcnn.spvnas import SPVNAS
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {"spvcnn": SPVCNN, "minkunet": MinkUNet, "spvnas": SPVNAS}
+PLAN_KEYS = ("channels", "transitions", "middles")
 POINT_BRANCH = "point_transforms."
 
 # SemanticKITTI's 19 classes in the order of the released checkpoints, with the colours of its API.
@@ -52,6 +54,22 @@ def facts_of(spec: NetworkSpec, name: str) -> ModelFacts:
         normalisation=NORMALISATION["height" in spec.features],
         point_range=spec.point_range,
         trained=False,
+    )
+
+
+def spec_of(facts: ModelFacts) -> NetworkSpec:
+    """The spec of a network that facts describe; `facts_of` is the inverse."""
+    numbers = facts.network
+    plan = NetPlan.from_numbers(**{k: numbers[k] for k in PLAN_KEYS}) if "transitions" in numbers else None
+    box = None if facts.point_range is None else tuple(facts.point_range)
+    return NetworkSpec(
+        facts.architecture,
+        tuple(numbers["channels"]),
+        numbers["num_classes"],
+        facts.features,
+        facts.voxel_size,
+        box,
+        plan,
     )
 
 
