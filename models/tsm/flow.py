@@ -7,6 +7,7 @@ two frames, cut at ±BOUND and scaled as the field's flow pictures are: (v / (2 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ class FlowStack:
     """Flow of one stream of pictures; not for several threads at once."""
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._last: NDArray[np.uint8] | None = None
         self._flows: deque[NDArray[np.float32]] = deque(maxlen=STEPS)
 
@@ -37,9 +38,7 @@ class FlowStack:
         if out is None:
             out = np.empty((2 * STEPS, *grey.shape), np.float32)
         if self._last is not None:
-            flow = np.asarray(
-                self._dis.calc(self._last, grey, np.empty((0, 0, 2), np.float32)), np.float32
-            )  # [h, w, 2]
+            flow = np.asarray(self._dis.calc(self._last, grey, None), np.float32)  # [h, w, 2]
             self._flows.append(np.clip(flow, -BOUND, BOUND).transpose(2, 0, 1) * np.float32(0.5 / BOUND / STD))
         self._last = grey
         missing = STEPS - len(self._flows)
