@@ -27,13 +27,18 @@ RANDOM = "random:"
 # preset_facts(preset) and PRESETS (the names that `random:` takes).
 FAMILIES = {
     "minkunet": "models.spvcnn.build",
+    "pointnet": "models.pvcnn.build",
+    "pvcnn-s3dis": "models.pvcnn.build",
+    "pvcnn-shapenet": "models.pvcnn.build",
     "spvcnn": "models.spvcnn.build",
     "spvnas": "models.spvcnn.build",
     "tsm": "models.tsm.build",
     "tsn": "models.tsm.build",
+    "tsm-detector": "models.tsm.detector_build",
     "tsm-i3d": "models.tsm.build",
     "tsm-two-stream": "models.tsm.build",
     "tsm-lstm": "models.tsm.build",
+    "voxel-unet": "models.pvcnn.build",
 }
 
 

@@ -8,12 +8,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.pvcnn.grid import Grids
 from models.pvcnn.ops import devoxelise, voxelise
 
 VOXEL_NORM_EPS = 1e-4
 SLOPE = 0.1
+
+
+class PointLinear(nn.Conv1d):
+    """A 1x1 convolution on points, run as a matrix product over rows of channels (torch's Conv1d is slower on CPUs)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, C, N] -> [B, C', N], channels side by side in memory."""
+        return F.linear(features.transpose(1, 2), self.weight[:, :, 0], self.bias).transpose(1, 2)
+
+    def split(self, before: Tensor | None, features: Tensor, after: Tensor) -> Tensor:
+        """What forward gives for cat(before, features, after), where before [B, Ca] and after [B, Cz] are the same at
+        all points of a cloud and so are multiplied once a cloud. features [B, C, N] -> [B, C', N]."""
+        weight = self.weight[:, :, 0]
+        ahead = 0 if before is None else before.shape[1]
+        middle = ahead + features.shape[1]
+        constant = F.linear(after, weight[:, middle:], self.bias)
+        if before is not None:
+            constant = constant + F.linear(before, weight[:, :ahead])
+        return (F.linear(features.transpose(1, 2), weight[:, ahead:middle]) + constant[:, None]).transpose(1, 2)
 
 
 class SharedMLP(nn.Module):
@@ -23,12 +46,20 @@ class SharedMLP(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width in [widths] if isinstance(widths, int) else widths:
-            layers += [nn.Conv1d(in_channels, width, 1), nn.BatchNorm1d(width), nn.ReLU(True)]
+            layers += [PointLinear(in_channels, width), PointNorm(width), nn.ReLU(True)]
             in_channels = width
         self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+
+class PointNorm(nn.BatchNorm1d):
+    """Batch norm of points [B, C, N] whose channels lie side by side in memory: no copy."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = features.transpose(1, 2)
+        return super().forward(rows.flatten(0, 1)).view(rows.shape).transpose(1, 2)
 
 
 class SE3d(nn.Module):
@@ -66,6 +97,8 @@ class PVConv(nn.Module):
         eps: float = 0.0,
     ):
         super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel size is {kernel_size}: expected an odd one, which keeps the grid's size")
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         self.resolution, self.normalize, self.eps = resolution, normalize, float(eps)
         layers: list[nn.Module] = []

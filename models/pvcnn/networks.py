@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.pvcnn.grid import Grids, check_coords
-from models.pvcnn.layers import PVConv, SharedMLP
+from models.pvcnn.layers import PointLinear, PVConv, SharedMLP
 
 
 class Block(NamedTuple):
@@ -57,7 +57,15 @@ def point_classifier(in_channels: int, plan: Sequence[float], classes: int, widt
         else:
             layers.append(SharedMLP(in_channels, _scaled(int(entry), width)))
             in_channels = _scaled(int(entry), width)
-    return nn.Sequential(*layers, nn.Conv1d(in_channels, classes, 1))
+    return nn.Sequential(*layers, PointLinear(in_channels, classes))
+
+
+def classify(classifier: nn.Sequential, before: Tensor | None, found: list[Tensor], after: Tensor) -> Tensor:
+    """Logits [B, classes, N] from what was found at the points and what is known of the whole cloud ([B, C])."""
+    points = torch.cat([f.transpose(1, 2) for f in found], 2).transpose(1, 2)
+    first = classifier[0]
+    assert isinstance(first, SharedMLP) and isinstance(first.layers[0], PointLinear)
+    return classifier[1:](first.layers[1:](first.layers[0].split(before, points, after)))
 
 
 def _scaled(channels: int, width: float) -> int:
@@ -97,7 +105,8 @@ class PVCNN(PointNetwork):
     """The S3DIS network: the cloud is described by an MLP on the maxima of the last layer.
 
     extra_feature_channels: inputs beside x, y, z (S3DIS: colour and place in the room) · width_multiplier,
-    voxel_resolution_multiplier: see `point_layers` · plan: POINTNET_PLAN makes it a PointNet.
+    voxel_resolution_multiplier: see `point_layers` · with_se, normalize: of its PVConvs · plan: with POINTNET_PLAN it
+    is a PointNet.
     """
 
     def __init__(
@@ -106,12 +115,14 @@ class PVCNN(PointNetwork):
         extra_feature_channels: int = 6,
         width_multiplier: float = 1.0,
         voxel_resolution_multiplier: float = 1.0,
+        with_se: bool = False,
+        normalize: bool = True,
         plan: Sequence[Block] = S3DIS_PLAN,
     ):
         super().__init__(num_classes, 3 + extra_feature_channels)
         w = width_multiplier
         self.point_features, channels = point_layers(
-            plan, self.in_channels, w, voxel_resolution_multiplier, with_se=False, normalize=True
+            plan, self.in_channels, w, voxel_resolution_multiplier, with_se, normalize
         )
         widths = [channels[-1], _scaled(256, w), _scaled(128, w)]
         self.cloud_features = nn.Sequential(
@@ -124,7 +135,7 @@ class PVCNN(PointNetwork):
         self.check(inputs, self.in_channels)
         found = self.points(inputs)
         cloud = self.cloud_features(found[-1].amax(2))  # [B, C]
-        return self.classifier(torch.cat([*found, cloud[:, :, None].expand(-1, -1, inputs.shape[2])], 1))
+        return classify(self.classifier, None, found, cloud)
 
 
 class ShapePVCNN(PointNetwork):
@@ -155,8 +166,11 @@ class ShapePVCNN(PointNetwork):
         """inputs [B, 3 + extra + num_shapes, N]: x, y, z, features, one-hot shape -> logits [B, num_classes, N]."""
         self.check(inputs, self.in_channels + self.num_shapes)
         found = self.points(inputs[:, : self.in_channels])
+        kind = inputs[:, self.in_channels :]
+        if bool((kind == kind[:, :, :1]).all()):
+            return classify(self.classifier, kind[:, :, 0], found, found[-1].amax(2))
         most = found[-1].amax(2, keepdim=True).expand(-1, -1, inputs.shape[2])
-        return self.classifier(torch.cat([inputs[:, self.in_channels :], *found, most], 1))
+        return self.classifier(torch.cat([kind, *found, most], 1))  # a cloud of several kinds of things
 
 
 def pointnet(num_classes: int, extra_feature_channels: int = 6, width_multiplier: float = 1.0) -> PVCNN:

@@ -1,6 +1,7 @@
 """Points to voxels and back, differentiable in the features: numba on the CPU, plain torch elsewhere and on request.
 
-Both are linear in the features, so each one's gradient is its adjoint; coordinates get none (as published).
+Both are linear in the features, so each one's gradient is its adjoint; coordinates get none (as published). Shapes are
+torch's, [B, C, …]; in memory the results have their channels side by side (channels_last_3d for grids).
 """
 
 from __future__ import annotations
@@ -19,38 +20,33 @@ ENGINES = ("auto", "numba", "torch")
 def voxelise(features: Tensor, grid: PointGrid, engine: str = "auto") -> Tensor:
     """Means of the points of every voxel: features [B, C, N] -> [B, C, R, R, R], empty voxels 0.
 
-    engine: "numba" (CPU tensors, float32 or float64), "torch" (any device, autograd), "auto". ValueError where the
-    shapes do not fit."""
-    check_features(features, grid)
-    r = grid.resolution
+    engine: "numba" (CPU tensors, float32 or float64), "torch" (any device), "auto". ValueError where shapes do not fit.
+    """
+    b, n = grid.cells.shape
+    if features.ndim != 3 or features.shape[0] != b or features.shape[2] != n:
+        raise ValueError(f"features have shape {list(features.shape)}: expected [{b}, C, {n}], the clouds' points")
+    r, rows = grid.resolution, features.transpose(1, 2)
     if _numba(features, engine):
-        flat = _Average.apply(features, grid)
+        flat = _Average.apply(rows, grid)
     else:
-        b, c, n = features.shape
-        at = grid.cells.long()[:, None].expand(b, c, n)
-        flat = features.new_zeros(b, c, grid.voxels).scatter_add(2, at, features * grid.share[:, None].to(features))
-    return flat.reshape(*features.shape[:2], r, r, r)
+        at = grid.cells.long()[:, :, None].expand_as(rows)
+        values = rows * grid.share[:, :, None].to(rows)
+        flat = rows.new_zeros(b, grid.voxels, rows.shape[2]).scatter_add(1, at, values)
+    return flat.reshape(b, r, r, r, -1).permute(0, 4, 1, 2, 3)
 
 
 def devoxelise(voxels: Tensor, grid: PointGrid, engine: str = "auto") -> Tensor:
     """Trilinear interpolation at the points' unrounded coordinates: voxels [B, C, R, R, R] -> [B, C, N]."""
-    r = grid.resolution
-    if voxels.ndim != 5 or voxels.shape[0] != len(grid.cells) or voxels.shape[2:] != (r, r, r):
-        raise ValueError(f"voxels have shape {list(voxels.shape)}: expected [{len(grid.cells)}, C, {r}, {r}, {r}]")
-    flat = voxels.flatten(2)
+    r, (b, n) = grid.resolution, grid.cells.shape
+    if voxels.ndim != 5 or voxels.shape[0] != b or voxels.shape[2:] != (r, r, r):
+        raise ValueError(f"voxels have shape {list(voxels.shape)}: expected [{b}, C, {r}, {r}, {r}]")
+    flat = voxels.permute(0, 2, 3, 4, 1).reshape(b, grid.voxels, -1)
     if _numba(voxels, engine):
-        return _Interpolate.apply(flat, grid)
-    b, c, _ = flat.shape
-    n = grid.cells.shape[1]
-    at = grid.corners.long().reshape(b, 1, n * 8).expand(b, c, n * 8)
-    return (flat.gather(2, at).reshape(b, c, n, 8) * grid.weights[:, None].to(flat)).sum(3)
-
-
-def check_features(features: Tensor, grid: PointGrid) -> None:
-    """ValueError unless features is [B, C, N] of the grid's clouds."""
-    b, n = grid.cells.shape
-    if features.ndim != 3 or features.shape[0] != b or features.shape[2] != n:
-        raise ValueError(f"features have shape {list(features.shape)}: expected [{b}, C, {n}], the clouds' points")
+        return _Interpolate.apply(flat, grid).transpose(1, 2)
+    c = flat.shape[2]
+    at = grid.corners.long().reshape(b, n * 8, 1).expand(b, n * 8, c)
+    rows = (flat.gather(1, at).reshape(b, n, 8, c) * grid.weights[..., None].to(flat)).sum(2)
+    return rows.transpose(1, 2)
 
 
 def _numba(x: Tensor, engine: str) -> bool:
@@ -59,68 +55,47 @@ def _numba(x: Tensor, engine: str) -> bool:
     return engine != "torch" and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
-def _rows(x: Tensor) -> Any:
-    """[B, C, X] as a contiguous array [B * C, X]."""
-    return x.detach().contiguous().reshape(-1, x.shape[2]).numpy()
-
-
-def _per_point(x: Tensor, like: Tensor) -> Any:
-    return x.to(like.dtype).numpy()
+def _array(x: Tensor) -> Any:
+    return x.detach().contiguous().numpy()
 
 
 class _Average(torch.autograd.Function):
-    """[B, C, N] -> [B, C, V]."""
+    """[B, N, C] -> [B, V, C]."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, grid: PointGrid) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, grid: PointGrid) -> Tensor:
         ctx.grid = grid
-        b, c, n = features.shape
-        out = torch.zeros(b, c, grid.voxels, dtype=features.dtype)
-        kernels.over_rows(
-            kernels.gather_add,
-            b * c,
-            n,
-            _rows(features),
-            grid.cells.numpy(),
-            _per_point(grid.share, features),
-            c,
-            out=_rows(out),
-        )
+        out = rows.new_zeros(len(rows), grid.voxels, rows.shape[2])
+        share = _array(grid.share.to(rows))
+        given = _array(rows), _array(grid.cells), share, out.numpy()
+        kernels.in_parallel(kernels.gather_add, len(rows), rows.numel(), *given)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), grid = gradients, ctx.grid
-        b, c, _ = gradient.shape
-        n = grid.cells.shape[1]
-        out = torch.empty(b, c, n, dtype=gradient.dtype)
-        share = _per_point(grid.share, gradient)
-        kernels.over_rows(kernels.take, b * c, n, _rows(gradient), grid.cells.numpy(), share, c, out=_rows(out))
+        out = gradient.new_empty(*grid.cells.shape, gradient.shape[2])
+        share = _array(grid.share.to(gradient))
+        given = _array(gradient), _array(grid.cells), share, out.numpy()
+        kernels.in_parallel(kernels.take, grid.cells.numel(), out.numel(), *given)
         return out, None
 
 
 class _Interpolate(torch.autograd.Function):
-    """[B, C, V] -> [B, C, N]."""
+    """[B, V, C] -> [B, N, C]."""
 
     @staticmethod
     def forward(ctx: Any, flat: Tensor, grid: PointGrid) -> Tensor:
         ctx.grid = grid
-        b, c, _ = flat.shape
-        n = grid.cells.shape[1]
-        out = torch.empty(b, c, n, dtype=flat.dtype)
-        weights = _per_point(grid.weights, flat)
-        kernels.over_rows(
-            kernels.interpolate, b * c, 8 * n, _rows(flat), grid.corners.numpy(), weights, c, out=_rows(out)
-        )
+        out = flat.new_empty(*grid.cells.shape, flat.shape[2])
+        given = _array(flat), _array(grid.corners), _array(grid.weights.to(flat)), out.numpy()
+        kernels.in_parallel(kernels.interpolate, grid.cells.numel(), 8 * out.numel(), *given)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), grid = gradients, ctx.grid
-        b, c, n = gradient.shape
-        out = torch.zeros(b, c, grid.voxels, dtype=gradient.dtype)
-        weights = _per_point(grid.weights, gradient)
-        kernels.over_rows(
-            kernels.spread, b * c, 8 * n, _rows(gradient), grid.corners.numpy(), weights, c, out=_rows(out)
-        )
+        out = gradient.new_zeros(len(gradient), grid.voxels, gradient.shape[2])
+        given = _array(gradient), _array(grid.corners), _array(grid.weights.to(gradient)), out.numpy()
+        kernels.in_parallel(kernels.spread, len(gradient), 8 * gradient.numel(), *given)
         return out, None
