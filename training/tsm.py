@@ -97,9 +97,13 @@ class VideoTrainer:
             from models.tsm.imagenet import load_imagenet
 
             load_imagenet(network)
+        self.sees_flow = network.spec.in_channels > 3
         if config.norm == "sync":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        network = network.to(process.device).to(memory_format=torch.channels_last)
+        network = network.to(process.device)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         prepare(network, config)
         supervised: nn.Module = Supervised(network, config.supervise)
         if process.world > 1:
@@ -136,11 +140,17 @@ class VideoTrainer:
             waiting.cancel()
 
     def tensor(self, clips: np.ndarray) -> Tensor:
-        """Clips uint8 [N, T, H, W, 3] -> normalised float32 [N, T, 3, H, W], channels last in memory."""
+        """Clips uint8 [N, T, H, W, 3] -> normalised float32 [N, T, C, H, W], channels last in memory; where the network
+        has a second stream, C = 13: the optical flow of the clip follows."""
         image = self.facts.image or {}
         mean = torch.tensor(image["mean"], device=self.process.device) * 255
         scale = 1.0 / (torch.tensor(image["std"], device=self.process.device) * 255)
         x = (torch.from_numpy(clips).to(self.process.device).float() - mean) * scale
+        if self.sees_flow:
+            from models.tsm.flow import flow_of_clip
+
+            flow = np.stack([flow_of_clip(c) for c in clips]).transpose(0, 1, 3, 4, 2)
+            x = torch.cat([x, torch.from_numpy(flow).to(x.device)], -1)
         return x.permute(0, 1, 4, 2, 3)
 
     def step(self, clips: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -36,10 +36,12 @@ class ClipOptimiser:
 class VideoTrainConfig:
     """batch: clips per step over all processes · segments: frames of a clip · size: (height, width) px that the network
     sees · stored: px at which frames of the cache are kept, from which crops are taken · freeze: leading layers of the
-    backbone that keep their weights · norm: batch norms keep statistics ("frozen": exact for any number of processes),
-    all but the first learn none ("partial", official default), learn ("train") or learn over all processes ("sync", GPU)
+    backbone that keep their weights · fixed_depthwise: depthwise kernels keep theirs everywhere (their gradient is half
+    of a step on a CPU) · norm: batch norms keep statistics ("frozen": exact for any number of processes), all but the
+    first keep them ("partial", the release's default), they learn ("train") or learn over all processes ("sync", GPUs)
     · supervise: "frame" (every frame has its label; causal networks) or "clip" (the mean has the last frame's) ·
-    least_history: frames before the first supervised one · smoothing of the labels · imagenet: start from those weights.
+    least_history: frames before the first supervised one · smoothing: of the labels · imagenet: start from those
+    weights.
     """
 
     batch: int = 64
@@ -49,6 +51,7 @@ class VideoTrainConfig:
     dense: bool = False
     steps: int = 10000
     freeze: int = 0
+    fixed_depthwise: bool = False
     norm: str = "train"
     supervise: str = "clip"
     least_history: int = 0

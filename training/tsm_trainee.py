@@ -1,13 +1,17 @@
-"""One video network in training: the TSN/TSM recipe's parameter groups and schedule, or AdamW; frozen layers and norms."""
+"""One video network in training: the TSN/TSM recipe's parameter groups and schedule, or AdamW; what is kept fixed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.facts import ModelError
+from models.tsm.inflate import TimeConv
+from models.tsm.network import VideoNetwork
+from models.tsm.shift import Shifted
 from training.trainee import Trainee, one_cycle
 from training.tsm_config import ClipOptimiser, VideoTrainConfig
 
@@ -37,25 +41,22 @@ def clip_loss(logits: Tensor, labels: Tensor, least_history: int = 0, smoothing:
     )
 
 
-def frozen_layers(network: nn.Module, count: int) -> list[nn.Module]:
-    """The first `count` layers of every backbone (`features` of inverted residual networks, stem and stages of
-    ResNets); ModelError where there are fewer."""
-    out: list[nn.Module] = []
-    for name, module in network.named_modules():
-        if isinstance(getattr(module, "features", None), nn.ModuleList):
-            layers = list(module.features)
-        elif hasattr(module, "layer4"):
-            layers = [nn.ModuleList([module.conv1, module.bn1]), *(getattr(module, f"layer{i}") for i in range(1, 5))]
-        else:
-            continue
-        if count > len(layers):
-            raise ModelError(f"freeze is {count}, {name or 'the backbone'} has {len(layers)} layers")
-        out += layers[:count]
-    return out
+def frozen_layers(network: VideoNetwork, count: int) -> list[nn.Module]:
+    """The first `count` layers of the backbone (`features` of inverted residual networks, stem and stages of ResNets;
+    of two streams the one that sees colours); ModelError where there are fewer."""
+    backbone = network.backbones()[0]
+    if isinstance(getattr(backbone, "features", None), nn.ModuleList):
+        layers = list(backbone.features)
+    else:
+        stem = nn.ModuleList([backbone.conv1, backbone.bn1])
+        layers = [stem, *(getattr(backbone, f"layer{i}") for i in range(1, 5))]
+    if count > len(layers):
+        raise ModelError(f"freeze is {count}, the backbone has {len(layers)} layers")
+    return layers[:count]
 
 
-def prepare(network: nn.Module, config: VideoTrainConfig) -> None:
-    """Training mode, with layers and batch norms frozen as the config says. Call before every epoch or validation end."""
+def prepare(network: VideoNetwork, config: VideoTrainConfig) -> None:
+    """Training mode, with layers, depthwise kernels and batch norms fixed as the config says."""
     network.train()
     norms = [m for m in network.modules() if isinstance(m, NORMS)]
     if config.norm == "frozen":
@@ -70,6 +71,26 @@ def prepare(network: nn.Module, config: VideoTrainConfig) -> None:
         layer.eval()
         for parameter in layer.parameters():
             parameter.requires_grad_(False)
+        kernels = [m for m in layer.modules() if isinstance(m, TimeConv)]
+        for kernel in kernels:  # these have to learn what time is
+            kernel.weight.requires_grad_(True)
+        if not kernels and not any(isinstance(m, Shifted) for m in layer.modules()):
+            layer.forward = in_chunks(layer.forward)  # type: ignore[method-assign]
+    if config.fixed_depthwise:
+        for module in network.modules():
+            if isinstance(module, (nn.Conv2d, nn.Conv3d)) and module.groups > 1:
+                module.weight.requires_grad_(False)
+
+
+def in_chunks(forward: Callable[..., Tensor], frames: int = 2) -> Callable[..., Tensor]:
+    """`forward` on a few frames at a time: on a CPU the early layers' large pictures then stay in its cache."""
+
+    def chunked(x: Tensor, *rest: Any) -> Tensor:
+        if x.device.type != "cpu":
+            return forward(x, *rest)
+        return torch.cat([forward(part, *rest) for part in x.split(frames)])
+
+    return chunked
 
 
 def parameter_groups(network: nn.Module, config: ClipOptimiser) -> Iterator[dict]:
