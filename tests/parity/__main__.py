@@ -17,6 +17,12 @@ import numpy as np
 from tests.parity.vectors import Vector, load_vector, system_of
 
 SYSTEMS = {
+    "TSM shift": ("tests.parity.tsm", "run_shift"),
+    "TSM MobileNetV2 online": ("tests.parity.tsm", "run_online"),
+    **{
+        f"TSM {backbone} offline": ("tests.parity.tsm", "run_offline")
+        for backbone in ("mobilenetv2", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    },
     "sparse convolution layers": ("tests.parity.sparse_layers", "run"),
     "MinkUNet": ("tests.parity.spvcnn", "run"),
     "SPVCNN": ("tests.parity.spvcnn", "run"),
