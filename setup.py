@@ -23,6 +23,7 @@ NODES = ["spvcnn_node", "tsm_node", "player_node", "simulator_node"]
 
 
 def share(folder: str) -> tuple[str, list[str]]:
+    """Files of a folder, as `data_files` takes them."""
     return (os.path.join("share", NAME, folder), [f for f in sorted(glob(f"{folder}/*")) if os.path.isfile(f)])
 
 

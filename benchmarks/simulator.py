@@ -1,8 +1,9 @@
 """How fast the driving world makes data: `python -m benchmarks.simulator --json OUT`.
 
-Four figures over new seeds: LiDAR-only sweeps (worlds built anew every few sweeps, as training does), six 704 x 256
-cameras with a 32-beam sweep in new worlds, a kitti drive with one 704 x 256 camera in one world (10 Hz is wanted), and
-what a sweep's parts cost. Wall time and processor time of this process are given apart: on a machine that others use,
+Figures over new seeds: LiDAR-only sweeps (worlds built anew every few sweeps, as training does) and six 704 x 256
+cameras with a 32-beam sweep in new worlds, both by one generator process for each core, as training runs them, and by
+one process alone; a kitti drive with one 704 x 256 camera in one world (10 Hz is wanted), and what a sweep's parts
+cost. Wall time and processor time of this process are given apart: on a machine that others use,
 processor time is the steadier figure (two idle cores do up to two seconds of it in one).
 """
 
@@ -11,13 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import Seconds, machine, median_ms, progress, timed, write_json
 
 SIX = (704, 256)
+CORES = 2  # that the figures are wanted on
 
 
 def rates(what: str, taken: list[Seconds], frames: int) -> dict[str, Any]:
@@ -34,16 +39,30 @@ def rates(what: str, taken: list[Seconds], frames: int) -> dict[str, Any]:
     return row
 
 
-def new_worlds(rig: str, worlds: int, frames: int, cameras: bool, seed: int) -> tuple[list[Seconds], int]:
-    """`frames` frames in each of `worlds` new random worlds, world building included."""
+def generate(rig: str, frames: int, cameras: bool, threads: int | None, seed: int) -> float:
+    """`frames` frames of a new random world; processor seconds of this process for them."""
     from perception_nodes.simulator.drive import Drive
 
-    def one(number: int) -> None:
-        with Drive("random", rig, seed + number, cameras=cameras, image_size=SIX if cameras else None) as drive:
+    def one() -> None:
+        with Drive("random", rig, seed, cameras=cameras, image_size=SIX if cameras else None, threads=threads) as drive:
             for _ in range(frames):
                 next(drive)
 
-    return [timed(partial(one, i))[0] for i in range(worlds)], worlds * frames
+    return timed(one)[0].cpu
+
+
+def new_worlds(rig: str, worlds: int, frames: int, cameras: bool, seed: int) -> tuple[list[Seconds], int]:
+    """`frames` frames in each of `worlds` new random worlds, world building included, one after the other."""
+    return [timed(partial(generate, rig, frames, cameras, None, seed + i))[0] for i in range(worlds)], worlds * frames
+
+
+def side_by_side(
+    pool: ProcessPoolExecutor, rig: str, worlds: int, frames: int, cameras: bool, seed: int
+) -> tuple[list[Seconds], int]:
+    """The same by the pool's processes, each on one thread in worlds of its own."""
+    start = time.perf_counter()
+    cpu = sum(pool.map(partial(generate, rig, frames, cameras, 1), range(seed, seed + worlds)))
+    return [Seconds(time.perf_counter() - start, cpu)], worlds * frames
 
 
 def live(seconds: float, seed: int) -> tuple[list[Seconds], list[float]]:
@@ -85,14 +104,20 @@ def main() -> int:
     given = parser.parse_args()
 
     progress("compiling the kernels")
-    new_worlds("kitti", 1, 1, True, given.seed)
+    generate("kitti", 1, True, None, given.seed)
     report: dict[str, Any] = {"machine": machine()}
-    sweeps = new_worlds("kitti", given.worlds, 10, False, given.seed + 100)
-    report["lidar_only"] = rates("kitti sweeps, ten from each new world", *sweeps)
-    sweeps = new_worlds("nuscenes", given.worlds, 10, False, given.seed + 200)
-    report["lidar_only_nuscenes"] = rates("nuscenes sweeps, ten from each new world", *sweeps)
-    six = new_worlds("nuscenes", given.worlds, 5, True, given.seed + 300)
-    report["six_cameras"] = rates("six 704x256 cameras and a sweep, five from each new world", *six)
+    works = {
+        "lidar_only": ("kitti", 10, False, "kitti sweeps, ten from each new world"),
+        "lidar_only_nuscenes": ("nuscenes", 10, False, "nuscenes sweeps, ten from each new world"),
+        "six_cameras": ("nuscenes", 5, True, "six 704x256 cameras and a sweep, five from each new world"),
+    }
+    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
+        list(pool.map(partial(generate, "kitti", 1, True, 1), range(given.seed, given.seed + CORES)))
+        for number, (key, (rig, frames, cameras, what)) in enumerate(works.items(), 1):
+            seed = given.seed + 100 * number
+            taken, made = side_by_side(pool, rig, given.worlds, frames, cameras, seed)
+            report[key] = rates(f"{what}, {CORES} processes", taken, made)
+            report[f"{key}_one_process"] = rates(what, *new_worlds(rig, given.worlds, frames, cameras, seed))
     taken, walls = live(3.0, given.seed + 400)
     report["live_kitti"] = rates("kitti sweep and one 704x256 camera, one world", taken, len(taken))
     report["live_kitti"]["frame_ms_p50"] = median_ms(walls)

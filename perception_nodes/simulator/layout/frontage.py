@@ -92,6 +92,7 @@ def axes(side: int) -> tuple[Array, Array]:
 
 
 def block_side(plan: Plan, block, edge: Edge, side: int, depths: Array) -> Frontage:
+    """The strip along one side of a block, from corner to corner inside the pavements of its neighbours."""
     u0, v0, u1, v1 = block.box
     along, inward = axes(side)
     corner = np.array([(u0, v0), (u1, v0), (u1, v1), (u0, v1)][side])
@@ -112,6 +113,7 @@ def block_side(plan: Plan, block, edge: Edge, side: int, depths: Array) -> Front
 
 
 def outer_side(plan: Plan, edge: Edge, side: int) -> Frontage:
+    """The strip beyond the outermost road on one side of the plan."""
     u0, v0, u1, v1 = plan.outer_box
     along, inward = axes(side)
     corner = np.array([(u1, v0), (u1, v1), (u0, v1), (u0, v0)][side])

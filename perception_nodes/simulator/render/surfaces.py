@@ -58,6 +58,7 @@ def normal(corners, normals, t, x, y, z):
 
 @helper
 def ground_colour(s, x, y, foot, lod, r, g, b, grain, fractal, wet):
+    """Linear RGB of a ground surface at map point (x, y); `foot`: metres a pixel covers, `lod`: its log2."""
     if s == ASPHALT:
         return ground.asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet)
     if s == LANE_PAINT:
@@ -72,6 +73,7 @@ def ground_colour(s, x, y, foot, lod, r, g, b, grain, fractal, wet):
 
 @helper
 def solid_colour(s, x, y, z, nx, ny, nz, foot, lod, r, g, b, grain, fractal):
+    """Linear RGB of what is built or grown, at a point (x, y, z) with normal n of its object."""
     flat = np.sqrt(nx * nx + ny * ny) + 1e-9
     if flat > 0.3:
         u = (-ny * x + nx * y) / flat
