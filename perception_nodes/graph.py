@@ -91,15 +91,17 @@ RUNTIME = Argument("runtime", "auto", "what computes it", choices=("auto", "torc
 DETECTOR = Argument("detector", "", "2-D detector: a name or folder, as `model`; empty: none")
 CAMERA = Argument("camera", "front", "name of the camera in the outputs")
 IMAGE_IN = Argument("image", image_topic("front"), "topic of the camera's Image or CompressedImage")
+VIDEO_THREADS = Argument("video_threads", "1", "CPU threads of the video network", "int")
+VIDEO_ARGUMENTS = (IMAGE_IN, CAMERA, VIDEO_MODEL, RUNTIME, DETECTOR, VIDEO_THREADS)
 POINTS_IN = Argument("points", POINTS, "topic of the LiDAR's PointCloud2")
 SIM_TIME = Argument("use_sim_time", "false", "take time from /clock (replays and simulations)", "bool")
 SCENARIO = Argument("scenario", "suburb_day", "a name of `perception simulate --list`, or random")
 RIG = Argument("rig", "kitti", "sensor rig", choices=("nuscenes", "kitti", "vlp16"))
 SEED = Argument("seed", "0", "the same seed gives the same drive", "int")
-RATE = Argument("rate", "1.0", "times real time; replay: 0 lets each cloud wait for the last one's answer", "float")
+RATE = Argument("rate", "1.0", "times real time; replay: 0 lets each message wait for the last one's answer", "float")
 
 
-def _spvcnn(sim_time: Any = Ref("use_sim_time")) -> GraphNode:
+def _spvcnn(sim_time: Any = Ref("use_sim_time"), when: str | None = None) -> GraphNode:
     return GraphNode(
         "spvcnn_node",
         "spvcnn_node.yaml",
@@ -116,10 +118,11 @@ def _spvcnn(sim_time: Any = Ref("use_sim_time")) -> GraphNode:
             "~/output/visualization": VISUALIZATION,
             "~/output/filtered": FILTERED,
         },
+        when=when,
     )
 
 
-def _tsm(sim_time: Any = Ref("use_sim_time"), threads: Any = Ref("threads")) -> GraphNode:
+def _tsm(sim_time: Any = Ref("use_sim_time"), threads: Any = Ref("threads"), when: str | None = None) -> GraphNode:
     return GraphNode(
         "tsm_node",
         "tsm_node.yaml",
@@ -139,6 +142,7 @@ def _tsm(sim_time: Any = Ref("use_sim_time"), threads: Any = Ref("threads")) -> 
             "~/output/markers": EVENT_MARKERS,
             "~/output/detections": DETECTIONS_2D,
         },
+        when=when,
     )
 
 
@@ -170,18 +174,22 @@ PLANS: dict[str, Plan] = {
         ),
         Plan(
             "replay",
-            "A bag, replayed through LiDAR segmentation",
+            "A bag, replayed through LiDAR segmentation, and (events:=true) through the events of its camera",
             (
                 Argument("bag", None, "path of the rosbag2 folder or file"),
                 RATE,
                 Argument("loop", "false", "start again at the end, for ever", "bool"),
+                Argument("segmentation", "true", "label the LiDAR's points", "bool"),
+                Argument("events", "false", "say what happens in front of the camera", "bool"),
                 POINTS_IN,
                 MODEL,
                 PRECISION,
                 THREADS,
+                *VIDEO_ARGUMENTS,
             ),
             (
-                _spvcnn(sim_time=True),
+                _spvcnn(sim_time=True, when="segmentation"),
+                _tsm(sim_time=True, threads=Ref("video_threads"), when="events"),
                 GraphNode(
                     "player_node",
                     "player_node.yaml",
@@ -191,8 +199,8 @@ PLANS: dict[str, Plan] = {
                         "playback.loop": Ref("loop"),
                         "playback.wait_for": [Ref("points")],
                         "playback.wait_s": 60.0,
-                        "answer.input": Ref("points"),
-                        "answer.topic": SEGMENTATION,
+                        "answer.inputs": [Ref("points"), Ref("image")],
+                        "answer.topics": [SEGMENTATION, EVENTS],
                     },
                     ends_all=True,
                 ),

@@ -219,7 +219,7 @@ class Playback(Section):
     """What of a bag is played, and how fast."""
 
     rate: float = Field(
-        default=1.0, ge=0, le=1000, description="times real time; 0: each cloud waits for the last one's answer"
+        default=1.0, ge=0, le=1000, description="times real time; 0: each message waits for the last one's answer"
     )
     loop: bool = Field(default=False, description="start again at the end, for ever")
     start_s: float = Field(default=0.0, ge=0, description="seconds of the bag to skip")
@@ -242,8 +242,19 @@ class ClockOut(Section):
 class Answer(Section):
     """Who answers whom, for rate 0."""
 
-    input: str = Field(default="/lidar/points", description="topic of the clouds that are answered")
-    topic: str = Field(default="/perception/segmentation", description="topic of the answers, with the cloud's stamp")
+    inputs: list[str] = Field(
+        default=["/lidar/points", "/camera/front/image/compressed"], description="topics that are answered"
+    )
+    topics: list[str] = Field(
+        default=["/perception/segmentation", "/perception/events"],
+        description="topics of their answers, one each, with the same stamp",
+    )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Answer":
+        if len(self.inputs) != len(self.topics):
+            raise ValueError(f"{len(self.inputs)} answer.inputs and {len(self.topics)} answer.topics; expected pairs")
+        return self
 
 
 class PlayerConfig(NodeConfig):

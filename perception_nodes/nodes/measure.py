@@ -21,6 +21,7 @@ from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
+from perception_nodes.nodes.serialized import header_stamp_ns
 from perception_nodes.streaming.stopwatch import Percentiles
 
 START_S = 120.0  # loading, and compiling kernels on the first run of a machine
@@ -54,13 +55,13 @@ class _Floats(RecorderNode):
     """Keeps the values of one Float64 topic, besides arrivals."""
 
     def __init__(self, topic: str, **kwargs: Any) -> None:
-        rows = [Recorded(SEGMENTATION, "sensor_msgs/msg/PointCloud2", stamped=True, depth=20)]
+        rows = [Recorded(SEGMENTATION, "sensor_msgs/msg/PointCloud2", key=header_stamp_ns, depth=20)]
         super().__init__([*rows, Recorded(topic, "std_msgs/msg/Float64")], None, name="listener", **kwargs)
         self.values = Percentiles()
 
     def _receiver(self, row: Recorded) -> Any:
         receive = super()._receiver(row)
-        if row.stamped:
+        if row.key is not None:
             return receive
         return lambda raw: self.values.add(struct.unpack_from("<d", raw, 4)[0])
 
@@ -108,7 +109,7 @@ def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, done: threading.E
     while not done.wait(0.02):
         if child.poll() is not None:
             raise NodeError(f"spvcnn_node ended with code {child.returncode}")
-        if before is None and player.health.counter("playback", "clouds"):
+        if before is None and player.asked(POINTS):
             before = cpu_seconds(child.pid)
     time.sleep(0.5)  # the last answer
     return cpu_seconds(child.pid) - (before or 0.0)
@@ -117,11 +118,11 @@ def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, done: threading.E
 def _figures(
     points: int, rate_hz: float, player: PlayerNode, listener: _Floats, cpu: float, child: "subprocess.Popen[bytes]"
 ) -> Measured:
-    sent, answers = player.sent_at, listener.tally.arrivals[SEGMENTATION]
+    sent, answers = player.sent[POINTS], listener.tally.arrivals[SEGMENTATION]
     latency = Percentiles()
     for stamp, arrival in answers.items():
         latency.add((arrival - sent[stamp]) * 1e3)
-    frames = player.health.counter("playback", "clouds")
+    frames = player.asked(POINTS)
     return Measured(
         node="spvcnn_node",
         points=points,

@@ -40,7 +40,7 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
         self._pacer = Pacer()
-        self.sent_at: dict[int, float] = {}  # header stamp (ns) of the last clouds -> monotonic s
+        self.sent: dict[str, dict[int, float]] = {}  # answered topic -> header stamp (ns), the last 1000 -> monotonic s
         for verb in ("pause", "resume", "step"):
             self.create_service(Trigger, f"~/{verb}", getattr(self, f"_on_{verb}"))
 
@@ -62,7 +62,9 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         if config.clock.publish:
             self._clock_out = self.advertise(Clock, "/clock", Qos(reliability="reliable", depth=10))
         if config.playback.rate == 0:
-            self._lockstep = Lockstep(self, config.answer.input, config.answer.topic)
+            types = {topic.name: topic.type for topic in self._topics}
+            pairs = dict(zip(config.answer.inputs, config.answer.topics))
+            self._lockstep = Lockstep(self, {q: a for q, a in pairs.items() if q in types}, types)
         self._pacer = Pacer(config.playback.rate)
         if config.playback.paused:
             self._pacer.pause()
@@ -133,22 +135,34 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
                     first = False
                 if not self._hold(message.stamp_ns):
                     return
+                if self._lockstep is not None and not self._lockstep.ready(message, self._halt):
+                    self._unanswered()
                 self._send_clock(message.stamp_ns)
                 self._note_sending(message)
                 if outlets.send(message, reader):
                     self.health.count("playback", "messages")
-                if self._lockstep is not None and not self._lockstep.answered(message, self._halt):
-                    self.health.event("playback", "unanswered", Level.WARN, "a cloud got no answer in time")
+                if self._lockstep is not None:
+                    self._lockstep.sent(message)
                 if time.monotonic() - shown > 0.5:
                     shown = time.monotonic()
                     self._show(message.stamp_ns)
+        if self._lockstep is not None and not self._lockstep.finish(self._halt):
+            self._unanswered()
+
+    def _unanswered(self) -> None:
+        self.health.event("playback", "unanswered", Level.WARN, "a message got no answer in time")
+
+    def asked(self, topic: str) -> int:
+        """Messages sent so far on one of `answer.inputs`."""
+        return self.health.counter("playback", f"sent {topic}")
 
     def _note_sending(self, message: BagMessage) -> None:
-        if message.topic == self.config.answer.input and len(message.raw) >= HEADER_BYTES:
-            self.health.count("playback", "clouds")
-            self.sent_at[header_stamp_ns(message.raw)] = time.monotonic()
-            while len(self.sent_at) > 1000:
-                self.sent_at.pop(next(iter(self.sent_at)))
+        if message.topic in self.config.answer.inputs and len(message.raw) >= HEADER_BYTES:
+            self.health.count("playback", f"sent {message.topic}")
+            sent = self.sent.setdefault(message.topic, {})
+            sent[header_stamp_ns(message.raw)] = time.monotonic()
+            while len(sent) > 1000:
+                sent.pop(next(iter(sent)))
 
     def _hold(self, stamp_ns: int) -> bool:
         """Waits until a message is due, with /clock running; False when the node is stopped meanwhile."""

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from perception_nodes.nodes.config import NodeConfig, Qos
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile
-from perception_nodes.nodes.serialized import decode, header_stamp_ns
+from perception_nodes.nodes.serialized import decode
 from perception_nodes.streaming.health import Level
 
 Listener = Callable[[str, str, Any, int], None]
@@ -21,12 +21,13 @@ QUEUE = 200  # messages between DDS and the file; more than this and the disk is
 
 @dataclass(frozen=True)
 class Recorded:
-    """One topic to record; `stamped` ones begin with a header, whose stamp is noted with the time of arrival;
-    `keep` False: only for the listener; `local`: not subscribed, its sender in this process calls `take`."""
+    """One topic to record; `key` reads what a serialised message is about (its stamp; camera and stamp), which is noted
+    with the time of arrival; `keep` False: only for the listener; `local`: not subscribed, its sender in this process
+    calls `take`."""
 
     topic: str
     type: str
-    stamped: bool = False
+    key: Callable[[bytes], Hashable] | None = None
     latched: bool = False
     depth: int = 50
     keep: bool = True
@@ -35,9 +36,9 @@ class Recorded:
 
 @dataclass
 class Tally:
-    """What came: per stamped topic, header stamp (ns) -> arrival (monotonic s); and message counts per topic."""
+    """What came: per topic with a key, key -> arrival (monotonic s); and message counts per topic."""
 
-    arrivals: dict[str, dict[int, float]] = field(default_factory=dict)
+    arrivals: dict[str, dict[Hashable, float]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -98,12 +99,12 @@ class RecorderNode(PerceptionNode[NodeConfig]):
             self._thread = None
 
     def _receiver(self, row: Recorded) -> Any:
-        arrivals = self.tally.arrivals.setdefault(row.topic, {}) if row.stamped else None
+        arrivals = self.tally.arrivals.setdefault(row.topic, {})
 
         def receive(raw: bytes) -> None:
             now = time.monotonic()
-            if arrivals is not None:
-                arrivals[header_stamp_ns(raw)] = now
+            if row.key is not None:
+                arrivals[row.key(raw)] = now
             self.take(row.topic, raw)
 
         return receive

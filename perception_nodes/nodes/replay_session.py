@@ -1,4 +1,4 @@
-"""Player, spvcnn_node and recorder in one process and on one executor, from start to a clean end."""
+"""Player, the nodes under test and recorder in one process and on one executor, from start to a clean end."""
 
 import threading
 import time
@@ -15,41 +15,32 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Float64
 
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.bags.writer import BagWriter
-from perception_nodes.graph import PLANS, SEGMENTATION, TIMING, resolve
+from perception_nodes.graph import PLANS, POINTS, ResolvedNode, resolve
 from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
+from perception_nodes.nodes.replay_lanes import Lane, all_rows, cloud_rows, event_rows
 from perception_nodes.nodes.spvcnn import SpvcnnNode
+from perception_nodes.nodes.tsm import TsmNode
 from perception_nodes.streaming.health import Level
-from perception_nodes.streaming.offline import percentiles
 from perception_nodes.streaming.result import ReplayResult
-from perception_nodes.streaming.segmentation import is_trained
-from perception_nodes.streaming.stopwatch import Percentiles
+from perception_nodes.streaming.video_plan import VideoPlan
 
 if TYPE_CHECKING:
     from perception_nodes.nodes.replay import ReplayPlan
 
 SETTLE_S = 3.0  # wall seconds for the last answer, after the last cloud
-NODE = "spvcnn_node"
-CLOUD, FLOAT, STRING = "sensor_msgs/msg/PointCloud2", "std_msgs/msg/Float64", "std_msgs/msg/String"
-
-TOTAL = f"/{NODE}/debug/processing_time/total_ms"
-
-RECORDED = [
-    Recorded(SEGMENTATION, CLOUD, stamped=True, depth=10),
-    Recorded(f"{SEGMENTATION}/classes", STRING, latched=True, depth=1),
-    Recorded("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"),
-    *(Recorded(f"/{NODE}/{name}", FLOAT, local=True) for name in TIMING),
-]
 
 
 class ReplaySession:
     """Context manager: nodes configured and active inside, everything gone outside.
 
     Args:
-        bag: what is played. points: topic of its clouds. plan: how. writer: an open bag for the results, or None.
+        bag: what is played. points: topic of its clouds ("": no segmentation). plan: how. writer: an open bag for the
+            results, or None.
 
     Raises:
         NodeError: a node could not be configured (its own sentence is in the log).
@@ -60,6 +51,7 @@ class ReplaySession:
         self._done = threading.Event()
         self._code = 0
         self._nodes: list[Any] = []
+        self._lanes: list[Lane] = []
         self._recorder: RecorderNode
 
     def __enter__(self) -> "ReplaySession":
@@ -81,12 +73,15 @@ class ReplaySession:
         self.stop()
 
     def _build(self) -> None:
-        node, player = self._resolved()
-        self._node = SpvcnnNode(self._plan.session_factory, overrides=node.parameters, **self._ros(node.remaps))
-        self._node.timing_listener = self._timed
-        self._add(self._node)
         plan = self._plan
-        rows = list(RECORDED if self._writer is not None or plan.listener is not None else RECORDED[:1])
+        self._lanes, player = self._resolved()
+        for lane in self._lanes:
+            lane.node = lane.make()
+            lane.node.timing_listener = self._timed
+            self._add(lane.node)
+        rows = all_rows(self._lanes)
+        if self._writer is None and plan.listener is None:
+            rows = [lane.rows[0] for lane in self._lanes]
         if plan.listener is not None:
             rows += [Recorded(topic, kind, keep=False) for topic, kind in self._seen_types().items()]
         self._recorder = self._add(
@@ -101,30 +96,71 @@ class ReplaySession:
         if recorder is not None and topic in recorder.topics:
             recorder.take(topic, serialize_message(Float64(data=value)))
 
+    def _found(self, topic: str, type_name: str, values: dict, stamp_ns: int) -> None:
+        """The same for a result whose message type is not installed here."""
+        recorder = getattr(self, "_recorder", None)
+        if recorder is not None and topic in recorder.topics:
+            recorder.take(topic, to_bytes(make(type_name, **values)))
+
     def _seen_types(self) -> dict[str, str]:
         with BagReader(self._bag) as reader:
             topics = reader.topics()
         return {name: topics[name].type for name in self._plan.topics if name in topics}
 
-    def _resolved(self) -> list[Any]:
-        plan = self._plan
+    def _resolved(self) -> tuple[list[Lane], Any]:
+        """The nodes under test, not yet made, and the player's parameters."""
+        plan, video = self._plan, self._plan.video
         arguments = {
             "bag": str(self._bag),
             "rate": plan.rate,
-            "points": self._points,
+            "segmentation": bool(self._points),
+            "points": self._points or POINTS,
             "model": plan.model,
             "precision": plan.precision,
             "threads": plan.threads,
+            "events": video is not None,
         }
-        node, player = resolve(PLANS["replay"], arguments)
+        if video is not None:
+            arguments |= video.arguments()
+        resolved = {node.name: node for node in resolve(PLANS["replay"], arguments)}
+        lanes = []
         # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted.
-        node.parameters.update({"qos.output.depth": 10, "stream.queue": 3} | plan.parameters)
+        if "spvcnn_node" in resolved:
+            lanes.append(self._cloud_lane(resolved["spvcnn_node"]))
+        if video is not None:
+            lanes.append(self._video_lane(resolved["tsm_node"], video))
+        player = resolved["player_node"]
+        fed = {topic: lane.rows[0].topic for lane in lanes for topic in lane.inputs}
         player.parameters.update({"playback.start_s": plan.start, "playback.duration_s": plan.duration or 0.0})
-        # Every cloud brings its own /clock; more ticks would only wake the executor beside the network.
-        player.parameters["clock.rate_hz"] = 10.0
-        # Ground truth and cameras are in the bag already: only what the node reads goes over DDS.
-        player.parameters["playback.topics"] = [self._points, *plan.topics]
-        return [node, player]
+        player.parameters.update({"answer.inputs": list(fed), "answer.topics": list(fed.values())})
+        # Every message brings its own /clock; more ticks would only wake the executor beside the network.
+        player.parameters.update({"clock.rate_hz": 10.0, "playback.wait_for": list(fed)})
+        # Ground truth is in the bag already: only what the nodes read goes over DDS.
+        player.parameters["playback.topics"] = list(dict.fromkeys([*fed, *plan.topics]))
+        return lanes, player
+
+    def _cloud_lane(self, node: ResolvedNode) -> Lane:
+        node.parameters.update({"qos.output.depth": 10, "stream.queue": 3} | self._plan.parameters)
+
+        def make() -> SpvcnnNode:
+            return SpvcnnNode(self._plan.session_factory, overrides=node.parameters, **self._ros(node.remaps))
+
+        return Lane("spvcnn_node", self._plan.model, {self._points: ""}, cloud_rows(), make)
+
+    def _video_lane(self, node: ResolvedNode, video: VideoPlan) -> Lane:
+        node.parameters.update({"qos.output.depth": 10, "stream.queue": 3} | video.parameters)
+        node.parameters["cameras"] = list(video.cameras)
+        if len(video.cameras) > 1:
+            node.remaps.update({f"~/input/{name}/image": topic for name, topic in video.cameras.items()})
+
+        def make() -> TsmNode:
+            factories = (video.session_factory, video.detector_factory)
+            made = TsmNode(*factories, overrides=node.parameters, **self._ros(node.remaps))
+            made.result_listener = self._found
+            return made
+
+        inputs = {topic: name for name, topic in video.cameras.items()}
+        return Lane("tsm_node", video.model, inputs, event_rows(), make)
 
     def _ros(self, remaps: dict[str, str]) -> dict[str, Any]:
         rules = [part for old, new in remaps.items() for part in ("-r", f"{old}:={new}")]
@@ -159,8 +195,8 @@ class ReplaySession:
         self._settle()
         for node in self._nodes:
             node.publish_diagnostics()
-        done = self._node.health.counter("processing", "processed")
-        self._wait(lambda: self._came("/diagnostics") > 0 and self._came(TOTAL) >= done, 1.0)
+        done = {lane.total_topic: lane.node.health.counter("processing", "processed") for lane in self._lanes}
+        self._wait(lambda: self._came("/diagnostics") > 0 and all(self._came(t) >= n for t, n in done.items()), 1.0)
 
     def _came(self, topic: str) -> float:
         """Messages recorded of a topic; as many as one likes of one that is not recorded."""
@@ -173,44 +209,27 @@ class ReplaySession:
             time.sleep(0.01)
 
     def _settle(self) -> None:
-        """Waits until as many answers came as clouds that the node took in, or for `SETTLE_S` without a new one."""
-        health, answers = self._node.health, self._recorder.tally.arrivals[SEGMENTATION]
+        """Waits until as many answers came as messages that the nodes took in, or for `SETTLE_S` without a new one."""
+        tally, player = self._recorder.tally, self._player
         quiet_since, seen = time.monotonic(), -1
         while time.monotonic() - quiet_since < SETTLE_S:
-            lost = health.counter("processing", "dropped_overload") + health.counter("input", "rejected")
-            if len(answers) + lost >= self._player.health.counter("playback", "clouds"):
+            if all(lane.settled(player, tally) for lane in self._lanes):
                 return
-            if len(answers) != seen:
-                quiet_since, seen = time.monotonic(), len(answers)
+            came = sum(len(lane.answers(tally)) for lane in self._lanes)
+            if came != seen:
+                quiet_since, seen = time.monotonic(), came
             time.sleep(0.01)
 
     def result(self, out: Path | None, wall_s: float) -> ReplayResult:
         """The figures so far."""
-        sent, answers = self._player.sent_at, self._recorder.tally.arrivals[SEGMENTATION]
-        latency = Percentiles()
-        for stamp, arrival in answers.items():
-            if stamp in sent:
-                latency.add((arrival - sent[stamp]) * 1e3)
         warnings = [
             f"{node.get_name()}: {status.name}: {status.message}"
             for node in self._nodes
             for status in node.health.report()
             if status.level != Level.OK
         ]
-        session = self._node.session
-        return ReplayResult(
-            out=out,
-            frames_in=self._player.health.counter("playback", "clouds"),
-            frames_out=len(answers),
-            latency_ms=percentiles(latency),
-            network_ms=percentiles(self._node.inference_ms),
-            model=self._plan.model,
-            engine=str(getattr(session, "engine", "")),
-            trained=is_trained(session),
-            rate=self._plan.rate,
-            wall_s=wall_s,
-            warnings=tuple(warnings),
-        )
+        nodes = {lane.name: lane.result(self._player, self._recorder.tally) for lane in self._lanes}
+        return ReplayResult.of(nodes, out, self._plan.rate, wall_s, tuple(warnings))
 
     def stop(self) -> None:
         """Ends and destroys everything; safe to call twice."""

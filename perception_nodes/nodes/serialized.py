@@ -8,8 +8,10 @@ import struct
 from typing import Any
 
 from rclpy.serialization import deserialize_message
+from std_msgs.msg import String
 
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.events import read_event
 
 HEADER_BYTES = 12  # preamble and stamp
 SECOND_NS = 1_000_000_000
@@ -27,6 +29,12 @@ def header_stamp_ns(raw: bytes) -> int:
     if nanoseconds >= SECOND_NS:
         raise MessageError(f"the stamp's nanosec is {nanoseconds}; it must be below {SECOND_NS}")
     return int(seconds * SECOND_NS + nanoseconds)
+
+
+def event_key(raw: bytes) -> tuple[str, int]:
+    """(camera, stamp in ns) of a serialised event (std_msgs/String with JSON); raises MessageError."""
+    event = read_event(decode(raw, String))
+    return event.camera, event.stamp_ns
 
 
 def decode(raw: bytes, kind: Any) -> Any:

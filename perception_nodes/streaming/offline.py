@@ -14,7 +14,8 @@ from perception_nodes.bags.writer import BagWriter
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.point_cloud import decode_point_cloud2, make_point_cloud2
 from perception_nodes.streaming.clock import StampMonitor
-from perception_nodes.streaming.result import ReplayResult
+from perception_nodes.streaming.offline_events import EventRun
+from perception_nodes.streaming.result import NodeResult, ReplayResult
 from perception_nodes.streaming.segmentation import (
     Session,
     class_table_text,
@@ -24,6 +25,7 @@ from perception_nodes.streaming.segmentation import (
     segmentation_layout,
 )
 from perception_nodes.streaming.stopwatch import Percentiles, Stopwatch
+from perception_nodes.streaming.video_plan import VideoPlan
 
 POINTS = "/lidar/points"
 SEGMENTATION = "/perception/segmentation"
@@ -42,64 +44,82 @@ def offline(
     start: float = 0.0,
     duration: float | None = None,
     session: Session | None = None,
+    segmentation: bool = True,
+    video: VideoPlan | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ReplayResult:
-    """Labels every cloud of a bag and writes the results that `spvcnn_node` would have sent, at its stamps.
+    """Labels every cloud (and names the events of every picture) of a bag and writes the results that the nodes would
+    have sent.
 
     Args:
         bag: rosbag2 folder or file. out: bag to write, or None.
         points: topic of the clouds; a bag with one other PointCloud2 topic is read all the same.
         session: used instead of `model`.
-        progress: called with the number of clouds done, after each message.
+        segmentation: label the clouds. video: cameras whose events are named, and how; None: none.
+        progress: called with the number of messages read, after each.
 
     Raises:
         BagError: the bag cannot be read, has no points, or `out` cannot be written.
     """
     with ExitStack() as stack:
         reader = stack.enter_context(BagReader(bag))
-        topic = points_topic(reader, points)
-        session = session or open_session(model, precision, threads)
+        topic = points_topic(reader, points) if segmentation else ""
         writer = stack.enter_context(BagWriter(out)) if out is not None else None
-        if writer is not None:
-            table = make("std_msgs/msg/String", data=class_table_text(session))
-            writer.write(f"{SEGMENTATION}/classes", table, reader.start_ns)
-        run = _Run(session, writer, max_points)
-        began, seen = time.monotonic(), 0
-        for message in reader.messages([topic], start, duration):
-            seen += 1
-            run.one(message, reader)
+        runs: dict[str, CloudRun | EventRun] = {}
+        if segmentation:
+            runs["spvcnn_node"] = CloudRun(
+                session or open_session(model, precision, threads), model, topic, writer, max_points
+            )
+        if video is not None:
+            runs["tsm_node"] = EventRun(video, writer)
+        for run in runs.values():
+            run.begin(reader.start_ns)
+        by_topic = {name: run for run in runs.values() for name in run.topics}
+        began = time.monotonic()
+        for seen, message in enumerate(reader.messages(list(by_topic), start, duration), 1):
+            by_topic[message.topic].one(message, reader)
             if progress is not None:
-                progress(run.done)
-        found = ReplayResult(
-            out=Path(out) if out is not None else None,
-            frames_in=seen,
-            frames_out=run.done,
-            latency_ms=percentiles(run.total),
-            network_ms=percentiles(run.network),
-            model=model,
-            engine=str(getattr(session, "engine", "")),
-            trained=is_trained(session),
-            rate=None,
-            wall_s=time.monotonic() - began,
-            warnings=tuple(f"{text} ({n} times)" for text, n in run.warnings.items()),
-        )
+                progress(seen)
+        warnings = tuple(f"{text} ({n} times)" for run in runs.values() for text, n in run.warnings.items())
+        path, nodes = Path(out) if out is not None else None, {name: run.result() for name, run in runs.items()}
+        found = ReplayResult.of(nodes, path, None, time.monotonic() - began, warnings)
         if writer is not None:
             writer.note("replay", json.dumps(found.as_dict()))
         return found
 
 
-class _Run:
-    """One pass over a bag: what the node does with each message, without the node."""
+class CloudRun:
+    """One pass over a bag: what spvcnn_node does with each cloud, without the node."""
 
-    def __init__(self, session: Session, writer: BagWriter | None, max_points: int) -> None:
-        self._session, self._writer, self._max_points = session, writer, max_points
+    def __init__(self, session: Session, model: str, topic: str, writer: BagWriter | None, max_points: int) -> None:
+        self._session, self._model, self._writer, self._max_points = session, model, writer, max_points
+        self.topics = (topic,)
         self._monitor = StampMonitor()
-        self.network, self.total = Percentiles(), Percentiles()
+        self._network, self._total = Percentiles(), Percentiles()
         self.warnings: dict[str, int] = {}
-        self.done = 0
+        self._seen = self._done = 0
+
+    def begin(self, start_ns: int) -> None:
+        """Writes the class table."""
+        if self._writer is not None:
+            table = make("std_msgs/msg/String", data=class_table_text(self._session))
+            self._writer.write(f"{SEGMENTATION}/classes", table, start_ns)
+
+    def result(self) -> NodeResult:
+        """The figures so far."""
+        return NodeResult(
+            frames_in=self._seen,
+            frames_out=self._done,
+            latency_ms=self._total.summary(),
+            network_ms=self._network.summary(),
+            model=self._model,
+            engine=str(getattr(self._session, "engine", "")),
+            trained=is_trained(self._session),
+        )
 
     def one(self, message: BagMessage, reader: BagReader) -> None:
         """Labels one stored cloud; a bad one, or one out of order, is counted in `warnings`."""
+        self._seen += 1
         try:
             watch = Stopwatch()
             with watch.stage("preprocess"):
@@ -118,10 +138,10 @@ class _Run:
                     self._writer.write(SEGMENTATION, answer, message.stamp_ns)
         except MessageError as error:
             return self._warn(str(error))
-        self.done += 1
+        self._done += 1
         times = watch.milliseconds()
-        self.network.add(times["inference"])
-        self.total.add(times["total"])
+        self._network.add(times["inference"])
+        self._total.add(times["total"])
         return None
 
     @staticmethod
@@ -133,12 +153,6 @@ class _Run:
 
     def _warn(self, text: str) -> None:
         self.warnings[text] = self.warnings.get(text, 0) + 1
-
-
-def percentiles(values: Percentiles) -> dict[str, float]:
-    """`p50` and `p99`, or nothing where there are no values (never 0)."""
-    p50, p99 = values.at(50), values.at(99)
-    return {} if p50 is None or p99 is None else {"p50": p50, "p99": p99}
 
 
 def points_topic(reader: BagReader, wanted: str = POINTS) -> str:

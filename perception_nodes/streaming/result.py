@@ -6,18 +6,44 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class NodeResult:
+    """Figures of one node.
+
+    Attributes:
+        frames_in: clouds or pictures sent to it. frames_out: those answered. dropped: the difference.
+        latency_ms: `p50` and `p99` from the sending of a message to the arrival of its answer (over DDS), or empty.
+        network_ms: `p50` and `p99` of the network alone, or empty.
+        model, engine, trained: what ran.
+    """
+
+    frames_in: int
+    frames_out: int
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    network_ms: dict[str, float] = field(default_factory=dict)
+    model: str = ""
+    engine: str = ""
+    trained: bool = True
+
+    @property
+    def dropped(self) -> int:
+        return self.frames_in - self.frames_out
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"dropped": self.dropped}
+
+
+@dataclass(frozen=True)
 class ReplayResult:
-    """Figures of one replay.
+    """Figures of one replay; those at the top are of the first node (of the LiDAR's, where there is one).
 
     Attributes:
         out: the recorded bag, or None.
-        frames_in: clouds sent by the player. frames_out: clouds answered. dropped: the difference.
-        latency_ms: `p50` and `p99` from the sending of a cloud to the arrival of its labels (over DDS), or empty.
-        network_ms: `p50` and `p99` of the network alone, or empty.
-        model, engine, trained: what ran. rate: times real time; 0: each cloud waited for the last one's answer; None:
-            without ROS.
+        frames_in … trained: see `NodeResult`.
+        rate: times real time; 0: each message waited for the last one's answer; None: without ROS.
         wall_s: seconds from the first message to the last answer.
         warnings: what the health of the nodes said at the end, one sentence each.
+        nodes: the same figures of every node by its name.
     """
 
     out: Path | None
@@ -31,6 +57,15 @@ class ReplayResult:
     rate: float | None = 1.0
     wall_s: float = 0.0
     warnings: tuple[str, ...] = ()
+    nodes: dict[str, NodeResult] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        nodes: dict[str, NodeResult], out: Path | None, rate: float | None, wall_s: float, warnings: tuple[str, ...]
+    ) -> "ReplayResult":
+        """From the figures of the nodes, the first of which also stand at the top."""
+        first = next(iter(nodes.values()))
+        return ReplayResult(out=out, rate=rate, wall_s=wall_s, warnings=warnings, nodes=nodes, **asdict(first))
 
     @property
     def dropped(self) -> int:
@@ -38,4 +73,5 @@ class ReplayResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"out": str(self.out) if self.out else None, "dropped": self.dropped}
+        nodes = {name: node.as_dict() for name, node in self.nodes.items()}
+        return asdict(self) | {"out": str(self.out) if self.out else None, "dropped": self.dropped, "nodes": nodes}

@@ -42,6 +42,11 @@ class Percentiles:
     def add(self, value: float) -> None:
         self._values.append(value)
 
+    def summary(self) -> dict[str, float]:
+        """`p50` and `p99`, or nothing where there are no values (never 0)."""
+        p50, p99 = self.at(50), self.at(99)
+        return {} if p50 is None or p99 is None else {"p50": p50, "p99": p99}
+
     def at(self, percent: float) -> float | None:
         """The value that `percent` of all values do not exceed (nearest rank); None without values."""
         if not self._values:
