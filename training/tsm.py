@@ -181,7 +181,7 @@ def train(trainer: VideoTrainer, out: Path, stop_after: float = 0.0, speak: floa
     config, process = trainer.config, trainer.process
     begun = last = saved = time.monotonic()
     spoken, losses, recent = 0.0, [], [float("nan")] * 2
-    log = (out / f"{trainer.trainee.name}.jsonl").open("a")
+    log = (out / f"{trainer.trainee.name}.jsonl").open("a") if process.rank == 0 else Path(os.devnull).open("w")
     print(json.dumps({"config": asdict(config), "processes": process.world, "device": str(process.device)}), file=log)
     for clips, labels in trainer.batches(trainer.step_number):
         found = trainer.step(clips, labels)
@@ -205,6 +205,8 @@ def train(trainer: VideoTrainer, out: Path, stop_after: float = 0.0, speak: floa
             break
     if process.rank == 0:
         trainer.save(out)
+        rate = config.batch * len(losses) / (time.monotonic() - begun)
+        print(json.dumps({"losses": losses, "clips_per_s": round(rate, 3), "processes": process.world}), file=log)
     log.close()
     return losses
 

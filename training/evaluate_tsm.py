@@ -1,0 +1,197 @@
+"""Scores event networks on held-out worlds and releases checkpoints.
+
+    python -m training.evaluate_tsm runs/tsm/*.checkpoint.safetensors --land tsm-events-online
+    python -m training.evaluate_tsm tsm-events-online
+
+Checkpoints' averaged weights are written as models: the one named by `--land` to models/weights, the others to
+`--twins`. Then every network answers for the same clips of the rendered test cache (python -m training.video_world
+--split test), and metrics.json, CARD.md and confusion.png go beside the landed model's weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.facts import WEIGHTS, ModelError, ModelFacts, load_network, save_facts
+from models.official import save_model
+from models.tsm.build import build_network, load_weights
+from training.seeds import SPLITS
+from training.trainee import averaged_weights
+from training.tsm import network_facts
+from training.tsm_card import card, confusion_picture
+from training.tsm_config import VideoTrainConfig, merged
+from training.tsm_scores import all_logits, confusion, cost, score, spread
+from training.video_clips import EventClips
+
+SUFFIX = ".checkpoint.safetensors"
+DATA = (
+    "video of the embedded driving world (perception_nodes/simulator, training/video_world.py), front cameras of three "
+    "rigs, day, dusk, night, rain, fog; seeds 0 to 899999; no real data."
+)
+SHORT = {"tsn-events": "tsn", "tsm-events-offline": "offline", "i3d-events": "i3d", "lstm-events": "lstm",
+         "two-stream-events": "two_stream"}  # fmt: skip
+
+
+def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
+    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
+    name = checkpoint.name[: -len(SUFFIX)]
+    state, notes = averaged_weights(checkpoint)
+    config = merged(VideoTrainConfig(), notes.get("config", {}), str(checkpoint))
+    facts = replace(network_facts(name, config), trained=True, training_data=DATA)
+    network = build_network(facts)
+    load_weights(network, state, str(checkpoint))
+    steps = int(notes.get("steps", 0)) + int(notes.get("skipped", 0))
+    training = {
+        "steps": steps, "clips": steps * config.batch, "batch": config.batch, "of_steps": config.steps,
+        "supervised": f"every {config.supervise}", "seconds": notes.get("elapsed"), "lr": config.optimiser.lr,
+        "optimiser": config.optimiser.kind, "seed": config.seed, "windows": notes.get("windows"),
+    }  # fmt: skip
+    return save_model(network, facts, out / name), {k: v for k, v in training.items() if v is not None}
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def progress(what: str, total: int) -> Callable[[int], None]:
+    """A bar on standard error, told how many clips more are done."""
+    done = 0
+
+    def show(count: int) -> None:
+        nonlocal done
+        done += count
+        bar = "#" * (24 * done // max(total, 1))
+        print(f"{what:24} [{bar:24}] {done}/{total}", end="\n" if done >= total else "\r", file=sys.stderr, flush=True)
+
+    return show
+
+
+def evaluate(
+    facts: ModelFacts, options: argparse.Namespace
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray, EventClips]:
+    """(scores and costs, answers int64 [N], labels int64 [N], test clips) of one model."""
+    network, facts = load_network(facts.folder or facts.name)
+    segments = int(facts.network["segments"])
+    height, width = facts.image["size"] if facts.image else (224, 224)
+    clips = EventClips(options.cache, options.split, segments, (height, width))
+    ends = clips.ends[:: options.every]
+    logits = all_logits(network, facts, clips, ends, progress(facts.name, len(ends)))
+    under_way = [row for c in clips.clips for row in c.events]
+    labels = clips.labels[ends]
+    answer = logits.argmax(1)
+    drive = np.concatenate([np.full(len(c), c.facts.seed) for c in clips.clips])[ends]
+    found = {
+        "architecture": facts.architecture,
+        "mode": facts.network["mode"],
+        **score(logits, labels, [under_way[end] for end in ends]),
+        "top1_interval": spread(answer == labels, drive),
+        "cost": cost(network, facts, segments),
+    }
+    return found, answer, labels, clips
+
+
+def summary(variants: dict[str, dict[str, Any]], land: str) -> dict[str, Any]:
+    """The `events` block: the landed model's scores beside its twins'."""
+    own = variants[land]
+    keys = ("top1", "top1_any", "mean_class", "mirrored_top1", "per_event", "mirrored", "top1_interval")
+    events = {k: own[k] for k in keys if k in own}
+    for name, short in SHORT.items():
+        if name in variants:
+            events[f"{short}_top1"] = variants[name]["top1"]
+            if "mirrored_top1" in variants[name]:
+                events[f"{short}_mirrored_top1"] = variants[name]["mirrored_top1"]
+    if "offline_top1" in events:
+        events["online_minus_offline"] = round(events["top1"] - events["offline_top1"], 4)
+    return events
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate_tsm", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("models", nargs="+", help=f"names, model folders, or <preset>{SUFFIX} files")
+    parser.add_argument("--land", default="tsm-events-online", help="the model that gets metrics.json and CARD.md")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the landed model goes")
+    parser.add_argument("--twins", type=Path, default=Path("runs/tsm_models"), help="where the others go")
+    parser.add_argument("--cache", type=Path, default=Path("runs/video"))
+    parser.add_argument("--split", choices=("val", "test"), default="test")
+    parser.add_argument("--every", type=int, default=2, help="score every so many frames")
+    parser.add_argument("--note", default="", help="a sentence for the card below its table")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    options = parse(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        variants, landed, matrix = {}, None, None
+        for text in options.models:
+            facts, training = _opened(text, options)
+            found, answer, labels, clips = evaluate(facts, options)
+            kept = _kept(Path(facts.folder)).get("variants", {}).get(facts.name, {}).get("training", {})
+            variants[facts.name] = {**found, "training": training or kept}
+            told = {k: found.get(k) for k in ("top1", "top1_any", "mean_class", "mirrored_top1", "mirrored", "cost")}
+            print(f"{facts.name}: {told}", flush=True)
+            if facts.name == options.land:
+                landed, matrix = facts, confusion(answer, labels)
+        if landed is None or matrix is None:
+            return 0
+        test = {
+            "drives": len({c.facts.seed for c in clips.clips}), "windows": len(clips.clips), "clips": len(labels),
+            "segments": clips.segments, "processor": processor(),
+        }  # fmt: skip
+        metrics = {
+            "events": summary(variants, options.land), "variants": variants, "test": test, "note": options.note,
+            "command": " ".join(["python -m training.evaluate_tsm", *(arguments or sys.argv[1:])]),
+            "seed": SPLITS[options.split][0], "split": options.split, "date": datetime.date.today().isoformat(),
+        }  # fmt: skip
+        _write(landed, metrics, matrix)
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _opened(text: str, options: argparse.Namespace) -> tuple[ModelFacts, dict[str, Any]]:
+    if not text.endswith(SUFFIX):
+        return load_network(text)[1], {}
+    name = Path(text).name[: -len(SUFFIX)]
+    return release(Path(text), options.out if name == options.land else options.twins)
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """The metrics.json of an earlier evaluation; empty where there is none."""
+    try:
+        return json.loads((folder / "metrics.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(facts: ModelFacts, metrics: dict[str, Any], matrix: np.ndarray) -> None:
+    """metrics.json, CARD.md, confusion.png and the summary in model.yaml."""
+    folder = Path(facts.folder)
+    events = metrics["events"]
+    save_facts(replace(facts, metrics={k: v for k, v in events.items() if isinstance(v, float)}), folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (folder / "CARD.md").write_text(card(facts, metrics))
+    confusion_picture(folder / "confusion.png", matrix, f"{facts.name}: share of each event's clips, %; rows: truth")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

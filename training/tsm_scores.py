@@ -1,0 +1,159 @@
+"""Scores of event networks on held-out clips: accuracy, per event, mirrored pairs; and what the networks cost."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.facts import ModelFacts
+from models.tsm.inflate import TimeConv
+from models.tsm.network import VideoNetwork
+from perception_nodes.classes import EVENTS
+from training.video_cache import MIRRORED
+from training.video_clips import EventClips
+
+
+def per_frame(network: VideoNetwork) -> bool:
+    """Whether the last frame's logits are the clip's answer (causal networks), not the mean over the frames."""
+    return network.spec.mode == "online" or network.spec.architecture == "tsm-lstm"
+
+
+def network_input(clips: NDArray[np.uint8], facts: ModelFacts, flow: bool) -> Tensor:
+    """uint8 [N, T, H, W, 3] -> float32 [N, T, C, H, W], normalised; with optical flow C = 13."""
+    image = facts.image or {}
+    mean, std = np.float32(image["mean"]) * 255, np.float32(image["std"]) * 255
+    x = torch.from_numpy((clips.astype(np.float32) - mean) / std)
+    if flow:
+        from models.tsm.flow import flow_of_clip
+
+        stacks = np.stack([flow_of_clip(c) for c in clips]).transpose(0, 1, 3, 4, 2)
+        x = torch.cat([x, torch.from_numpy(stacks)], -1)
+    return x.permute(0, 1, 4, 2, 3)
+
+
+@torch.inference_mode()
+def clip_logits(network: VideoNetwork, clips: NDArray[np.uint8], facts: ModelFacts) -> NDArray[np.float32]:
+    """float32 [N, K] of clips uint8 [N, T, H, W, 3]: the answer at each clip's last frame."""
+    logits = network.frame_logits(network_input(clips, facts, network.spec.in_channels > 3))
+    return (logits[:, -1] if per_frame(network) else logits.mean(1)).numpy()
+
+
+def all_logits(
+    network: VideoNetwork, facts: ModelFacts, clips: EventClips, ends: NDArray[np.int64], show: Any, batch: int = 2
+) -> NDArray[np.float32]:
+    """float32 [len(ends), K]."""
+    out = []
+    for i in range(0, len(ends), batch):
+        part = np.stack([clips.at(int(end)).clip for end in ends[i : i + batch]])
+        out.append(clip_logits(network, part, facts))
+        show(len(part))
+    return np.concatenate(out)
+
+
+def score(logits: NDArray[np.float32], labels: NDArray[np.int64], under_way: list[tuple[str, ...]]) -> dict[str, Any]:
+    """Scores of logits [N, K] against labels int64 [N]; under_way: all events of each clip's last frame.
+
+    top1 · top1_any: the answer is one of the events under way (or "none" where there is none) · mean_class: mean of
+    the events' own shares · per_event · mirrored_top1: share right among the clips of mirrored events where the
+    answer is the better of the pair's two logits (0.5 is chance), mean over the six events · mirrored: by pair · n.
+    """
+    answer = logits.argmax(1)
+    events = {
+        name: {"right": round(float((answer[labels == k] == k).mean()), 4), "clips": int((labels == k).sum())}
+        for k, name in enumerate(EVENTS)
+        if (labels == k).any()
+    }
+    either = [EVENTS[a] in row or (a == 0 and not row) for a, row in zip(answer, under_way)]
+    pairs, sides = {}, []
+    for names in MIRRORED:
+        ids = [EVENTS.index(n) for n in names]
+        found = [float((logits[labels == i][:, ids].argmax(1) == j).mean()) for j, i in enumerate(ids) if i in labels]
+        if len(found) == 2:
+            pairs["/".join(names)] = round(float(np.mean(found)), 4)
+            sides += found
+    scores = {
+        "top1": round(float((answer == labels).mean()), 4),
+        "top1_any": round(float(np.mean(either)), 4),
+        "mean_class": round(float(np.mean([e["right"] for e in events.values()])), 4),
+        "per_event": events,
+        "mirrored": pairs,
+        "clips": len(labels),
+    }
+    if sides:
+        scores["mirrored_top1"] = round(float(np.mean(sides)), 4)
+    return scores
+
+
+def spread(right: NDArray[np.bool_], drive: NDArray[np.int64], draws: int = 2000) -> tuple[float, float]:
+    """90 % interval of the share of `right`, bool [N], by drawing whole drives (int64 [N]) again and again."""
+    rng = np.random.default_rng(0)
+    _, group = np.unique(drive, return_inverse=True)
+    good, all_ = np.bincount(group, right), np.bincount(group)
+    pick = rng.integers(len(all_), size=(draws, len(all_)))
+    shares = good[pick].sum(1) / all_[pick].sum(1)
+    low, high = np.quantile(shares, [0.05, 0.95])
+    return round(float(low), 4), round(float(high), 4)
+
+
+def confusion(answer: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 [K, K]: rows truth, columns answers."""
+    return np.bincount(labels * len(EVENTS) + answer, minlength=len(EVENTS) ** 2).reshape(len(EVENTS), -1)
+
+
+@torch.inference_mode()
+def cost(network: VideoNetwork, facts: ModelFacts, segments: int, repeats: int = 5) -> dict[str, float]:
+    """params, macs_per_frame (convolutions and linear layers; an LSTM's too), clip_ms: CPU time of one clip on one
+    thread (least of `repeats`), and for networks that stream frame_ms: of one frame."""
+    size = facts.image["size"] if facts.image else [224, 224]
+    x = torch.zeros(1, segments, network.spec.in_channels, *size)
+    macs = _macs(network, x)
+    found = {
+        "params": sum(p.numel() for p in network.parameters()),
+        "macs_per_frame": round(macs / segments),
+        "clip_ms": _least(lambda: network.frame_logits(x), repeats),
+    }
+    if per_frame(network) or network.spec.architecture == "tsn":
+        from models.tsm.steps import step_network
+
+        step = step_network(network)
+        caches = step.zero_caches(*size)
+        found["frame_ms"] = _least(lambda: step(x[:, 0], caches), repeats)
+    return found
+
+
+def _least(call: Any, repeats: int) -> float:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    call()
+    spent = []
+    for _ in range(repeats):
+        begun = time.process_time()
+        call()
+        spent.append(time.process_time() - begun)
+    torch.set_num_threads(threads)
+    return round(1000 * min(spent), 2)
+
+
+def _macs(network: nn.Module, x: Tensor) -> int:
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple, output: Any) -> None:
+        nonlocal total
+        if isinstance(module, nn.LSTM):
+            weights = sum(p.numel() for n, p in module.named_parameters() if "weight" in n)
+            total += inputs[0].shape[0] * inputs[0].shape[1] * weights
+        else:
+            channels = output.shape[-1 if isinstance(module, nn.Linear) else 1]
+            total += module.weight.numel() * (output.numel() // channels)
+
+    kinds = (nn.Conv2d, nn.Conv3d, nn.Linear, nn.LSTM, TimeConv)
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, kinds)]
+    network.frame_logits(x)  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    return total
