@@ -17,30 +17,27 @@ Floats = NDArray[np.float32]
 class Detections2D:
     """What was found in one picture, best first.
 
-    boxes float32 [N, 4] x1, y1, x2, y2 px of the picture as it was given · label int64 [N] class ids ·
-    score float32 [N] 0..1 · stamp_ns of the picture, None where it had none. Raises ValueError on shapes that do not
-    fit together.
+    box float32 [N, 4] x1, y1, x2, y2 px of the picture as it was given, within it · label int64 [N] class ids · score
+    float32 [N] 0..1 · category: N class names · warm: False while the past is shorter than the network looks back.
+    Raises ValueError on lengths that do not fit together.
     """
 
-    boxes: Floats
+    box: Floats
     label: NDArray[np.int64]
     score: Floats
-    stamp_ns: int | None = None
+    category: tuple[str, ...]
+    warm: bool = True
 
     def __post_init__(self) -> None:
-        n = len(self.label)
-        if self.boxes.shape != (n, 4) or self.label.shape != (n,) or self.score.shape != (n,):
+        n = len(self.category)
+        if self.box.shape != (n, 4) or self.label.shape != (n,) or self.score.shape != (n,):
             raise ValueError(
-                f"found boxes {self.boxes.shape}, label {self.label.shape} and score {self.score.shape}, "
-                f"expected [N, 4], [N] and [N]"
+                f"found box {self.box.shape}, label {self.label.shape}, score {self.score.shape} and {n} categories: "
+                "expected [N, 4], [N], [N] and N"
             )
 
     def __len__(self) -> int:
-        return len(self.label)
-
-    def select(self, keep: NDArray) -> Detections2D:
-        """The detections that `keep` (bool [N] or indices) names."""
-        return Detections2D(self.boxes[keep], self.label[keep], self.score[keep], self.stamp_ns)
+        return len(self.category)
 
 
 def areas(boxes: NDArray) -> NDArray:

@@ -5,15 +5,15 @@ each matched to the free true box of its class and picture that it overlaps most
 precision at 101 recalls. `map` is the mean over classes and IoU 0.50, 0.55 … 0.95; `map50` that at 0.50.
 
 What does not count (neither as missed nor, where a detection lies on it, as false): true boxes whose `ignore` is set.
-`hard_to_see` is the rule that this project sets it by: lower than 8 px at the detector's input size, or less than 30 %
-of the object visible. A detection that matches nothing and is itself lower than the limit does not count either.
-At most 100 detections a picture count.
+`hard_to_see` is the rule that this project sets it by: lower than 8 px or narrower than 3 px at the detector's input
+size, or less than 30 % of the object visible. A detection that matches nothing and is itself that small does not count
+either. At most 100 detections a picture count.
 
 By motion, after ImageNet-VID's table (X. Zhu et al., "Flow-Guided Feature Aggregation", ICCV 2017): a box's motion IoU
 is the mean IoU with the same object's boxes in the neighbouring pictures; slow > 0.9, medium 0.7 to 0.9, fast < 0.7.
-There the neighbours are ±10 pictures at about 25 Hz; here ±4 at 10 Hz: the same 0.4 s. True boxes of another speed, or
-of unknown speed, do not count. A false detection has no speed: it counts for each speed by the share of its class's
-true boxes that have this speed, so that precision is on one scale with the overall figure's.
+There the neighbours are ±10 pictures at about 25 Hz; here those of the same ±0.4 s: ±4 at 10 Hz, ±2 at 5 Hz. True boxes
+of another speed, or of unknown speed, do not count. A false detection has no speed: it counts for each speed by the
+share of its class's true boxes that have this speed, so that precision is on one scale with the overall figure's.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from models.tsm.detector_boxes import pairwise_iou
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST = 100  # detections of a picture that count
-WINDOW = 4  # pictures to either side for the motion IoU, at 10 Hz
+WINDOW_S = 0.4  # s to either side for the motion IoU
 SPEEDS = ("slow", "medium", "fast")
-LEAST_HEIGHT = 8.0  # px
+LEAST_SIZE = (3.0, 8.0)  # px, width and height
 LEAST_VISIBLE = 0.3
 NO_DATA = "no data"
 
@@ -55,15 +55,21 @@ class TrueBoxes2D:
             )
 
 
-def hard_to_see(boxes: NDArray, visible: NDArray, least_height: float = LEAST_HEIGHT) -> NDArray[np.bool_]:
-    """True boxes that do not count: boxes [M, 4] lower than `least_height` px, or `visible` (0..1) below 0.3."""
-    return (boxes[:, 3] - boxes[:, 1] < least_height) | (visible < LEAST_VISIBLE)
+def too_small(boxes: NDArray, least: tuple[float, float] = LEAST_SIZE) -> NDArray[np.bool_]:
+    """Boxes [M, 4] narrower or lower than `least` (width, height) px."""
+    return ((boxes[:, 2:] - boxes[:, :2]) < least).any(1)
 
 
-def motion_ious(boxes: list[NDArray], tracks: list[NDArray], window: int = WINDOW) -> list[NDArray[np.float64]]:
+def hard_to_see(boxes: NDArray, visible: NDArray, least: tuple[float, float] = LEAST_SIZE) -> NDArray[np.bool_]:
+    """True boxes that do not count: boxes [M, 4] that are too small, or of which less than 30 % is `visible` (0..1)."""
+    return too_small(boxes, least) | (visible < LEAST_VISIBLE)
+
+
+def motion_ious(boxes: list[NDArray], tracks: list[NDArray], window: int) -> list[NDArray[np.float64]]:
     """Motion IoU of every box of a sequence of pictures: per picture boxes [M, 4] and track ids [M] -> [M].
 
-    The mean over the pictures within ±`window` in which the track is present; NaN where it is in none of them.
+    The mean over the pictures within ±`window` (WINDOW_S, counted in pictures) in which the track is present; NaN where
+    it is in none of them.
     """
     total = [np.zeros(len(t)) for t in tracks]
     count = [np.zeros(len(t)) for t in tracks]
@@ -87,10 +93,10 @@ def speed_of(motion: NDArray) -> NDArray:
 
 @dataclass
 class Detection2dScorer:
-    """Collects pictures, then scores them. `names` are the class names by id; `least_height` px: see the module."""
+    """Collects pictures, then scores them. `names` are the class names by id; `least` px: see the module."""
 
     names: tuple[str, ...]
-    least_height: float = LEAST_HEIGHT
+    least: tuple[float, float] = LEAST_SIZE
     pictures: int = 0
     _rows: list[list[_Picture]] = field(init=False)
 
@@ -105,9 +111,9 @@ class Detection2dScorer:
         for c, rows in enumerate(self._rows):
             true, found = truth.label == c, label == c
             if true.any() or found.any():
-                low = boxes[found, 3] - boxes[found, 1] < self.least_height
+                small = too_small(boxes[found], self.least)
                 overlap = pairwise_iou(boxes[found].astype(float), truth.boxes[true].astype(float))
-                rows.append(_Picture(overlap, score[found], low, truth.ignore[true], speed_of(truth.motion[true])))
+                rows.append(_Picture(overlap, score[found], small, truth.ignore[true], speed_of(truth.motion[true])))
 
     def summary(self) -> dict[str, Any]:
         """map, map50, ap and ap50 by class, counts of true boxes, and by_motion {speed: {map, map50, boxes}}; a score
@@ -140,11 +146,11 @@ class Detection2dScorer:
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """One class in one picture: iou [N, M], score [N] falling, low bool [N], ignore bool [M], speed names [M]."""
+    """One class in one picture: iou [N, M], score [N] falling, small bool [N], ignore bool [M], speed names [M]."""
 
     iou: NDArray
     score: NDArray
-    low: NDArray
+    small: NDArray
     ignore: NDArray
     speed: NDArray
 
@@ -158,7 +164,7 @@ class _Picture:
         every = np.arange(len(THRESHOLDS))
         verdict = np.zeros((len(THRESHOLDS), len(self.score)), np.int8)
         if self.iou.shape[1] == 0:
-            verdict[:, self.low] = -1
+            verdict[:, self.small] = -1
             return verdict
         free = np.repeat(~ignored[None], len(THRESHOLDS), 0)  # [T, M]
         for i, row in enumerate(self.iou):
@@ -166,7 +172,7 @@ class _Picture:
             best = good.argmax(1)
             right = good[every, best] > 0
             free[every[right], best[right]] = False
-            excused = self.low[i] | (ignored & (row >= least)).any(1)
+            excused = self.small[i] | (ignored & (row >= least)).any(1)
             verdict[:, i] = np.where(right, 1, np.where(excused, -1, 0))
         return verdict
 

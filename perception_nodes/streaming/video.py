@@ -51,7 +51,7 @@ def open_video(name: str, runtime: str = "auto", threads: int = 2, cameras: int 
 
 def open_detector(name: str, runtime: str = "auto", threads: int = 2, cameras: int = 1) -> VideoDetector:
     """The same for a detector in pictures."""
-    from models.tsm.detector import VideoDetector as Trained
+    from models.tsm.detector_session import VideoDetector as Trained
 
     detector: VideoDetector = Trained.from_weights(name, runtime=runtime, threads=threads, cameras=cameras)
     return detector
@@ -63,6 +63,12 @@ def event_classes(session: Any) -> tuple[ClassInfo, ...]:
     if not rows:
         return tuple(ClassInfo(name, event_colour(name)) for name in EVENTS)
     return tuple(ClassInfo(str(row["name"]), event_colour(str(row["name"]), row.get("rgb"))) for row in rows)
+
+
+def box_colours(detector: Any) -> dict[str, tuple[int, int, int]]:
+    """Class name -> colour of a detector's boxes, by its model's facts."""
+    rows = getattr(getattr(detector, "facts", None), "classes", ())
+    return {str(row["name"]): (int(row["rgb"][0]), int(row["rgb"][1]), int(row["rgb"][2])) for row in rows}
 
 
 def event_colour(name: str, rgb: Any = None) -> tuple[int, int, int]:
