@@ -1,0 +1,163 @@
+"""Which runtime runs a network.
+
+auto      the first of RUNTIMES that is installed, takes the network and agrees with torch on a random input
+torch     the module itself · openvino · onnx (ONNX Runtime): `pip install 'perception_nodes[fast]'`
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.facts import ModelError
+from models.runtime.compiled import Compiled, Signature
+from models.runtime.torch_runtime import TorchCompiled
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RUNTIMES = ("openvino", "onnx", "torch")  # fastest first, as `benchmarks.tsm` measured
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
+PRECISIONS = ("auto", "fp32", "bf16")
+HOW_TO_GET = "pip install 'perception_nodes[fast]'"
+TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}  # of the largest value of an output; beyond it, it is not the same network
+
+
+class RuntimeFallback(UserWarning):
+    """`auto` took another runtime than the fastest; the message says why."""
+
+
+def available() -> dict[str, str]:
+    """Version of every runtime, fastest first; "" where it is not installed."""
+    found = {}
+    for name in RUNTIMES:
+        package = PACKAGES[name]
+        try:
+            found[name] = importlib.metadata.version(package) if importlib.util.find_spec(package) else ""
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "found"
+    return found
+
+
+def describe() -> str:
+    """One line for `perception doctor`: what `auto` takes first, what else is there."""
+    found = available()
+    first = next(name for name, version in found.items() if version)
+    there = ", ".join(f"{name} {version}" if version else f"{name} not installed" for name, version in found.items())
+    return f"dense networks run on {first} ({there})"
+
+
+def compile_network(
+    module: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    runtime: str = "auto",
+    threads: int = 2,
+    precision: str = "auto",
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Compiled:
+    """A module in the runtime asked for.
+
+    example_inputs: float32 tensors [N, …]; everything but N is fixed by them · threads: CPU threads of one call ·
+    precision: auto is bf16 where the processor has it in hardware and the runtime says so, fp32 otherwise. Results are
+    torch's within 1e-4 of an output's largest value in fp32.
+    Raises ModelError where a runtime asked for by name is not installed or cannot run the network; `auto` warns
+    (RuntimeFallback) and takes the next.
+    """
+    if runtime not in (*RUNTIMES, "auto"):
+        raise ModelError(f"runtime {runtime!r} is unknown; known: auto, {', '.join(RUNTIMES)}")
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+    if threads < 1:
+        raise ModelError(f"threads is {threads}, expected 1 or more")
+    signature, expected = _examine(module, example_inputs, input_names, output_names)
+    if runtime != "auto":
+        return _build(runtime, module, example_inputs, signature, threads, precision)
+    passed_over = []
+    for name in RUNTIMES:
+        try:
+            compiled = _build(name, module, example_inputs, signature, threads, precision)
+            _agree(compiled, *expected)
+        except Exception as error:  # whatever a foreign runtime does not like about a network, torch runs it
+            if name == RUNTIMES[-1]:
+                raise
+            passed_over.append(" ".join(str(error).split())[:200])
+            continue
+        if passed_over:
+            _warn_once(f"the network runs on {name}, which is slower: {'; '.join(passed_over)}")
+        return compiled
+    raise AssertionError("the last runtime either runs or raises")
+
+
+def _build(
+    name: str, module: nn.Module, examples: tuple[Tensor, ...], signature: Signature, threads: int, precision: str
+) -> Compiled:
+    if not available()[name]:
+        raise ModelError(f"runtime {name} is not installed: {HOW_TO_GET}")
+    if name == "torch":
+        return TorchCompiled(module, signature, threads, "fp32" if precision == "auto" else precision)
+    try:
+        if name == "openvino":
+            from models.runtime.openvino_runtime import OpenVinoCompiled, bf16
+
+            chosen = precision if precision != "auto" else "bf16" if bf16() else "fp32"
+            return OpenVinoCompiled(module, examples, signature, threads, chosen)
+        from models.runtime.onnx_runtime import OnnxCompiled
+
+        return OnnxCompiled(module, examples, signature, threads, "fp32" if precision == "auto" else precision)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{name} cannot run {type(module).__name__}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _examine(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    inputs: Sequence[str] | None,
+    outputs: Sequence[str] | None,
+) -> tuple[Signature, tuple[list[Any], list[Any]]]:
+    """(signature, (random inputs of the examples' shapes, torch's outputs for them)) as arrays."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    given = tuple(torch.rand(e.shape, generator=generator) for e in examples)
+    module.eval()
+    with torch.inference_mode():
+        found = module(*given)
+    found = (found,) if isinstance(found, torch.Tensor) else tuple(found)
+    names_in = tuple(inputs or (f"input{i}" for i in range(len(examples))))
+    names_out = tuple(outputs or (f"output{i}" for i in range(len(found))))
+    for what, names, count in (("input", names_in, len(examples)), ("output", names_out, len(found))):
+        if len(names) != count:
+            raise ModelError(f"{len(names)} {what} names for {count} {what}s: {', '.join(names)}")
+    signature = Signature(names_in, names_out, tuple(tuple(e.shape) for e in examples))
+    return signature, ([g.numpy() for g in given], [f.numpy() for f in found])
+
+
+def difference(found: Sequence[Any], expected: Sequence[Any]) -> float:
+    """Largest |found - expected| of all outputs, each over the largest |expected| of its output."""
+    worst = 0.0
+    for a, b in zip(found, expected):
+        worst = max(worst, float(np.abs(a - b).max(initial=0.0)) / max(float(np.abs(b).max(initial=0.0)), 1e-12))
+    return worst
+
+
+def _agree(compiled: Compiled, given: Sequence[Any], expected: Sequence[Any]) -> None:
+    worst = difference(compiled(*given), expected)
+    if not worst <= TOLERANCE[compiled.precision]:
+        raise ModelError(f"its results differ from torch's by {worst:.1e}")
+
+
+_told: set[str] = set()
+
+
+def _warn_once(said: str) -> None:
+    if said not in _told:
+        _told.add(said)
+        warnings.warn(said, RuntimeFallback, stacklevel=3)
