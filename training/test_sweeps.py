@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from training.seeds import TEST
@@ -12,13 +12,15 @@ from training.sweep_wire import CompactSweep, read_sweep, write_sweep
 RIGS = 3  # nuscenes, kitti, vlp16: each exactly as built
 
 
-def world_files(folder: Path, worlds: int, moments: int, fresh: bool = False) -> Iterator[Path]:
+def world_files(
+    folder: Path, worlds: int, moments: int, fresh: bool = False, seeds: Sequence[int] = TEST
+) -> Iterator[Path]:
     """Files of the first `worlds` test worlds, `moments` sweeps of every known rig each; made where they are missing.
 
-    fresh: make them again (after a change of the simulator). A file is whole or absent.
+    fresh: make them again (after a change of the simulator) · seeds: another split. A file is whole or absent.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in TEST[:worlds]:
+    for seed in seeds[:worlds]:
         path = folder / f"world_{seed}_{moments}.sweeps"
         if fresh or not path.is_file():
             _make(path, seed, moments)
