@@ -71,10 +71,14 @@ def channels_of(state: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
 def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: str | Path | None = None) -> ModelFacts:
     """Converts a released checkpoint to a model folder `out`; returns its facts.
 
-    architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys), or "spvnas". config:
-    `net.config`, checked against the file where given; for "spvnas" the sub-network, without which nothing is known of
-    it. Raises ModelError; nothing is written in that case.
+    architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys), "spvnas", "pvcnn-s3dis" or
+    "pvcnn-shapenet". config: `net.config`, checked against the file where given; for "spvnas" the sub-network, without
+    which nothing is known of it. Raises ModelError; nothing is written in that case.
     """
+    if architecture.startswith("pvcnn-"):
+        from models.pvcnn import official as pvcnn
+
+        return pvcnn.convert(checkpoint, out, architecture)
     state = read_checkpoint(checkpoint)
     if architecture == "spvnas":
         return _convert_spvnas(state, checkpoint, out, config)
