@@ -69,8 +69,8 @@ def spec_of_state(state: Mapping[str, Tensor], file_name: str = "") -> TsmSpec:
     keys = {canonical(k): v for k, v in state.items()}
     if "head.weight" not in keys:
         raise ModelError(
-            f"the checkpoint has no classifier (new_fc, fc or classifier); found {sorted(state)[:3]} …: expected a TSM or "
-            "TSN of resnet or mobilenetv2"
+            f"the checkpoint has no classifier (new_fc, fc or classifier); found {sorted(state)[:3]} …: expected a TSM "
+            "or TSN of resnet or mobilenetv2"
         )
     told = FILE_NAME.search(file_name)
     wrapped = [k for k in state if ".net." in k]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.facts import ModelError, ModelFacts, load_network
-from models.tsm.engine import Engine, compile_step
+from models.tsm.engine import compile_step
 from models.tsm.flow import FlowStack
 from models.tsm.network import VideoNetwork
 from models.tsm.policy import CachePolicy, Move
@@ -91,12 +91,9 @@ class TsmSession:
         self._prepare = Preprocessor(self.image)
         step = step_network(network)
         self.warm_after = step.depth + 1  # frames
-        self._one, self.engine = compile_step(step, 1, self.image.size, runtime, threads)
-        self._all: Engine = self._one
-        if cameras > 1:
-            self._all, self.engine = compile_step(step, cameras, self.image.size, runtime, threads)
+        self._network = compile_step(step, self.image.size, runtime, threads, tuple({1, cameras}))
         self._shapes = step.cache_shapes(*self.image.size)
-        self._caches = [np.zeros((cameras, *s), np.float32) for s in self._shapes]
+        self._caches: list[Array] = [np.zeros((cameras, *s), np.float32) for s in self._shapes]
         self._frames = np.zeros((cameras, step.spec.in_channels, *self.image.size), np.float32)
         self._sees_flow = step.spec.in_channels > 3
         self._streams: dict[str, _Camera] = {}
@@ -117,6 +114,11 @@ class TsmSession:
         if not isinstance(network, VideoNetwork):
             raise ModelError(f"{facts.name} is a {facts.architecture} network, no video network (tsm, tsn, tsm-…)")
         return cls(network, facts, runtime, threads, cameras, history, policy)
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, in a few words."""
+        return self._network.describe()
 
     @property
     def cache_bytes(self) -> int:
@@ -223,17 +225,15 @@ class TsmSession:
     def _run(self, rows: list[int]) -> dict[int, Array]:
         """Logits by row; the caches of these rows move on."""
         if len(rows) == self.cameras:
-            logits, *kept = self._all(self._frames, *self._caches)
-            for cache, new in zip(self._caches, kept):
-                np.copyto(cache, new)
-            return {row: np.array(logits[row], np.float32) for row in rows}
+            logits, *self._caches = self._network(self._frames, *self._caches)
+            return {row: logits[row] for row in rows}
         found = {}
         for row in rows:
             here = slice(row, row + 1)
-            logits, *kept = self._one(self._frames[here], *(c[here] for c in self._caches))
+            logits, *kept = self._network(self._frames[here], *(c[here] for c in self._caches))
             for cache, new in zip(self._caches, kept):
-                np.copyto(cache[here], new)
-            found[row] = np.array(logits[0], np.float32)
+                cache[here] = new
+            found[row] = logits[0]
         return found
 
     def _events(self, stream: _Camera, logits: Array, move: Move) -> VideoEvents:
@@ -260,9 +260,8 @@ class TsmSession:
         found = [c.shape for c in caches]
         if found != [(1, *s) for s in self._shapes]:
             raise ValueError(f"caches of shapes {found}: expected {[(1, *s) for s in self._shapes]}, see zero_caches()")
-        logits, *kept = self._one(self._prepare(frame)[None], *caches)
-        row = np.array(logits[0], np.float32)
-        return VideoEvents(softmax(row), int(row.argmax()), row, False), tuple(np.array(k, np.float32) for k in kept)
+        (row,), *kept = self._network(self._prepare(frame)[None], *caches)
+        return VideoEvents(softmax(row), int(row.argmax()), row, False), tuple(kept)
 
 
 def softmax(logits: Array) -> Array:

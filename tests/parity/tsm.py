@@ -1,4 +1,4 @@
-"""Systems "TSM shift", "TSM <backbone> offline" and "TSM MobileNetV2 online": the shift alone, clips, frame by frame."""
+"""Systems "TSM shift", "TSM <backbone> offline", "TSM MobileNetV2 online": the shift alone, clips, frame by frame."""
 
 from __future__ import annotations
 
