@@ -1,0 +1,114 @@
+"""Training of video networks: what a step learns, resuming, several processes, configuration."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.facts import ModelError
+from training import tsm, tsm_processes
+from training.tsm_config import ClipOptimiser, VideoTrainConfig, load_config, merged
+from training.tsm_trainee import clip_loss, parameter_groups, rate_at
+from training.video_clips import ListClips
+
+SMALL = {"batch": 2, "segments": 4, "size": (32, 32), "steps": 4, "norm": "frozen", "imagenet": False, "dropout": 0.3}
+
+
+def trainer(folder: Path, **changes) -> tsm.VideoTrainer:
+    config = merged(VideoTrainConfig(), {**SMALL, **changes}, "test")
+    listed = folder / "list.txt"
+    if not listed.is_file():
+        tsm_processes.made_up(folder, videos=3, frames=6)
+    facts = tsm.network_facts("tsm-jester-online", config, ("right", "left", "still"))
+    return tsm.VideoTrainer("tsm-jester-online", config, ListClips(listed, None, 3, 4), facts, tsm.Process())
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path):
+    whole = trainer(tmp_path)
+    straight = tsm.train(whole, tmp_path)
+    first = trainer(tmp_path)
+    losses = [first.step(*first.batch(k))[0] for k in range(2)]
+    (tmp_path / "half").mkdir()
+    first.save(tmp_path / "half")
+    second = trainer(tmp_path)
+    second.resume(tmp_path / "half")
+    assert second.step_number == 2
+    losses += tsm.train(second, tmp_path)
+    assert losses == pytest.approx(straight, abs=1e-6)
+
+
+def test_every_process_takes_its_part_of_the_same_batch(tmp_path: Path):
+    one = trainer(tmp_path)
+    whole = one.batch(3)[0]
+    parts = []
+    for rank in range(2):
+        one.process = tsm.Process(rank, 2)
+        parts.append(one.batch(3)[0])
+    assert (np.concatenate(parts) == whole).all()
+
+
+def test_two_processes_have_the_losses_of_one(capsys):
+    assert tsm_processes.main(["--steps", "2", "--batch", "2", "--size", "32"]) == 0
+    said = capsys.readouterr().out
+    assert float(said.split("largest difference")[1]) < 1e-5
+    assert said.count("clips/s") == 2
+
+
+def test_fixed_layers_keep_their_weights_and_the_rest_learns(tmp_path: Path):
+    one = trainer(tmp_path, freeze=3, fixed_depthwise=True)
+    before = {k: v.clone() for k, v in one.trainee.network.state_dict().items()}
+    one.step(*one.batch(0))
+    changed = {k for k, v in one.trainee.network.state_dict().items() if not torch.equal(v, before[k])}
+    assert "new_fc.weight" in changed
+    assert not any(k.startswith(("base_model.features.0.", "base_model.features.2.")) for k in changed)
+    assert not any("running" in k for k in changed)
+    depthwise = [k for k, v in before.items() if v.ndim == 4 and v.shape[1] == 1]
+    assert depthwise and not changed & set(depthwise)
+
+
+def test_the_loss_of_a_causal_network_is_over_the_frames_with_a_past():
+    logits = torch.zeros(1, 4, 3)
+    logits[0, 0, 0] = 50.0  # wrong, but has no history
+    labels = torch.tensor([[1, 1, 1, 1]])
+    assert float(clip_loss(logits, labels, least_history=1)) == pytest.approx(np.log(3), abs=1e-5)
+    assert float(clip_loss(logits, labels)) > 5
+    assert float(clip_loss(torch.tensor([[0.0, 9.0, 0.0]]), labels)) < 0.01  # clip: the last frame's label
+
+
+def test_biases_and_the_classifier_learn_faster_and_only_kernels_decay(tmp_path: Path):
+    network = trainer(tmp_path).trainee.network
+    groups = {(g["rate"], g["weight_decay"]): g["params"] for g in parameter_groups(network, ClipOptimiser())}
+    assert set(groups) == {(1.0, 5e-4), (1.0, 0.0), (5.0, 5e-4), (10.0, 0.0)}
+    assert [p.shape[0] for p in groups[5.0, 5e-4]] == [3]
+
+
+def test_the_official_schedule_drops_twice():
+    config = ClipOptimiser()
+    assert [round(rate_at(config, p), 4) for p in (0.0, 0.39, 0.41, 0.79, 0.81)] == [1.0, 1.0, 0.1, 0.1, 0.01]
+
+
+def test_configs_in_the_repository_are_read_and_bad_keys_are_named(tmp_path: Path):
+    for path in Path("config/training").glob("tsm_*.yaml"):
+        load_config(path)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("batches: 3\n")
+    with pytest.raises(ModelError, match="unknown keys batches"):
+        load_config(bad)
+    bad.write_text("norm: loud\n")
+    with pytest.raises(ModelError, match="norm is 'loud'"):
+        load_config(bad)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "nothing"], "no preset 'nothing'"),
+        (["--cache", "/nowhere"], "make some: python -m training.video_world"),
+        (["--list", "/nowhere/list.txt"], "no list"),
+        (["--set", "sizes=3"], "unknown keys sizes"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_sentence(tmp_path: Path, capsys, arguments, said):
+    assert tsm.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
