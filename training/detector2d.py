@@ -116,7 +116,8 @@ class Trainer:
             self.trainees.append(DetectorTrainee(name, network, config.optimiser, config.backbone_rate))
         height, width = IMAGE["size"]
         self.where = places(height, width, STRIDES)
-        self.early = EarlyLayers(self.trainees[0].detector, config.clips * config.frames, (height, width))
+        threads = torch.get_num_threads()
+        self.early = EarlyLayers(self.trainees[0].detector, config.clips * config.frames, (height, width), threads)
         self.sampler = self._sampler(config.seed)
         self.elapsed, self.frames = 0.0, 0
 

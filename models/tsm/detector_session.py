@@ -12,7 +12,7 @@ policy.py). The whole picture is stretched to the network's size, as the trainin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, overload
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.facts import ModelError, ModelFacts, load_network
+from models.runtime import Compiled, compile_network
 from models.tsm.detector import DetectorStep, TsmDetector
 from models.tsm.detector_boxes import Detections2D, best_boxes
 from models.tsm.policy import CachePolicy, Move
@@ -41,7 +42,6 @@ class _Camera:
     size: tuple[int, ...] = ()
     frames: int = 0
     last: Detections2D | None = None
-    move: Move = field(default=Move.FIRST)
 
 
 class VideoDetector:
@@ -78,7 +78,8 @@ class VideoDetector:
         self.warm_after = network.depth + 1  # frames
         self._prepare = Preprocessor(self.image)
         self._zero = [c.numpy() for c in network.zero_caches(*self.image.size)]
-        self._engine, self.engine = _compiled(network, self.image.size, runtime, threads)
+        self._engine = _compiled(network, self.image.size, runtime, threads)
+        self.engine = self._engine.describe()
         self._streams: dict[str, _Camera] = {}
         self.seconds: dict[str, float] = {}
 
@@ -122,15 +123,37 @@ class VideoDetector:
 
         Raises ValueError for other arrays, and for more cameras than there is room for; nothing changes then.
         """
-        single = not isinstance(frames, Mapping)
-        named: Mapping[str, Rgb] = {ONE: frames} if single else frames
-        self._admit(named)
-        self.seconds = {"preprocess": 0.0, "network": 0.0, "boxes": 0.0, "total": 0.0}
-        found = {}
-        for name, rgb in named.items():
+        if isinstance(frames, Mapping):
+            return self._step(frames, stamps_ns)
+        return self._step({ONE: frames}, stamps_ns)[ONE]
+
+    def _step(self, frames: Mapping[str, Rgb], stamps_ns: Mapping[str, int] | int | None) -> dict[str, Detections2D]:
+        start = perf_counter()
+        self._admit(frames)
+        stepping = []
+        for name, rgb in frames.items():
             stamp = stamps_ns.get(name) if isinstance(stamps_ns, Mapping) else stamps_ns
-            found[name] = self._one(self._streams[name], name, rgb, stamp)
-        return found[ONE] if single else found
+            if self._moves(self._streams[name], rgb, stamp):
+                stepping.append(name)
+        prepared = ran = start
+        if stepping:
+            streams = [self._streams[name] for name in stepping]
+            try:
+                images = np.stack([self._prepare(frames[name]) for name in stepping])
+                prepared = perf_counter()
+                scores, boxes, *kept = self._engine(images, *map(np.concatenate, zip(*(s.caches for s in streams))))
+            except Exception:
+                for name in stepping:  # one step of their past is missing
+                    self.reset(name)
+                raise
+            ran = perf_counter()
+            for i, stream in enumerate(streams):
+                stream.caches = [c[i : i + 1] for c in kept]
+                stream.last = self._found(scores[i], boxes[i], stream.size, stream.frames >= self.warm_after)
+        done = perf_counter()
+        stages = {"preprocess": prepared - start, "network": ran - prepared, "boxes": done - ran}
+        self.seconds = {**stages, "total": done - start}
+        return {name: _answer(self._streams[name]) for name in frames}
 
     def _admit(self, frames: Mapping[str, Rgb]) -> None:
         """Checks all frames, then makes room for new cameras."""
@@ -146,39 +169,21 @@ class VideoDetector:
         for name in new:
             self._streams[name] = _Camera(self._zero)
 
-    def _one(self, stream: _Camera, name: str, rgb: Rgb, stamp_ns: int | None) -> Detections2D:
-        """One camera's step; a failed one forgets its past."""
-        move = self._judge(stream, rgb, stamp_ns)
-        if move.held and stream.last is not None:
-            return stream.last
+    def _moves(self, stream: _Camera, rgb: Rgb, stamp_ns: int | None) -> bool:
+        """Judges a frame, restarts the caches where the verdict says so; False where the last answer is held."""
+        move = Move.NEXT
+        if stream.frames == 0:
+            move = Move.FIRST
+        elif stream.size != rgb.shape[:2]:
+            move = Move.RESIZED
+        elif stamp_ns is not None and stream.stamp_ns is not None:
+            move = self.policy.judge(stream.stamp_ns, stamp_ns)
+        if move.held:
+            return False
         if move.restarts:
             stream.caches, stream.frames = self._zero, 0
-        start = perf_counter()
-        try:
-            frame = self._prepare(rgb)[None]
-            prepared = perf_counter()
-            scores, boxes, *kept = self._engine(frame, *stream.caches)
-        except Exception:
-            self._streams[name] = _Camera(self._zero)
-            raise
-        ran = perf_counter()
-        stream.caches = [np.array(c, np.float32) for c in kept]  # copies: a runtime may use its buffers again
         stream.size, stream.stamp_ns, stream.frames = rgb.shape[:2], stamp_ns, stream.frames + 1
-        stream.last = self._found(scores[0], boxes[0], rgb.shape[:2], stream.frames >= self.warm_after)
-        done = perf_counter()
-        stages = {"preprocess": prepared - start, "network": ran - prepared, "boxes": done - ran, "total": done - start}
-        for stage, seconds in stages.items():
-            self.seconds[stage] += seconds
-        return stream.last
-
-    def _judge(self, stream: _Camera, rgb: Rgb, stamp_ns: int | None) -> Move:
-        if stream.frames == 0:
-            return Move.FIRST
-        if stream.size != rgb.shape[:2]:
-            return Move.RESIZED
-        if stamp_ns is None or stream.stamp_ns is None:
-            return Move.NEXT
-        return self.policy.judge(stream.stamp_ns, stamp_ns)
+        return True
 
     def _found(self, scores: Array, boxes: Array, size: tuple[int, ...], warm: bool) -> Detections2D:
         """The best boxes of a dense output, in pixels of the picture that was given."""
@@ -189,29 +194,21 @@ class VideoDetector:
         return Detections2D(box, label, score, tuple(self.facts.class_names[i] for i in label), warm)
 
 
-def _compiled(network: TsmDetector, size: tuple[int, int], runtime: str, threads: int) -> tuple[Any, str]:
-    """(engine, what it is): engine(frame float32 [1, 3, h, w], *caches) -> (scores, boxes, *caches)."""
+def _answer(stream: _Camera) -> Detections2D:
+    assert stream.last is not None  # a held frame follows a step
+    return stream.last
+
+
+def _compiled(network: TsmDetector, size: tuple[int, int], runtime: str, threads: int) -> Compiled:
+    """compiled(frame float32 [N, 3, h, w], *caches) -> (scores [N, A, K], boxes [N, A, 4], *caches)."""
     step = DetectorStep(network, *size).eval()
     caches = network.zero_caches(*size)
-    if runtime != "torch":
-        try:
-            from models.runtime import compile_network
-        except ImportError:
-            pass
-        else:
-            names = [f"cache{i}" for i in range(len(caches))]
-            compiled: Any = compile_network(
-                step,
-                (torch.zeros(1, 3, *size), *caches),
-                runtime=runtime,
-                threads=threads,
-                input_names=["frame", *names],
-                output_names=["scores", "boxes", *(f"next_{n}" for n in names)],
-            )
-            return compiled, str(compiled.describe())
-
-    def call(*arrays: Array) -> tuple[Array, ...]:
-        with torch.inference_mode():
-            return tuple(t.numpy() for t in step(*map(torch.from_numpy, arrays)))
-
-    return call, "torch"
+    names = [f"cache{i}" for i in range(len(caches))]
+    return compile_network(
+        step,
+        (torch.zeros(1, 3, *size), *caches),
+        runtime=runtime,
+        threads=threads,
+        input_names=["frame", *names],
+        output_names=["scores", "boxes", *(f"next_{n}" for n in names)],
+    )

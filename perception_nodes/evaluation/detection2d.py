@@ -18,6 +18,7 @@ share of its class's true boxes that have this speed, so that precision is on on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,28 +99,27 @@ class Detection2dScorer:
     names: tuple[str, ...]
     least: tuple[float, float] = LEAST_SIZE
     pictures: int = 0
-    _rows: list[list[_Picture]] = field(init=False)
+    _groups: dict[str, list[list[_Picture]]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._rows = [[] for _ in self.names]
-
-    def add(self, truth: TrueBoxes2D, boxes: NDArray, label: NDArray, score: NDArray) -> None:
-        """One picture: what there is, and what was found (boxes [N, 4] px, label [N], score [N])."""
+    def add(self, truth: TrueBoxes2D, boxes: NDArray, label: NDArray, score: NDArray, group: str = "") -> None:
+        """One picture: what there is, and what was found (boxes [N, 4] px, label [N], score [N]). `group`: the drive
+        that it belongs to, for `interval_of_gain`."""
         self.pictures += 1
         best = np.argsort(-score, kind="stable")[:MOST]
         boxes, label, score = boxes[best], label[best], score[best]
-        for c, rows in enumerate(self._rows):
+        rows = self._groups.setdefault(group, [[] for _ in self.names])
+        for c in range(len(self.names)):
             true, found = truth.label == c, label == c
             if true.any() or found.any():
                 small = too_small(boxes[found], self.least)
                 overlap = pairwise_iou(boxes[found].astype(float), truth.boxes[true].astype(float))
-                rows.append(_Picture(overlap, score[found], small, truth.ignore[true], speed_of(truth.motion[true])))
+                rows[c].append(_Picture(overlap, score[found], small, truth.ignore[true], speed_of(truth.motion[true])))
 
     def summary(self) -> dict[str, Any]:
         """map, map50, ap and ap50 by class, counts of true boxes, and by_motion {speed: {map, map50, boxes}}; a score
         without a true box that counts is "no data"."""
         overall = self._table("")
-        out = _means(overall)
+        out = {k: _said(v) for k, v in _means(overall).items()}
         out["ap"] = {n: _said(a) for n, (a, _, _) in zip(self.names, overall)}
         out["ap50"] = {n: _said(a) for n, (_, a, _) in zip(self.names, overall)}
         out["boxes"] = {n: count for n, (_, _, count) in zip(self.names, overall)}
@@ -127,21 +127,52 @@ class Detection2dScorer:
         out["by_motion"] = {}
         for speed in SPEEDS:
             rows = self._table(speed)
-            out["by_motion"][speed] = _means(rows) | {"boxes": sum(count for _, _, count in rows)}
+            means = {k: _said(v) for k, v in _means(rows).items()}
+            out["by_motion"][speed] = means | {"boxes": sum(count for _, _, count in rows)}
         return out
 
-    def _table(self, speed: str) -> list[tuple[float | None, float | None, int]]:
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups."""
+        return tuple(self._groups)
+
+    def means(self, speed: str = "", groups: Sequence[str] | None = None) -> dict[str, float | None]:
+        """map and map50 of a speed ("": all); of these groups only, each as often as it is named."""
+        return _means(self._table(speed, groups))
+
+    def _table(self, speed: str, groups: Sequence[str] | None = None) -> list[tuple[float | None, float | None, int]]:
         """(AP, AP at 0.5, true boxes that count) of each class."""
-        rows = []
-        for pictures in self._rows:
-            counted = sum(int((~p.ignored(speed)).sum()) for p in pictures)
+        rows: list[tuple[float | None, float | None, int]] = []
+        chosen = [self._groups[g] for g in (self._groups if groups is None else groups)]
+        for c in range(len(self.names)):
+            pictures = [p for group in chosen for p in group[c]]
+            counted = sum(p.counted(speed) for p in pictures)
             if counted == 0:
                 rows.append((None, None, 0))
                 continue
-            share = counted / sum(int((~p.ignored("")).sum()) for p in pictures)
+            share = counted / sum(p.counted("") for p in pictures)
             values = average_precisions(pictures, speed, counted, share)
             rows.append((float(np.mean(values)), values[0], counted))
         return rows
+
+
+def interval_of_gain(
+    new: Detection2dScorer, old: Detection2dScorer, key: str = "map50", speed: str = "", draws: int = 200, seed: int = 0
+) -> tuple[float, float] | None:
+    """90 % interval of new - old, from drawing the groups (drives) with replacement: what another choice of test drives
+    might have shown. Both must have scored the same pictures. None without a score; ValueError for other groups."""
+    if new.groups != old.groups:
+        raise ValueError(f"{len(new.groups)} and {len(old.groups)} groups of pictures: expected the same ones")
+    rng, gains = np.random.default_rng(seed), []
+    for _ in range(draws):
+        groups = [new.groups[i] for i in rng.integers(len(new.groups), size=len(new.groups))]
+        a, b = new.means(speed, groups)[key], old.means(speed, groups)[key]
+        if a is not None and b is not None:
+            gains.append(a - b)
+    if not gains:
+        return None
+    low, high = np.quantile(gains, (0.05, 0.95))
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +184,23 @@ class _Picture:
     small: NDArray
     ignore: NDArray
     speed: NDArray
+    _known: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
     def ignored(self, speed: str) -> NDArray[np.bool_]:
         """True boxes that do not count for a speed ("": all)."""
         return self.ignore if not speed else self.ignore | (self.speed != speed)
 
-    def match(self, ignored: NDArray[np.bool_]) -> NDArray[np.int8]:
+    def counted(self, speed: str) -> int:
+        """How many true boxes count."""
+        return int((~self.ignored(speed)).sum())
+
+    def verdict(self, speed: str) -> NDArray[np.int8]:
         """Per IoU threshold and detection [T, N]: 1 right, 0 false, -1 does not count."""
+        if speed not in self._known:
+            self._known[speed] = self._match(self.ignored(speed))
+        return self._known[speed]
+
+    def _match(self, ignored: NDArray[np.bool_]) -> NDArray[np.int8]:
         least = np.array(THRESHOLDS)[:, None]
         every = np.arange(len(THRESHOLDS))
         verdict = np.zeros((len(THRESHOLDS), len(self.score)), np.int8)
@@ -181,7 +222,7 @@ def average_precisions(pictures: list[_Picture], speed: str, counted: int, share
     """AP of one class at each of THRESHOLDS; `counted` true boxes, false detections weigh `share`."""
     score = np.concatenate([p.score for p in pictures])
     order = np.argsort(-score, kind="stable")
-    verdicts = np.concatenate([p.match(p.ignored(speed)) for p in pictures], 1)[:, order]
+    verdicts = np.concatenate([p.verdict(speed) for p in pictures], 1)[:, order]
     return [_area(v[v >= 0] == 1, counted, share) for v in verdicts]
 
 
@@ -196,12 +237,11 @@ def _area(right: NDArray[np.bool_], counted: int, share: float) -> float:
     return float(np.append(best, 0.0)[at].mean())
 
 
-def _means(rows: list[tuple[float | None, float | None, int]]) -> dict[str, Any]:
+def _means(rows: list[tuple[float | None, float | None, int]]) -> dict[str, float | None]:
     whole = [a for a, _, _ in rows if a is not None]
     half = [a for _, a, _ in rows if a is not None]
-    mean = {"map": np.mean(whole), "map50": np.mean(half)} if whole else {"map": None, "map50": None}
-    return {k: _said(v) for k, v in mean.items()}
+    return {"map": float(np.mean(whole)), "map50": float(np.mean(half))} if whole else {"map": None, "map50": None}
 
 
-def _said(value: Any) -> Any:
-    return NO_DATA if value is None else round(float(value), 4)
+def _said(value: float | None) -> Any:
+    return NO_DATA if value is None else round(value, 4)

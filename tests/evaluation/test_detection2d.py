@@ -9,6 +9,7 @@ from perception_nodes.evaluation.detection2d import (
     Detection2dScorer,
     TrueBoxes2D,
     hard_to_see,
+    interval_of_gain,
     motion_ious,
     speed_of,
 )
@@ -154,6 +155,20 @@ def test_speed_has_image_net_vids_limits():
 def test_small_and_hidden_boxes_are_hard_to_see():
     boxes = np.array([[0, 0, 9, 7], [0, 0, 3, 8], [0, 0, 2, 30], [0, 0, 9, 30], [0, 0, 9, 30]], float)
     assert list(hard_to_see(boxes, np.array([1, 1, 1, 0.29, 0.3]))) == [True, False, True, True, False]
+
+
+def test_the_interval_of_a_gain_lies_about_it_and_needs_the_same_drives():
+    good, bad = Detection2dScorer(("car",)), Detection2dScorer(("car",))
+    for drive in "abcd":
+        good.add(truth(HIGH), *found((HIGH, 0.9)), group=drive)
+        bad.add(truth(HIGH), *found((HIGH if drive < "c" else FAR, 0.9)), group=drive)
+    gain = good.means()["map50"] - bad.means()["map50"]
+    low, high = interval_of_gain(good, bad, draws=100)
+    assert 0 <= low < gain < high <= 1
+    assert interval_of_gain(good, good, draws=10) == (0.0, 0.0)
+    assert good.means(groups=["a", "a"]) == {"map": 1.0, "map50": 1.0}
+    with pytest.raises(ValueError, match="expected the same"):
+        interval_of_gain(good, Detection2dScorer(("car",)))
 
 
 def test_lengths_that_differ_are_refused():
