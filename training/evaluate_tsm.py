@@ -5,7 +5,8 @@
 
 Checkpoints' averaged weights are written as models: the one named by `--land` to models/weights, the others to
 `--twins`. Then every network answers for the same clips of the rendered test cache (python -m training.video_world
---split test), and metrics.json, CARD.md and confusion.png go beside the landed model's weights.
+--split test), and metrics.json, CARD.md and confusion.png go beside the landed model's weights. Answers are kept by the
+weights' and the clips' digests, so a later call scores only what is new.
 """
 
 from __future__ import annotations
@@ -89,7 +90,13 @@ def evaluate(
     height, width = facts.image["size"] if facts.image else (224, 224)
     clips = EventClips(options.cache, options.split, segments, (height, width))
     ends = clips.ends[:: options.every]
-    logits = all_logits(network, facts, clips, ends, progress(facts.name, len(ends)))
+    kept = options.twins / "logits" / f"{facts.sha256[:16]}_{clips.digest}_{options.every}.npy"
+    if kept.is_file():
+        logits = np.load(kept, allow_pickle=False)
+    else:
+        logits = all_logits(network, facts, clips, ends, progress(facts.name, len(ends)))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, logits)
     under_way = [row for c in clips.clips for row in c.events]
     labels = clips.labels[ends]
     answer = logits.argmax(1)
@@ -129,7 +136,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--twins", type=Path, default=Path("runs/tsm_models"), help="where the others go")
     parser.add_argument("--cache", type=Path, default=Path("runs/video"))
     parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--every", type=int, default=2, help="score every so many frames")
+    parser.add_argument("--every", type=int, default=4, help="score every so many frames")
     parser.add_argument("--note", default="", help="a sentence for the card below its table")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)

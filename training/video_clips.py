@@ -21,7 +21,7 @@ from perception_nodes.classes import EVENTS
 from training import clip_sampling
 from training.clip_augment import resized
 from training.frame_lists import LEAST, TEMPLATES, Video, read_list
-from training.video_cache import VideoCache, mirrored_ids
+from training.video_cache import Clip, VideoCache, mirrored_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,7 @@ class EventClips:
         self.clips = clips[:limit] if limit else clips
         if not self.clips:
             raise ModelError(f"no clip of {segments} frames in {root}/{split}; render more: training.video_world")
+        self.digest = clips_digest(self.clips, size)
         self.frames = packed(self.clips, Path(root) / "packed", size)
         self.first = np.concatenate([[0], np.cumsum([len(c) for c in self.clips])[:-1]])
         self.labels = np.concatenate([c.labels for c in self.clips])
@@ -82,11 +83,15 @@ class EventClips:
         return {name: int((self.labels[self.ends] == k).sum()) for k, name in enumerate(EVENTS)}
 
 
-def packed(clips: Sequence, folder: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """All frames of the clips, uint8 [N, *size, 3], decoded once into a file that is mapped into memory."""
+def clips_digest(clips: Sequence[Clip], size: tuple[int, int]) -> str:
+    """What identifies these clips at this size."""
     names = " ".join(f"{c.folder.name}:{len(c)}" for c in clips)
-    digest = hashlib.sha256(f"{clips[0].folder.parent} {names} {size}".encode()).hexdigest()[:16]
-    path = folder / f"{clips[0].folder.parent.name}_{digest}.npy"
+    return hashlib.sha256(f"{clips[0].folder.parent} {names} {size}".encode()).hexdigest()[:16]
+
+
+def packed(clips: Sequence[Clip], folder: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """All frames of the clips, uint8 [N, *size, 3], decoded once into a file that is mapped into memory."""
+    path = folder / f"{clips[0].folder.parent.name}_{clips_digest(clips, size)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

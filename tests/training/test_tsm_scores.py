@@ -70,12 +70,12 @@ def test_a_checkpoint_becomes_a_model_with_scores_and_a_card(tmp_path: Path):
         assert tsm.main(["--model", name, "--cache", str(root), "--out", runs, *options]) == 0
     file = f"{runs}/tsm-events-mobilenetv2.checkpoint.safetensors"
     out = tmp_path / "weights"
-    arguments = [file, "--land", "tsm-events-mobilenetv2", "--out", str(out), "--cache", str(root), "--every", "1"]
-    assert evaluate_tsm.main(arguments) == 0
+    common = ["--cache", str(root), "--twins", str(tmp_path / "twins"), "--every", "1"]
+    assert evaluate_tsm.main([file, "--land", "tsm-events-mobilenetv2", "--out", str(out), *common]) == 0
     folder = out / "tsm-events-mobilenetv2"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["split"] == "test" and 0 <= metrics["events"]["top1"] <= 1 and metrics["test"]["clips"] == 6
     assert metrics["variants"]["tsm-events-mobilenetv2"]["training"]["steps"] == 1
     assert load_facts(folder).metrics["top1"] == metrics["events"]["top1"]
     assert "Held-out worlds" in (folder / "CARD.md").read_text() and (folder / "confusion.png").stat().st_size > 1000
-    assert evaluate_tsm.main([str(folder), "--land", "x", "--cache", str(root)]) == 0
+    assert evaluate_tsm.main([str(folder), "--land", "x", *common]) == 0
