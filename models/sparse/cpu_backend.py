@@ -129,6 +129,7 @@ class _Interpolation(torch.autograd.Function):
         width = _width(feats.shape[1])
         rows, out = _padded(feats, width), torch.empty(len(corners), width)
         _library().sparse_interpolate(
+            0,
             rows.data_ptr(),
             None,
             width,

@@ -6,10 +6,13 @@ in cache.
     y = convolve(weights, [(h, m), (x, None)], n)    # second conv of a block + 1x1 shortcut, summed: two terms
     y = convolve(weights, [(a, m), (b, m)], n)       # a convolution of cat(a, b) without the concatenation: two terms
 
-Precisions: "fp32"; and "int16": rows and weights in 16 bits, products summed exactly in 32-bit integers, one scale
-per row (its largest value is 8191) and per output channel, residuals and sums over offsets in float. It needs no
-calibration, has four more bits than bfloat16, runs on every AVX2 processor (vpmaddwd) and at twice the float rate
-with AVX-512 VNNI (vpdpwssd), so there is no separate bfloat16 path.
+Precisions: "fp32"; "int16": rows and weights in 16 bits, products summed exactly in 32-bit integers, one scale per row
+(its largest value is 8191) and per output channel, residuals and sums over offsets in float. It needs no calibration,
+has four more bits than bfloat16, runs on every AVX2 processor (vpmaddwd) and at twice the float rate with AVX-512 VNNI
+(vpdpwssd), so there is no separate bfloat16 path. "int8": the same with rows of seven bits, which hold no negative
+values (what a ReLU puts out), and weights of eight: vpmaddubsw, whose sums of eight products are kept within 16 bits
+by the scale of the weights, so that every sum is exact; with VNNI vpdpbusd. Its error is measured by
+`benchmarks.precision`.
 
 Every element is summed in one fixed order: results do not depend on `threads`.
 """
@@ -32,8 +35,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 PANEL = native.PANEL
-ACTIVATION_MAX = 8191
-PRECISIONS = ("fp32", "int16")
+PRECISIONS = ("fp32", "int16", "int8")
+KINDS = {"fp32": 0, "int16": 1, "int8": 2}  # as the compiled code names them
+DTYPES: dict[str, type] = {"fp32": np.float32, "int16": np.int16, "int8": np.uint8}
+LARGEST = {"int16": 8191, "int8": 127}  # of a quantised row
+MULTIPLES = {"fp32": 1, "int16": 2, "int8": 16}  # input channels of packed weights are padded to these
 
 
 def reduced() -> str:
@@ -45,8 +51,8 @@ def reduced() -> str:
 class Rows:
     """Features in the engine's storage.
 
-    data: float32 or int16 [N, W], W the channels rounded up to 16, the rest zero. scale: float32 [N] for int16 (value
-        = data * scale).
+    data: float32, int16 or uint8 [N, W], W the channels rounded up to 16, the rest zero. scale: float32 [N] for
+        int16 and uint8 (value = data * scale).
     channels: the number of real channels.
     """
 
@@ -57,9 +63,8 @@ class Rows:
     @classmethod
     def empty(cls, rows: int, channels: int, precision: str) -> Rows:
         width = -(-channels // PANEL) * PANEL
-        if precision == "int16":
-            return cls(aligned((rows, width), np.int16), np.empty(rows, np.float32), channels)
-        return cls(aligned((rows, width), np.float32), None, channels)
+        scale = None if precision == "fp32" else np.empty(rows, np.float32)
+        return cls(aligned((rows, width), DTYPES[precision]), scale, channels)
 
     @classmethod
     def of(cls, array: np.ndarray) -> Rows:
@@ -71,7 +76,11 @@ class Rows:
 
     @property
     def precision(self) -> str:
-        return "fp32" if self.scale is None else "int16"
+        return "fp32" if self.scale is None else "int16" if self.data.dtype == np.int16 else "int8"
+
+    @property
+    def kind(self) -> int:
+        return KINDS[self.precision]
 
     def array(self) -> np.ndarray:
         """float32 [N, channels]; a view where that is possible."""
@@ -86,7 +95,7 @@ class Rows:
 class Packed:
     """Weights of a convolution in the order the kernels read them. Made by `pack`.
 
-    terms: per term [K, panels, Cin, 16] float32, or [K, panels, Cin/2, 16, 2] int16. plain: the kernels [K, Cin,
+    terms: per term [K, panels, Cin, 16] float32, [K, panels, Cin/2, 16, 2] int16 or [K, panels, Cin/4, 16, 4] int8. plain: the kernels [K, Cin,
         Cout] float32.
     column_scale, bias: float32 [panels * 16], or None.
     """
@@ -137,27 +146,42 @@ def _aligned_copy(array: np.ndarray) -> np.ndarray:
     return out
 
 
-def _quantise(kernels: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """int16 kernels and the scale per output channel they share: as fine as 32-bit sums of one offset allow without
-    overflow.
+def _quantise(kernels: list[np.ndarray], precision: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Integer kernels and the scale per output channel they share: as fine as the sums of the kernels allow without
+    overflow, however the activations fall.
     """
+    most = {"int16": 32767, "int8": 127}[precision]
     largest = np.max([abs(k).max(axis=(0, 1)) for k in kernels], axis=0)
-    # |sum over channels of activation * weight| <= ACTIVATION_MAX * l1, rounding of each weight included, must stay
-    # below 2^31.
-    l1 = np.max([abs(k).sum(axis=1).max(axis=0) for k in kernels], axis=0)
-    channels = max(k.shape[1] for k in kernels)
-    room = (2**31 - 1) / ACTIVATION_MAX - channels
-    steps = np.minimum(32767 / np.maximum(largest, 1e-30), room / np.maximum(l1, 1e-30))
+    if precision == "int16":
+        # Both signs: |sum over an offset's channels| <= LARGEST * l1, below 2^31.
+        sums = np.max([abs(k).sum(axis=1).max(axis=0) for k in kernels], axis=0)
+        room = (2**31 - 1) / LARGEST["int16"] - max(k.shape[1] for k in kernels)
+    else:
+        # Activations are not negative, so the larger of the sums of positive and of negative weights counts; eight
+        # products (see block_u8) stay below 2^15. Room is left for the rounding of each weight.
+        sums = np.max([_largest_lane(k) for k in kernels], axis=0)
+        room = (2**15 - 1) / LARGEST["int8"] - 4
+    steps = np.minimum(most / np.maximum(largest, 1e-30), room / np.maximum(sums, 1e-30))
     scale = (1 / steps).astype(np.float32)
     return [np.rint(k / scale).astype(np.int16) for k in kernels], scale
+
+
+def _largest_lane(kernel: np.ndarray) -> np.ndarray:
+    """Largest one-signed sum of the eight weights that meet in one 16-bit sum, per output channel [Cout]."""
+    volume, channels, outputs = kernel.shape
+    padded = np.zeros((volume, -(-channels // 16) * 16, outputs), np.float32)
+    padded[:, :channels] = kernel
+    lanes = padded.reshape(volume, -1, 4, 2, 2, outputs)  # [K, groups, steps, lane, pair, Cout]
+    signed = [np.maximum(sign * lanes, 0).sum(axis=(2, 4)) for sign in (1, -1)]
+    return np.maximum(*signed).max(axis=(0, 1, 2))
 
 
 def pack(kernels: Sequence[np.ndarray], bias: np.ndarray | None = None, precision: str = "fp32") -> Packed:
     """Packs the kernels float32 [K, Cin, Cout] of the terms of one convolution (all with the same Cout) and its bias
     [Cout].
 
-    Raises ValueError for an unknown precision or kernels that do not fit together. int16 without the extension packs
-    fp32.
+    Raises ValueError for an unknown precision or kernels that do not fit together. Without the extension every
+    precision packs fp32.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
@@ -178,16 +202,18 @@ def pack(kernels: Sequence[np.ndarray], bias: np.ndarray | None = None, precisio
     if precision == "fp32":
         terms = [_aligned_copy(_panels(k, width)) for k in plain]
         return Packed(terms, plain, channels, outputs, None, padded_bias, precision)
-    quantised, scale = _quantise(plain)
+    quantised, scale = _quantise(plain, precision)
     column_scale = aligned((width,), np.float32, zero=True)
     column_scale[:outputs] = scale
+    group = {"int16": 2, "int8": 4}[precision]  # channels side by side in one lane
     terms = []
     for k in quantised:
-        even = np.pad(k, ((0, 0), (0, k.shape[1] % 2), (0, 0)))
-        panels = _panels(even, width)  # [K, panels, Cin, 16]
-        pairs = panels.reshape(*panels.shape[:2], -1, 2, PANEL).swapaxes(3, 4)  # [K, panels, Cin / 2, 16, 2]
-        terms.append(_aligned_copy(pairs))
-    return Packed(terms, plain, [c + c % 2 for c in channels], outputs, column_scale, padded_bias, precision)
+        filled = np.pad(k, ((0, 0), (0, -k.shape[1] % MULTIPLES[precision]), (0, 0)))
+        panels = _panels(filled, width)  # [K, panels, Cin, 16]
+        laid = panels.reshape(*panels.shape[:2], -1, group, PANEL).swapaxes(3, 4)  # [K, panels, Cin / group, 16, group]
+        terms.append(_aligned_copy(laid.astype({"int16": np.int16, "int8": np.int8}[precision])))
+    padded_channels = [c + -c % MULTIPLES[precision] for c in channels]
+    return Packed(terms, plain, padded_channels, outputs, column_scale, padded_bias, precision)
 
 
 def convolve(
@@ -204,13 +230,16 @@ def convolve(
     `weights.outputs` channels.
 
     inputs: per term the rows and the map they go through; None: row i meets row i (1x1 convolution, Linear).
-    rows: number of output rows. out_precision: of the result; default that of the weights.
-    Raises ValueError where inputs, maps and weights do not fit.
+    rows: number of output rows. out_precision: of the result; default that of the weights. int8 rows are never
+        negative: what would be, a negative residual_after_relu for one, becomes zero.
+    Raises ValueError where inputs, maps and weights do not fit, or where int8 rows are asked for without a ReLU.
     """
     kind = out_precision or weights.precision
     if native.library() is None:
         kind = "fp32"
     _check(weights, inputs, rows, residual, kind)
+    if kind == "int8" and not relu:
+        raise ValueError("int8 rows hold no negative values: use relu, or another out_precision")
     if native.library() is None:
         return _convolve_numpy(weights, inputs, rows, residual, relu, residual_after_relu)
     out = Rows.empty(rows, weights.outputs, kind)
@@ -219,7 +248,7 @@ def convolve(
     for term, (x, kernel_map), packed, channels in zip(terms, inputs, weights.terms, weights.channels):
         term.rows, term.scales = native.address(x.data), native.address(x.scale)
         term.stride, term.channels, term.volume = x.data.shape[1], channels, len(packed)
-        term.weights = native.address(packed)
+        term.weights, term.kind = native.address(packed), x.kind
         if kernel_map is not None:
             pairs = np.ascontiguousarray(kernel_map.pairs)
             starts = np.ascontiguousarray(kernel_map.starts)
@@ -239,10 +268,12 @@ def convolve(
         out=native.address(out.data),
         out_scale=native.address(out.scale),
         out_stride=out.data.shape[1],
+        out_kind=out.kind,
         level=native.level(),
         threads=threads,
     )
     if residual is not None:
+        job.residual_kind = residual.kind
         job.residual, job.residual_scale = native.address(residual.data), native.address(residual.scale)
         job.residual_stride = residual.data.shape[1]
     if native.library().sparse_convolve(ctypes.byref(job)):  # type: ignore[union-attr]
@@ -323,6 +354,7 @@ def interpolate(x: Rows, points: PointMap, onto: Rows | None = None, threads: in
             out.data[:, : x.channels] += values[corners[:, c]] * weights[:, c, None]
         return out
     loaded.sparse_interpolate(
+        x.kind,
         native.address(x.data),
         native.address(x.scale),
         x.data.shape[1],
@@ -362,6 +394,7 @@ def point_mean(z: Rows, points: PointMap, precision: str = "fp32", threads: int 
         native.address(out.data),
         native.address(out.scale),
         out.data.shape[1],
+        out.kind,
         native.level(),
         threads,
     ):

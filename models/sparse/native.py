@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-ABI = 1
+ABI = 2
 LEVELS = ("plain", "avx2", "avx512", "avx512vnni")
 PANEL = 16
 
@@ -32,6 +32,7 @@ class Term(ctypes.Structure):
         ("weights", ctypes.c_void_p),
         ("volume", ctypes.c_int64),
         ("channels", ctypes.c_int64),
+        ("kind", ctypes.c_int64),
     ]
 
 
@@ -53,6 +54,8 @@ class Convolution(ctypes.Structure):
         ("out", ctypes.c_void_p),
         ("out_scale", ctypes.c_void_p),
         ("out_stride", ctypes.c_int64),
+        ("residual_kind", ctypes.c_int64),
+        ("out_kind", ctypes.c_int64),
         ("level", ctypes.c_int64),
         ("threads", ctypes.c_int64),
     ]
@@ -68,9 +71,9 @@ _SIGNATURES = {
     "sparse_unique": (_I, [_P, _I, _P, _P, _P, _P]),
     "sparse_by_voxel": (None, [_P, _I, _I, _P, _P]),
     "sparse_corners": (None, [_P, _I, _P, _P, _P, _P, _P, _P, _I]),
-    "sparse_interpolate": (None, [_P, _P, _I, _P, _P, _I, _I, _P, _I, _I, _I, _I]),
+    "sparse_interpolate": (None, [_I, _P, _P, _I, _P, _P, _I, _I, _P, _I, _I, _I, _I]),
     "sparse_interpolate_gradient": (None, [_P, _I, _P, _P, _I, _I, _P, _I]),
-    "sparse_point_mean": (ctypes.c_int, [_P, _I, _P, _P, _I, _I, _P, _P, _I, _I, _I]),
+    "sparse_point_mean": (ctypes.c_int, [_P, _I, _P, _P, _I, _I, _P, _P, _I, _I, _I, _I]),
     "sparse_weight_gradient": (ctypes.c_int, [_P, _I, _P, _I, _P, _P, _P, _I, _I, _I, _P, _I, _I]),
     "sparse_peak": (_I, [_I, _I, _I, _I]),
     "sparse_best_level": (ctypes.c_int, []),

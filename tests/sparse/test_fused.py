@@ -27,17 +27,22 @@ def _rows(seed: int, rows: int, channels: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(rows, channels)).astype(np.float32)
 
 
-def _quantised(values: np.ndarray) -> fused.Rows:
-    """int16 rows of an array, through the engine: an identity convolution."""
-    weights = fused.pack([np.eye(values.shape[1], dtype=np.float32)[None]])
-    return fused.convolve(weights, [(fused.Rows.of(values), None)], len(values), relu=False, out_precision="int16")
-
-
 def _input(values: np.ndarray, precision: str) -> fused.Rows:
-    return fused.Rows.of(values) if precision == "fp32" else _quantised(values)
+    """Rows of an array; quantised ones through the engine: an identity convolution."""
+    if precision == "fp32":
+        return fused.Rows.of(values)
+    weights = fused.pack([np.eye(values.shape[1], dtype=np.float32)[None]])
+    rows = fused.Rows.of(values)
+    return fused.convolve(weights, [(rows, None)], len(values), relu=precision == "int8", out_precision=precision)
 
 
-TOLERANCE = {"fp32": 2e-6, "int16": 1.5e-3}
+def _features(seed: int, rows: int, channels: int, precision: str) -> np.ndarray:
+    """What rows of this precision can hold: int8 has no negative values."""
+    values = _rows(seed, rows, channels)
+    return np.maximum(values, 0) if precision == "int8" else values
+
+
+TOLERANCE = {"fp32": 2e-6, "int16": 1.5e-3, "int8": 3e-2}
 
 
 def _close(got: fused.Rows, expected: np.ndarray, precision: str) -> None:
@@ -53,7 +58,8 @@ def test_layers_equal_plain_torch(isa: str, precision: str, channels: tuple[int,
     found = {"same": maps.levels[0].submanifold(3), "down": maps.levels[0].down()[1], "up": maps.levels[1].up()[1]}[
         layer
     ]
-    x, kernel = _rows(0, found.inputs, channels[0]), _rows(1, found.volume * channels[0], channels[1]) * np.float32(0.1)
+    x = _features(0, found.inputs, channels[0], precision)
+    kernel = _rows(1, found.volume * channels[0], channels[1]) * np.float32(0.1)
     kernel, bias = kernel.reshape(found.volume, *channels), _rows(2, 1, channels[1])[0]
     expected = reference(torch.from_numpy(x), torch.from_numpy(kernel), found).numpy() + bias
     weights = fused.pack([kernel], bias, precision)
@@ -66,7 +72,7 @@ def test_layers_equal_plain_torch(isa: str, precision: str, channels: tuple[int,
 def test_terms_and_residual(isa: str, precision: str, after: bool) -> None:
     level = build_maps(cloud(6, voxels=300, extent=8), depth=0).levels[0]
     found, n = level.submanifold(3), len(level)
-    a, b, c, rest = (_rows(s, n, width) for s, width in ((0, 16), (1, 20), (2, 7), (3, 24)))
+    a, b, c, rest = (_features(s, n, width, precision) for s, width in ((0, 16), (1, 20), (2, 7), (3, 24)))
     kernels = [
         _rows(4, 27 * 16, 24).reshape(27, 16, 24),
         _rows(5, 27 * 20, 24).reshape(27, 20, 24),
@@ -91,7 +97,7 @@ def test_threads_never_change_a_bit(precision: str) -> None:
     level = build_maps(voxelize(sweep(3), 0.1).coords, depth=0).levels[0]
     found = level.submanifold(3)
     weights = fused.pack([_rows(0, 27 * 16, 32).reshape(27, 16, 32)], precision=precision)
-    x = _input(_rows(1, len(level), 16), precision)
+    x = _input(_features(1, len(level), 16, precision), precision)
     results = [fused.convolve(weights, [(x, found)], len(level), threads=t).array() for t in (1, 2, 3, 8)]
     assert all(np.array_equal(results[0], r) for r in results[1:])
 
@@ -101,7 +107,9 @@ def test_largest_values_do_not_overflow(isa: str, precision: str) -> None:
     """Every activation and weight at its extreme, all of one sign: 32-bit sums must hold."""
     weights = fused.pack([np.full((1, 256, 16), 3.0, np.float32)], precision=precision)
     x = _input(np.full((5, 256), 1000.0, np.float32), precision)
-    np.testing.assert_allclose(fused.convolve(weights, [(x, None)], 5).array(), 256 * 3000.0, rtol=1e-3)
+    np.testing.assert_allclose(
+        fused.convolve(weights, [(x, None)], 5).array(), 256 * 3000.0, rtol=1e-2 if precision == "int8" else 1e-3
+    )
 
 
 @pytest.mark.parametrize("voxels", [0, 1])
@@ -126,13 +134,13 @@ def test_points_and_voxels(isa: str, precision: str) -> None:
         voxels.coords, points=xyz / np.float32(0.4), point_voxel=voxels.inverse, depth=2, point_strides=(1, 4)
     )
     for stride, level in ((1, maps.levels[0]), (4, maps.levels[2])):
-        feats = _rows(0, len(level), 24)
+        feats = _features(0, len(level), 24, precision)
         expected = devoxelize(SparseTensor(torch.from_numpy(feats), level=level), maps.points[stride]).numpy()
         x = _input(feats, precision)
         _close(fused.interpolate(x, maps.points[stride], threads=2), expected, precision)
         onto = fused.Rows.of(expected)
         _close(fused.interpolate(x, maps.points[stride], onto), 2 * expected, precision)
-        at_points = _rows(1, len(xyz), 24)
+        at_points = _features(1, len(xyz), 24, precision)
         mean = point_to_voxel(torch.from_numpy(at_points), maps.points[stride], level).feats.numpy()
         _close(fused.point_mean(fused.Rows.of(at_points), maps.points[stride], precision, threads=2), mean, precision)
 
@@ -161,5 +169,7 @@ def test_what_does_not_fit_is_refused() -> None:
         fused.convolve(weights, [(x, None)], len(level))
     with pytest.raises(ValueError, match="rows"):
         fused.convolve(weights, [(x, level.submanifold(3))], len(level) + 1)
+    with pytest.raises(ValueError, match="no negative values"):
+        fused.convolve(weights, [(x, level.submanifold(3))], len(level), relu=False, out_precision="int8")
     with pytest.raises(ValueError, match="precision"):
         fused.pack([np.zeros((1, 4, 8), np.float32)], precision="fp8")

@@ -8,18 +8,19 @@
 /* of accumulators: they, and the rows and weights in use, share the second-level cache */
 #define TILE_BYTES (192 << 10)
 
-#define CHUNK_BYTES (20 << 10) /* of input rows: they and one panel of weights share the first-level cache */
+#define CHUNK_BYTES (16 << 10) /* of input rows: they and one panel of weights share the first-level cache */
 
 /* Must match _Term in native.py. */
 typedef struct {
     const void *rows;
-    const float *scales;       /* NULL: rows are float */
+    const float *scales;       /* of quantised rows */
     int64_t stride;
     /* pairs grouped by offset, out ascending in each group; NULL: row i meets row i (one offset) */
     const int32_t *in, *out;
     const int64_t *starts;     /* [volume + 1] */
-    const void *weights;       /* [volume][panels][channels][16], see native.pack */
-    int64_t volume, channels;
+    const void *weights;       /* [volume] of [panels] of what PairList says */
+    int64_t volume, channels;  /* channels: see PairList */
+    int64_t kind;              /* of rows and weights */
 } Term;
 
 /* Must match _Convolution in native.py. */
@@ -35,6 +36,7 @@ typedef struct {
     void *out;
     float *out_scale;
     int64_t out_stride;
+    int64_t residual_kind, out_kind;
     int64_t level, threads;
 } Convolution;
 
@@ -42,8 +44,11 @@ typedef struct {
     const Convolution *conv;
     const Isa *isa;
     int64_t tile_rows;
-    float *scratch; /* one tile per worker */
+    int64_t lead; /* see leading_offset */
+    char *scratch; /* per worker: a tile, gathered rows, their scales */
+    int64_t tile_bytes, rows_bytes, scratch_bytes;
 } Plan;
+
 
 static int64_t lower_bound(const int32_t *rows, int64_t begin, int64_t end, int64_t row) {
     while (begin < end) {
@@ -54,43 +59,95 @@ static int64_t lower_bound(const int32_t *rows, int64_t begin, int64_t end, int6
     return begin;
 }
 
-static void add_term(const Plan *plan, const Term *term, int64_t base, int64_t rows, float *tile) {
-    const int64_t width = plan->conv->width;
-    const int quantised = term->scales != NULL;
-    const size_t panel = (size_t)term->channels * PANEL * (quantised ? sizeof(int16_t) : sizeof(float));
-    PairList list = {.rows = term->rows, .scales = term->scales, .stride = term->stride, .base = base,
-                     .channels = (int)term->channels, .tile_stride = width, .first = base, .count = rows};
-    const char *weights = term->weights;
-    /* Input rows that fit the first-level cache are multiplied by all panels before the next ones. */
-    int64_t chunk = CHUNK_BYTES / (term->channels * (quantised ? 2 : 4)) / 12 * 12;
-    if (chunk < 24) chunk = 24;
-    for (int64_t k = 0; k < term->volume; k++, weights += panel * (size_t)(width / PANEL)) {
-        if (term->in) {
-            const int64_t begin = lower_bound(term->out, term->starts[k], term->starts[k + 1], base);
-            const int64_t end = lower_bound(term->out, begin, term->starts[k + 1], base + rows);
-            list.in = term->in + begin;
-            list.out = term->out + begin;
-            list.count = end - begin;
+/* Pairs of one offset in one tile, at most a chunk of them. */
+typedef struct {
+    const Term *term;
+    const char *weights;
+    const int32_t *in, *out; /* NULL: row i meets row i */
+    int64_t count, base;
+    int first;               /* the rows get their first values here */
+} Chunk;
+
+typedef struct {
+    float *tile; /* [panels][rows][PANEL] */
+    char *rows;
+    float *scales;
+    int64_t base;  /* of the tile */
+    Chunk waiting;
+} Scratch;
+
+static int64_t element(const Term *term) { return term->kind == FLOAT ? 4 : term->kind == INT16 ? 2 : 1; }
+
+static void multiply(const Plan *plan, const Chunk *now, const Chunk *next, int64_t rows, Scratch *scratch) {
+    const Term *term = now->term;
+    const int64_t size = element(term), bytes = term->channels * size, step = (bytes + 63) / 64 * 64;
+    PairList list = {.channels = (int)term->channels, .count = now->count, .write = now->first};
+    if (now->in) {
+        plan->isa->gather(term->rows, term->stride * size, now->in, now->count, bytes, scratch->rows, step);
+        list.rows = scratch->rows;
+        list.stride = step / size;
+        list.out = now->out;
+        if (term->scales) {
+            for (int64_t i = 0; i < now->count; i++) scratch->scales[i] = term->scales[now->in[i]];
+            list.scales = scratch->scales;
         }
-        PairList part = list;
-        for (int64_t left = list.count; left > 0; left -= part.count) {
-            /* A last part of less than half a chunk joins the one before it. */
-            part.count = left < chunk + chunk / 2 ? left : chunk;
-            for (int64_t p = 0; p < width / PANEL; p++) {
-                part.weights = weights + panel * (size_t)p;
-                part.tile = tile + p * PANEL;
-                part.prefetch = p == 0;
-                if (quantised) plan->isa->multiply_i16(&part);
-                else plan->isa->multiply_f32(&part);
-            }
-            if (part.in) {
-                part.in += part.count;
-                part.out += part.count;
-            } else {
-                part.first += part.count;
-            }
+    } else {
+        list.rows = (const char *)term->rows + now->base * term->stride * size;
+        list.stride = term->stride;
+        list.first = now->base;
+        list.scales = term->scales ? term->scales + now->base : NULL;
+    }
+    if (next && next->in) {
+        list.ahead_rows = next->term->rows;
+        list.ahead_in = next->in;
+        list.ahead_stride = next->term->stride * element(next->term);
+        list.ahead = next->count;
+        list.ahead_bytes = next->term->channels * element(next->term);
+    }
+    const int64_t width = plan->conv->width, panel = term->channels * PANEL * size;
+    for (int64_t p = 0; p < width / PANEL; p++) {
+        list.weights = now->weights + panel * p;
+        list.tile = scratch->tile + (p * rows - scratch->base) * PANEL;
+        plan->isa->multiply[term->kind](&list);
+        list.ahead = 0;
+    }
+}
+
+/* Cuts the pairs of one offset into chunks that the first-level cache holds; each is multiplied when the one after it
+ * is known. */
+static void add_offset(const Plan *plan, const Term *term, int64_t k, int64_t rows, Scratch *scratch, int first) {
+    const int64_t base = scratch->base, size = element(term);
+    Chunk chunk = {.term = term, .base = base, .count = rows, .first = first,
+                   .weights = (const char *)term->weights + k * term->channels * plan->conv->width * size};
+    int64_t left = rows;
+    if (term->in) {
+        const int64_t begin = lower_bound(term->out, term->starts[k], term->starts[k + 1], base);
+        left = lower_bound(term->out, begin, term->starts[k + 1], base + rows) - begin;
+        chunk.in = term->in + begin;
+        chunk.out = term->out + begin;
+    }
+    int64_t most = CHUNK_BYTES / ((term->channels * size + 63) / 64 * 64) / 12 * 12;
+    if (most < 24) most = 24;
+    for (; left > 0; left -= chunk.count) {
+        /* A last part of less than half a chunk joins the one before it. */
+        chunk.count = left < most + most / 2 ? left : most;
+        if (scratch->waiting.count) multiply(plan, &scratch->waiting, &chunk, rows, scratch);
+        scratch->waiting = chunk;
+        chunk.base += chunk.count;
+        if (chunk.in) {
+            chunk.in += chunk.count;
+            chunk.out += chunk.count;
         }
     }
+}
+
+/* An offset of the first term at which every output row has an input row, or -1. */
+static int64_t leading_offset(const Convolution *conv) {
+    const Term *term = conv->terms;
+    if (!term->in) return 0;
+    for (int64_t k = 0; k < term->volume; k++)
+        if (term->starts[k + 1] - term->starts[k] == conv->outputs) return k;
+    return -1;
 }
 
 static void run_tile(void *context, int worker, int64_t item) {
@@ -98,15 +155,23 @@ static void run_tile(void *context, int worker, int64_t item) {
     const Convolution *conv = plan->conv;
     const int64_t base = item * plan->tile_rows;
     const int64_t rows = conv->outputs - base < plan->tile_rows ? conv->outputs - base : plan->tile_rows;
-    float *tile = plan->scratch + worker * plan->tile_rows * conv->width;
-    memset(tile, 0, (size_t)(rows * conv->width) * sizeof(float));
-    for (int64_t t = 0; t < conv->terms_count; t++) add_term(plan, &conv->terms[t], base, rows, tile);
-    const Finish job = {.tile = tile, .tile_stride = conv->width, .base = base, .rows = rows, .width = (int)conv->width,
+    char *memory = plan->scratch + worker * plan->scratch_bytes;
+    Scratch scratch = {.tile = (float *)memory, .rows = memory + plan->tile_bytes,
+                       .scales = (float *)(memory + plan->tile_bytes + plan->rows_bytes), .base = base};
+    /* Every sum starts with the offset that all rows have, or with zero. */
+    if (plan->lead >= 0) add_offset(plan, conv->terms, plan->lead, rows, &scratch, 1);
+    else memset(scratch.tile, 0, (size_t)(rows * conv->width) * sizeof(float));
+    for (int64_t t = 0; t < conv->terms_count; t++)
+        for (int64_t k = 0; k < conv->terms[t].volume; k++)
+            if (t > 0 || k != plan->lead) add_offset(plan, &conv->terms[t], k, rows, &scratch, 0);
+    multiply(plan, &scratch.waiting, NULL, rows, &scratch);
+    const Finish job = {.tile = scratch.tile, .panel_rows = rows, .base = base, .rows = rows, .width = (int)conv->width,
                         .column_scale = conv->column_scale, .bias = conv->bias, .residual = conv->residual,
                         .residual_scale = conv->residual_scale, .residual_stride = conv->residual_stride,
                         .relu = (int)conv->relu, .residual_after_relu = (int)conv->residual_after_relu,
                                 .out = conv->out,
-                        .out_scale = conv->out_scale, .out_stride = conv->out_stride};
+                        .out_scale = conv->out_scale, .out_stride = conv->out_stride,
+                        .residual_kind = (int)conv->residual_kind, .out_kind = (int)conv->out_kind};
     plan->isa->finish(&job);
 }
 
@@ -119,8 +184,15 @@ EXPORT int sparse_convolve(const Convolution *conv) {
     /* Small clouds: enough tiles to share out. Results do not depend on the tile size. */
     while (rows > 64 && threads > 1 && conv->outputs < rows * threads * 6) rows /= 2;
     rows = (rows + 11) / 12 * 12;
-    Plan plan = {.conv = conv, .isa = isa_by_level((int)conv->level), .tile_rows = rows};
-    plan.scratch = aligned_alloc(64, (size_t)(threads * rows * conv->width) * sizeof(float));
+    Plan plan = {.conv = conv, .isa = isa_by_level((int)conv->level), .tile_rows = rows, .lead = leading_offset(conv)};
+    int64_t widest = 0;
+    for (int64_t t = 0; t < conv->terms_count; t++)
+        if (conv->terms[t].channels > widest) widest = conv->terms[t].channels;
+    const int64_t step = (widest * (int64_t)sizeof(float) + 63) / 64 * 64;
+    plan.rows_bytes = CHUNK_BYTES * 3 / 2 > 36 * step ? CHUNK_BYTES * 3 / 2 : 36 * step;
+    plan.tile_bytes = rows * conv->width * (int64_t)sizeof(float);
+    plan.scratch_bytes = plan.tile_bytes + plan.rows_bytes + CHUNK_BYTES;
+    plan.scratch = aligned_alloc(64, (size_t)(threads * plan.scratch_bytes));
     if (!plan.scratch) return -1;
     parallel_for(threads, (conv->outputs + rows - 1) / rows, run_tile, &plan);
     free(plan.scratch);

@@ -9,6 +9,7 @@
 #define LANES 8
 #define NV 2
 #define BIG 6
+#define BIG8 3 /* sums in 16 and in 32 bits: twice the registers for a row */
 typedef __m256 V;
 typedef __m256i VI;
 #define LOAD(p) _mm256_loadu_ps(p)
@@ -23,24 +24,33 @@ typedef __m256i VI;
 #define ZEROI() _mm256_setzero_si256()
 #define TO_FLOAT(x) _mm256_cvtepi32_ps(x)
 #define LOAD16(p) _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define LOAD8(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
 #define PAIR(p) pair(p)
 #define OPAQUE(x) __asm__ volatile("" : "+x"(x))
-#define MADD(acc, a, b) madd(acc, a, b)
+/* As statements that the compiler keeps in order: any other order needs more registers than there are. */
+#define ACCUMULATE(acc, x, y) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(x), "x"(y))
+#define MULTIPLY8(half, x, y) __asm__ volatile("vpmaddubsw %2, %1, %0" : "=x"(half) : "x"(x), "x"(y))
+#define ACCUMULATE8(half, x, y) do {                                           \
+        __m256i product;                                                       \
+        __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"          \
+                         : "+x"(half), "=&x"(product) : "x"(x), "x"(y));       \
+    } while (0)
+#define WIDEN8(acc, half) __asm__ volatile("vpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0" : "+x"(acc), "+x"(half) : "m"(ONES))
+#define ACCUMULATE16(acc, x, y) do {                                           \
+        __m256i product;                                                       \
+        __asm__ volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"            \
+                         : "+x"(acc), "=&x"(product) : "x"(x), "x"(y));        \
+    } while (0)
 #define HMAX(x) largest_lane(x)
 #define STORE16(p, x) store16(p, x)
+#define STORE8(p, x) store8(p, x)
 
-INLINE TARGET __m256i pair(const int16_t *p) {
+static const int16_t ONES[16] __attribute__((aligned(32))) = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+INLINE TARGET __m256i pair(const void *p) {
     int32_t both;
     __builtin_memcpy(&both, p, sizeof both);
     return _mm256_set1_epi32(both);
-}
-
-/* The empty statement keeps the compiler from moving all products before all sums, which takes more registers than
- * there are. */
-INLINE TARGET __m256i madd(__m256i acc, __m256i a, __m256i b) {
-    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
-    __asm__ volatile("" : "+x"(acc));
-    return acc;
 }
 
 INLINE TARGET float largest_lane(__m256 x) {
@@ -54,8 +64,13 @@ INLINE TARGET void store16(int16_t *p, __m256 x) {
     _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
 }
 
+INLINE TARGET void store8(uint8_t *p, __m256 x) {
+    const __m256i i = _mm256_cvtps_epi32(x);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+
 #include "simd_body.h"
 
-const Isa isa_avx2 = {ISA_NAME, multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16,
-        PEAK_WIDTH};
+const Isa isa_avx2 = {ISA_ENTRIES};
 #endif

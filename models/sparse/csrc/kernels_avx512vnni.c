@@ -3,9 +3,10 @@
 
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")))
-#define MADD(acc, a, b) _mm512_dpwssd_epi32(acc, a, b)
+#define DOT8(acc, x, y) __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+#define ACCUMULATE16(acc, x, y) __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+#define ISA_NAME "avx512vnni"
 #include "kernels_avx512.h"
 
-const Isa isa_avx512vnni = {"avx512vnni", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32,
-        peak_i16, PEAK_WIDTH};
+const Isa isa_avx512vnni = {ISA_ENTRIES};
 #endif

@@ -6,7 +6,9 @@
 #define TARGET
 #define LANES 4
 #define NV 4
-#define BIG 6
+#define ISA_NAME "plain"
+#define BIG 3 /* what this reaches does not depend on it, but the time to compile it does */
+#define BIG8 2
 typedef struct {
     float at[4];
 } V;
@@ -24,10 +26,12 @@ INLINE V fma4(V x, V y, V z) { EACH z.at[l] += x.at[l] * y.at[l]; return z; }
 INLINE V maximum(V x, V y) { EACH x.at[l] = x.at[l] > y.at[l] ? x.at[l] : y.at[l]; return x; }
 INLINE V absolute(V x) { EACH x.at[l] = fabsf(x.at[l]); return x; }
 INLINE VI zeroi(void) { VI x; EACH x.at[l] = 0; return x; }
-INLINE VI loadi(const int16_t *p) { VI x; __builtin_memcpy(&x, p, sizeof x); return x; }
-INLINE VI pair(const int16_t *p) { VI x; EACH __builtin_memcpy(&x.at[l], p, 4); return x; }
+INLINE VI loadi(const void *p) { VI x; __builtin_memcpy(&x, p, sizeof x); return x; }
+INLINE VI pair(const void *p) { VI x; EACH __builtin_memcpy(&x.at[l], p, 4); return x; }
 INLINE V to_float(VI i) { V x; EACH x.at[l] = (float)i.at[l]; return x; }
 INLINE V load16(const int16_t *p) { V x; EACH x.at[l] = (float)p[l]; return x; }
+INLINE V load8(const uint8_t *p) { V x; EACH x.at[l] = (float)p[l]; return x; }
+INLINE void store8(uint8_t *p, V x) { EACH p[l] = (uint8_t)(x.at[l] > 0 ? lrintf(x.at[l]) : 0); }
 INLINE float hmax(V x) { float m = x.at[0]; EACH m = x.at[l] > m ? x.at[l] : m; return m; }
 INLINE void store16(int16_t *p, V x) { EACH p[l] = (int16_t)lrintf(x.at[l]); }
 INLINE VI madd(VI acc, VI a, VI b) {
@@ -36,6 +40,17 @@ INLINE VI madd(VI acc, VI a, VI b) {
         __builtin_memcpy(x, &a.at[l], 4);
         __builtin_memcpy(y, &b.at[l], 4);
         acc.at[l] += x[0] * y[0] + x[1] * y[1];
+    }
+    return acc;
+}
+
+INLINE VI dot8(VI acc, VI a, VI b) {
+    EACH {
+        uint8_t x[4];
+        int8_t y[4];
+        __builtin_memcpy(x, &a.at[l], 4);
+        __builtin_memcpy(y, &b.at[l], 4);
+        acc.at[l] += x[0] * y[0] + x[1] * y[1] + x[2] * y[2] + x[3] * y[3];
     }
     return acc;
 }
@@ -54,11 +69,14 @@ INLINE VI madd(VI acc, VI a, VI b) {
 #define LOAD16 load16
 #define PAIR pair
 #define OPAQUE(x) __asm__ volatile("" : "+m"(x))
-#define MADD madd
+#define ACCUMULATE(acc, x, y) acc = fma4(x, y, acc)
+#define ACCUMULATE16(acc, x, y) acc = madd(acc, x, y)
 #define HMAX hmax
 #define STORE16 store16
+#define LOAD8 load8
+#define STORE8 store8
+#define DOT8(acc, x, y) acc = dot8(acc, x, y)
 
 #include "simd_body.h"
 
-const Isa isa_plain = {"plain", multiply_f32, multiply_i16, finish, outer_f32, interpolate, peak_f32, peak_i16,
-        PEAK_WIDTH};
+const Isa isa_plain = {ISA_ENTRIES};

@@ -3,19 +3,19 @@
 
 typedef struct {
     const Isa *isa;
-    int64_t rounds, quantised;
+    int64_t rounds, kind;
     double total[MAX_THREADS];
 } Peak;
 
 static void run_peak(void *context, int worker, int64_t item) {
     Peak *job = context;
     (void)item;
-    job->total[worker] = job->quantised ? job->isa->peak_i16(job->rounds) : job->isa->peak_f32(job->rounds);
+    job->total[worker] = job->isa->peak[job->kind](job->rounds);
 }
 
 /* Runs `rounds` rounds of independent multiply-adds on each thread; returns the multiply-adds of one round. */
-EXPORT int64_t sparse_peak(int64_t rounds, int64_t quantised, int64_t level, int64_t threads) {
-    Peak job = {.isa = isa_by_level((int)level), .rounds = rounds, .quantised = quantised};
+EXPORT int64_t sparse_peak(int64_t rounds, int64_t kind, int64_t level, int64_t threads) {
+    Peak job = {.isa = isa_by_level((int)level), .rounds = rounds, .kind = kind};
     parallel_for((int)threads, threads, run_peak, &job);
-    return job.isa->peak_width * (quantised ? 2 : 1);
+    return job.isa->peak_width[kind];
 }

@@ -52,6 +52,7 @@ EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, 
 }
 
 typedef struct {
+    int64_t kind;
     const void *rows;
     const float *scales;
     int64_t stride;
@@ -67,17 +68,17 @@ static void interpolate_block(void *context, int worker, int64_t item) {
     const Interpolation *j = context;
     const int64_t begin = item * BLOCK, end = begin + BLOCK < j->points ? begin + BLOCK : j->points;
     (void)worker;
-    j->isa->interpolate(j->rows, j->scales, j->stride, j->corners, j->weights, begin, end, (int)j->width, j->out,
+    j->isa->interpolate((int)j->kind, j->rows, j->scales, j->stride, j->corners, j->weights, begin, end, (int)j->width, j->out,
                         j->out_stride, (int)j->add);
 }
 
-/* out[p] (+)= sum of weights[p][c] * rows[corners[p][c]]; rows float, or int16 with scales. width: a multiple of
+/* out[p] (+)= sum of weights[p][c] * rows[corners[p][c]]; rows by kind. width: a multiple of
  * PANEL. */
-EXPORT void sparse_interpolate(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
+EXPORT void sparse_interpolate(int64_t kind, const void *rows, const float *scales, int64_t stride, const int32_t *corners,
                                const float *weights, int64_t points, int64_t width, float *out, int64_t out_stride,
                                        int64_t add,
                                int64_t level, int64_t threads) {
-    Interpolation job = {rows, scales, stride, corners, weights, points, width, out, out_stride, add,
+    Interpolation job = {kind, rows, scales, stride, corners, weights, points, width, out, out_stride, add,
             isa_by_level((int)level)};
     parallel_for((int)threads, (points + BLOCK - 1) / BLOCK, interpolate_block, &job);
 }
@@ -90,7 +91,7 @@ typedef struct {
     int64_t voxels, width;
     void *out;
     float *out_scale;
-    int64_t out_stride;
+    int64_t out_stride, out_kind;
     float *scratch;
     const Isa *isa;
 } Mean;
@@ -100,31 +101,32 @@ static void mean_block(void *context, int worker, int64_t item) {
     const int64_t base = item * 128, rows = base + 128 < j->voxels ? 128 : j->voxels - base;
     float *tile = j->scratch + worker * 128 * j->width;
     for (int64_t v = 0; v < rows; v++) {
-        float *sum = tile + v * j->width;
-        const int64_t begin = j->order ? j->starts[base + v] : base + v, end = j->order ?
-                j->starts[base + v + 1] : begin + 1;
-        memset(sum, 0, (size_t)j->width * sizeof(float));
-        for (int64_t i = begin; i < end; i++) {
-            const float *point = j->points + (j->order ? j->order[i] : i) * j->stride;
-            for (int64_t c = 0; c < j->width; c++) sum[c] += point[c];
+        const int64_t begin = j->order ? j->starts[base + v] : base + v,
+                      end = j->order ? j->starts[base + v + 1] : begin + 1;
+        const float share = end > begin ? 1.0f / (float)(end - begin) : 0.0f;
+        for (int64_t column = 0; column < j->width; column += PANEL) {
+            float *sum = tile + column * rows + v * PANEL;
+            memset(sum, 0, PANEL * sizeof(float));
+            for (int64_t i = begin; i < end; i++) {
+                const float *point = j->points + (j->order ? j->order[i] : i) * j->stride + column;
+                for (int64_t c = 0; c < PANEL; c++) sum[c] += point[c];
+            }
+            for (int64_t c = 0; c < PANEL; c++) sum[c] *= share;
         }
-        if (end > begin + 1)
-            for (int64_t c = 0; c < j->width; c++) sum[c] /= (float)(end - begin);
     }
-    const Finish job = {.tile = tile, .tile_stride = j->width, .base = base, .rows = rows, .width = (int)j->width,
-                        .out = j->out, .out_scale = j->out_scale, .out_stride = j->out_stride};
+    const Finish job = {.tile = tile, .panel_rows = rows, .base = base, .rows = rows, .width = (int)j->width,
+                        .out = j->out, .out_scale = j->out_scale, .out_stride = j->out_stride, .out_kind = (int)j->out_kind};
     j->isa->finish(&job);
 }
 
 /* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; order NULL: out[v] = points[v].
- * Float, or quantised
- * where out_scale is given. Returns 0, or -1 where there was no memory. */
+ * out: rows of out_kind. Returns 0, or -1 where there was no memory. */
 EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts,
         int64_t voxels,
-                             int64_t width, void *out, float *out_scale, int64_t out_stride, int64_t level,
+                             int64_t width, void *out, float *out_scale, int64_t out_stride, int64_t out_kind, int64_t level,
                                      int64_t threads) {
     if (threads > MAX_THREADS) threads = MAX_THREADS;
-    Mean job = {points, stride, order, starts, voxels, width, out, out_scale, out_stride, NULL,
+    Mean job = {points, stride, order, starts, voxels, width, out, out_scale, out_stride, out_kind, NULL,
             isa_by_level((int)level)};
     job.scratch = aligned_alloc(64, (size_t)(threads * 128 * width) * sizeof(float));
     if (!job.scratch) return -1;

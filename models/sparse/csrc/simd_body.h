@@ -13,112 +13,199 @@
  * depend on tiles or threads.
  */
 
+#include <string.h>
+
+#define AHEAD 8 /* rows, when gathering */
+
 #define FOR_V UNROLL for (int v = 0; v < NV; v++)
 #define FOR_R UNROLL for (int r = 0; r < mr; r++)
 
-INLINE TARGET void block_f32(const int mr, const float *const *a, float *const *c, const float *w, int channels) {
+/* Rows are addressed from every third one, so that three pointers (of six or twelve) and one stride are enough. */
+#define ROW(a, r) ((a)[(r) / 3] + (r) % 3 * stride)
+#define FOR_BASES UNROLL for (int r = 0; r < mr; r += 3)
+
+INLINE TARGET void block_f32(const int mr, const PairList *l, int64_t i, float *const *c) {
+    const int64_t stride = l->stride;
+    const float *a[(BIG + 2) / 3], *w = l->weights;
     V acc[BIG][NV];
+    FOR_BASES a[r / 3] = (const float *)l->rows + (i + r) * stride;
     FOR_R FOR_V acc[r][v] = SET1(0.0f);
-    for (int k = 0; k < channels; k++) {
-        V b[NV];
-        FOR_V b[v] = LOAD(w + k * PANEL + v * LANES);
-        FOR_R {
-            V x = SET1(a[r][k]);
-            FOR_V acc[r][v] = FMA(x, b[v], acc[r][v]);
-        }
+#define STEP_F32(k) do {                                                       \
+        V b[NV];                                                               \
+        FOR_V b[v] = LOAD(w + (k) * PANEL + v * LANES);                        \
+        FOR_R {                                                                \
+            V x = SET1(ROW(a, r)[k]);                                          \
+            FOR_V ACCUMULATE(acc[r][v], x, b[v]);                              \
+        }                                                                      \
+    } while (0)
+    int left = l->channels;
+    for (; left >= 4; left -= 4) {
+        STEP_F32(0);
+        STEP_F32(1);
+        STEP_F32(2);
+        STEP_F32(3);
+        FOR_BASES a[r / 3] += 4;
+        w += 4 * PANEL;
     }
-    FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
+    for (; left > 0; left--) {
+        STEP_F32(0);
+        FOR_BASES a[r / 3] += 1;
+        w += PANEL;
+    }
+    if (l->write) FOR_R FOR_V STORE(c[r] + v * LANES, acc[r][v]);
+    else FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
 }
 
-INLINE TARGET void block_i16(const int mr, const int16_t *const *a, const float *scale, float *const *c,
-        const int16_t *w,
-                             int channels) {
+INLINE TARGET void block_i16(const int mr, const PairList *l, int64_t i, float *const *c) {
+    const int64_t stride = l->stride;
+    const int16_t *a[(BIG + 2) / 3], *w = l->weights;
     VI acc[BIG][NV];
+    FOR_BASES a[r / 3] = (const int16_t *)l->rows + (i + r) * stride;
     FOR_R FOR_V acc[r][v] = ZEROI();
-    for (int k = 0; k < channels; k += 2) {
-        VI b[NV];
-        FOR_V b[v] = LOADI(w + k * PANEL + 2 * v * LANES);
-        FOR_R {
-            VI x = PAIR(a[r] + k);
-            FOR_V acc[r][v] = MADD(acc[r][v], x, b[v]);
-        }
+#define STEP_I16(k) do {                                                       \
+        VI b[NV];                                                              \
+        FOR_V b[v] = LOADI(w + (k) * PANEL + 2 * v * LANES);                   \
+        FOR_R {                                                                \
+            VI x = PAIR(ROW(a, r) + (k));                                      \
+            FOR_V ACCUMULATE16(acc[r][v], x, b[v]);                            \
+        }                                                                      \
+    } while (0)
+    int left = l->channels;
+    for (; left >= 8; left -= 8) {
+        STEP_I16(0);
+        STEP_I16(2);
+        STEP_I16(4);
+        STEP_I16(6);
+        FOR_BASES a[r / 3] += 8;
+        w += 8 * PANEL;
+    }
+    for (; left > 0; left -= 2) {
+        STEP_I16(0);
+        FOR_BASES a[r / 3] += 2;
+        w += 2 * PANEL;
     }
     FOR_R {
-        V s = SET1(scale[r]);
-        FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));
+        V s = SET1(l->scales[i + r]);
+        if (l->write) FOR_V STORE(c[r] + v * LANES, MUL(TO_FLOAT(acc[r][v]), s));
+        else FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));
     }
 }
 
-/* Asks for the input rows of the next block. Useful for the first panel only: later panels find the rows in cache. */
-INLINE TARGET void prefetch_rows(const PairList *l, int64_t i, int64_t bytes_per_row, int64_t bytes) {
-    if (!l->prefetch || !l->in) return;
-    const int64_t end = i + BIG < l->count ? i + BIG : l->count;
+/* Four channels to a step. Sums of four steps fit 16 bits (the weights are scaled so), where the processor has no
+ * instruction that goes to 32 bits at once. */
+INLINE TARGET void block_u8(const int mr, const PairList *l, int64_t i, float *const *c) {
+    const int64_t stride = l->stride;
+    const uint8_t *a[(BIG + 2) / 3];
+    const int8_t *w = l->weights;
+    VI acc[BIG8][NV];
+    FOR_BASES a[r / 3] = (const uint8_t *)l->rows + (i + r) * stride;
+    FOR_R FOR_V acc[r][v] = ZEROI();
+#define STEP_U8(k, ACCUMULATE8)                                                \
+    do {                                                                       \
+        VI b[NV];                                                              \
+        FOR_V b[v] = LOADI(w + (k) * PANEL + 4 * v * LANES);                   \
+        FOR_R {                                                                \
+            VI x = PAIR(ROW(a, r) + (k));                                      \
+            FOR_V ACCUMULATE8(x, b[v]);                                        \
+        }                                                                      \
+    } while (0)
+    for (int left = l->channels; left > 0; left -= 16) {
+#ifdef DOT8
+#define DOT(x, y) DOT8(acc[r][v], x, y)
+        STEP_U8(0, DOT);
+        STEP_U8(4, DOT);
+        STEP_U8(8, DOT);
+        STEP_U8(12, DOT);
+#undef DOT
+#else
+        VI half[BIG8][NV];
+#define FIRST(x, y) MULTIPLY8(half[r][v], x, y)
+#define OTHER(x, y) ACCUMULATE8(half[r][v], x, y)
+        STEP_U8(0, FIRST);
+        STEP_U8(4, OTHER);
+        STEP_U8(8, OTHER);
+        STEP_U8(12, OTHER);
+        FOR_R FOR_V WIDEN8(acc[r][v], half[r][v]);
+#undef FIRST
+#undef OTHER
+#endif
+        FOR_BASES a[r / 3] += 16;
+        w += 16 * PANEL;
+    }
+    FOR_R {
+        V s = SET1(l->scales[i + r]);
+        if (l->write) FOR_V STORE(c[r] + v * LANES, MUL(TO_FLOAT(acc[r][v]), s));
+        else FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));
+    }
+}
+
+INLINE TARGET void ask_for_next(const PairList *l, int64_t i, int64_t rows) {
+    const int64_t end = i + rows < l->ahead ? i + rows : l->ahead;
     for (; i < end; i++) {
-        const char *row = (const char *)l->rows + l->in[i] * bytes_per_row;
-        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+        const char *row = l->ahead_rows + l->ahead_in[i] * l->ahead_stride;
+        for (int64_t at = 0; at < l->ahead_bytes; at += 64) __builtin_prefetch(row + at);
     }
 }
 
-INLINE TARGET void pairs_f32(const int mr, const PairList *l, int64_t i) {
-    const float *a[BIG];
-    float *c[BIG];
-    prefetch_rows(l, i + BIG, l->stride * (int64_t)sizeof(float), l->channels * (int64_t)sizeof(float));
-    for (int r = 0; r < mr; r++) {
-        const int64_t in = l->in ? l->in[i + r] : l->first + i + r;
-        const int64_t out = (l->out ? l->out[i + r] : l->first + i + r) - l->base;
-        a[r] = (const float *)l->rows + in * l->stride;
-        c[r] = l->tile + out * l->tile_stride;
+#define PAIRS(kind)                                                            \
+    INLINE TARGET void pairs_##kind(const int mr, const PairList *l, int64_t i) { \
+        float *c[BIG];                                                         \
+        ask_for_next(l, i, mr);                                                \
+        FOR_R c[r] = l->tile + (l->out ? l->out[i + r] : l->first + i + r) * PANEL; \
+        block_##kind(mr, l, i, c);                                             \
     }
-    block_f32(mr, a, c, l->weights, l->channels);
-}
+PAIRS(f32)
+PAIRS(i16)
+PAIRS(u8)
 
-INLINE TARGET void pairs_i16(const int mr, const PairList *l, int64_t i) {
-    const int16_t *a[BIG];
-    float scale[BIG];
-    prefetch_rows(l, i + BIG, l->stride * (int64_t)sizeof(int16_t), l->channels * (int64_t)sizeof(int16_t));
-    float *c[BIG];
-    for (int r = 0; r < mr; r++) {
-        const int64_t in = l->in ? l->in[i + r] : l->first + i + r;
-        const int64_t out = (l->out ? l->out[i + r] : l->first + i + r) - l->base;
-        a[r] = (const int16_t *)l->rows + in * l->stride;
-        scale[r] = l->scales[in];
-        c[r] = l->tile + out * l->tile_stride;
-    }
-    block_i16(mr, a, scale, c, l->weights, l->channels);
-}
-
-#define MULTIPLY(kind)                                                         \
+#define MULTIPLY(kind, most)                                                   \
     static TARGET void multiply_##kind(const PairList *l) {                    \
         int64_t i = 0;                                                         \
-        for (; i + BIG <= l->count; i += BIG) pairs_##kind(BIG, l, i);         \
-        if (BIG > 6 && i + 6 <= l->count) {                                    \
-            pairs_##kind(6, l, i);                                             \
+        for (; i + most <= l->count; i += most) pairs_##kind(most, l, i);      \
+        if (most > 6 && i + 6 <= l->count) {                                   \
+            pairs_##kind(most > 6 ? 6 : 1, l, i);                             \
             i += 6;                                                            \
         }                                                                      \
         switch (l->count - i) {                                                \
         case 1: pairs_##kind(1, l, i); break;                                  \
         case 2: pairs_##kind(2, l, i); break;                                  \
-        case 3: pairs_##kind(3, l, i); break;                                  \
-        case 4: pairs_##kind(4, l, i); break;                                  \
-        case 5: pairs_##kind(5, l, i); break;                                  \
+        case 3: pairs_##kind(most > 3 ? 3 : 1, l, i); break;                  \
+        case 4: pairs_##kind(most > 3 ? 4 : 1, l, i); break;                  \
+        case 5: pairs_##kind(most > 3 ? 5 : 1, l, i); break;                  \
         default: break;                                                        \
         }                                                                      \
     }
-MULTIPLY(f32)
-MULTIPLY(i16)
+MULTIPLY(f32, BIG)
+MULTIPLY(i16, BIG)
+MULTIPLY(u8, BIG8)
+
+/* Rows of `in` side by side: to + i * step bytes, step a multiple of 64 that holds a row. */
+static TARGET void gather(const void *rows, int64_t stride, const int32_t *in, int64_t count, int64_t bytes, char *to,
+                          int64_t step) {
+    for (int64_t i = 0; i < count; i++, to += step) {
+        const char *from = (const char *)rows + in[i] * stride;
+        int64_t at = 0;
+        for (; at + 4 * LANES <= bytes; at += 4 * LANES) STORE((float *)(to + at), LOAD((const float *)(from + at)));
+        for (; at < bytes; at += 4) memcpy(to + at, from + at, 4);
+    }
+}
+
+INLINE TARGET V load_kind(int kind, const void *rows, int64_t at) {
+    return kind == FLOAT ? LOAD((const float *)rows + at) : kind == INT16 ? LOAD16((const int16_t *)rows + at)
+                                                                          : LOAD8((const uint8_t *)rows + at);
+}
 
 /* One panel of a finished row: scale, bias, residual, ReLU. */
 INLINE TARGET void finish_panel(const Finish *j, int64_t row, int column, V *out) {
-    const float *from = j->tile + (row - j->base) * j->tile_stride + column;
+    const float *from = j->tile + column * j->panel_rows + (row - j->base) * PANEL;
     FOR_V {
         const int at = column + v * LANES;
         V x = LOAD(from + v * LANES);
         V extra = SET1(0.0f);
-        if (j->residual && j->residual_scale)
-            extra = MUL(LOAD16((const int16_t *)j->residual + row * j->residual_stride + at),
-                    SET1(j->residual_scale[row]));
-        else if (j->residual)
-            extra = LOAD((const float *)j->residual + row * j->residual_stride + at);
+        if (j->residual) {
+            extra = load_kind(j->residual_kind, j->residual, row * j->residual_stride + at);
+            if (j->residual_kind != FLOAT) extra = MUL(extra, SET1(j->residual_scale[row]));
+        }
         if (j->column_scale) x = MUL(x, LOAD(j->column_scale + at));
         if (j->bias) x = ADD(x, LOAD(j->bias + at));
         if (j->residual && !j->residual_after_relu) x = ADD(x, extra);
@@ -131,8 +218,10 @@ INLINE TARGET void finish_panel(const Finish *j, int64_t row, int column, V *out
 static TARGET void finish(const Finish *j) {
     for (int64_t row = j->base; row < j->base + j->rows; row++) {
         V x[NV];
-        if (!j->out_scale) {
+        if (j->out_kind == FLOAT) {
             float *to = (float *)j->out + row * j->out_stride;
+            if (row + AHEAD < j->base + j->rows)
+                for (int column = 0; column < j->width; column += 16) __builtin_prefetch(to + AHEAD * j->out_stride + column, 1);
             for (int column = 0; column < j->width; column += PANEL) {
                 finish_panel(j, row, column, x);
                 FOR_V STORE(to + column + v * LANES, x[v]);
@@ -140,20 +229,27 @@ static TARGET void finish(const Finish *j) {
             continue;
         }
         /* Quantised rows: the finished values wait in the tile until the row's largest is known. */
-        float *wait = (float *)j->tile + (row - j->base) * j->tile_stride;
+        float *wait = j->tile + (row - j->base) * PANEL;
         V largest = SET1(0.0f);
         for (int column = 0; column < j->width; column += PANEL) {
             finish_panel(j, row, column, x);
             FOR_V {
                 largest = MAXIMUM(largest, ABSOLUTE(x[v]));
-                STORE(wait + column + v * LANES, x[v]);
+                STORE(wait + column * j->panel_rows + v * LANES, x[v]);
             }
         }
         const float most = HMAX(largest);
-        const V factor = SET1(most > 0 ? (float)ACTIVATION_MAX / most : 0.0f);
-        int16_t *to = (int16_t *)j->out + row * j->out_stride;
-        for (int column = 0; column < j->width; column += LANES) STORE16(to + column, MUL(LOAD(wait + column), factor));
-        j->out_scale[row] = most / (float)ACTIVATION_MAX;
+        const float limit = j->out_kind == INT16 ? INT16_MAXIMUM : UINT8_MAXIMUM;
+        const V factor = SET1(most > 0 ? limit / most : 0.0f);
+        for (int column = 0; column < j->width; column += PANEL) {
+            const float *from = wait + column * j->panel_rows;
+            const int64_t to = row * j->out_stride + column;
+            if (j->out_kind == INT16)
+                FOR_V STORE16((int16_t *)j->out + to + v * LANES, MUL(LOAD(from + v * LANES), factor));
+            else
+                FOR_V STORE8((uint8_t *)j->out + to + v * LANES, MUL(LOAD(from + v * LANES), factor));
+        }
+        j->out_scale[row] = most / limit;
     }
 }
 
@@ -187,7 +283,7 @@ static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, i
     }
 }
 
-static TARGET void interpolate(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
+static TARGET void interpolate(int kind, const void *rows, const float *scales, int64_t stride, const int32_t *corners,
                                const float *weights, int64_t begin, int64_t end, int width, float *out,
                                        int64_t out_stride,
                                int add) {
@@ -198,16 +294,14 @@ static TARGET void interpolate(const void *rows, const float *scales, int64_t st
         for (int c = 0; c < 8; c++) {
             if (weights[p * 8 + c] == 0.0f) continue;
             at[known] = corners[p * 8 + c];
-            share[known] = scales ? weights[p * 8 + c] * scales[at[known]] : weights[p * 8 + c];
+            share[known] = kind != FLOAT ? weights[p * 8 + c] * scales[at[known]] : weights[p * 8 + c];
             known++;
         }
         float *to = out + p * out_stride;
         for (int column = 0; column < width; column += LANES) {
             V sum = add ? LOAD(to + column) : SET1(0.0f);
             for (int c = 0; c < known; c++) {
-                const V row = scales ? LOAD16((const int16_t *)rows + at[c] * stride + column)
-                                     : LOAD((const float *)rows + at[c] * stride + column);
-                sum = FMA(row, SET1(share[c]), sum);
+                sum = FMA(load_kind(kind, rows, at[c] * stride + column), SET1(share[c]), sum);
             }
             STORE(to + column, sum);
         }
@@ -222,7 +316,7 @@ static TARGET double peak_f32(int64_t rounds) {
     enum { mr = PEAK_ROWS };
     V acc[mr][NV], x = SET1(0.999999f), y = SET1(1e-9f);
     FOR_R FOR_V acc[r][v] = SET1((float)(r * NV + v + rounds));
-    for (int64_t i = 0; i < rounds; i++) FOR_R FOR_V acc[r][v] = FMA(acc[r][v], x, y);
+    for (int64_t i = 0; i < rounds; i++) FOR_R FOR_V ACCUMULATE(acc[r][v], x, y);
     float total[LANES];
     FOR_R FOR_V if (r + v) acc[0][0] = ADD(acc[0][0], acc[r][v]);
     STORE(total, acc[0][0]);
@@ -241,10 +335,7 @@ static TARGET double peak_i16(int64_t rounds) {
         FOR_R {
             VI x = b;
             OPAQUE(x); /* or the products, all alike, would be computed once */
-            FOR_V {
-                acc[r][v] = MADD(acc[r][v], x, b);
-                OPAQUE(b);
-            }
+            FOR_V ACCUMULATE16(acc[r][v], x, b);
         }
     }
     V sum = SET1(0.0f);
@@ -252,3 +343,31 @@ static TARGET double peak_i16(int64_t rounds) {
     STORE(total, sum);
     return total[0];
 }
+
+/* As in the inner loop: sums in 16 bits are taken to 32 bits at every fourth step. */
+static TARGET double peak_u8(int64_t rounds) {
+    enum { mr = BIG8 };
+    int8_t ones[4 * LANES];
+    float total[LANES];
+    for (int i = 0; i < 4 * LANES; i++) ones[i] = (int8_t)(rounds & 1);
+    VI acc[mr][NV], b = LOADI(ones);
+    FOR_R FOR_V acc[r][v] = b;
+    for (int64_t i = 0; i < rounds; i++) {
+#ifdef DOT8
+        for (int k = 0; k < 4; k++) FOR_R FOR_V DOT8(acc[r][v], b, b);
+#else
+        VI half[mr][NV];
+        FOR_R FOR_V MULTIPLY8(half[r][v], b, b);
+        UNROLL for (int k = 0; k < 3; k++) FOR_R FOR_V ACCUMULATE8(half[r][v], b, b);
+        FOR_R FOR_V WIDEN8(acc[r][v], half[r][v]);
+#endif
+    }
+    V sum = SET1(0.0f);
+    FOR_R FOR_V sum = ADD(sum, TO_FLOAT(acc[r][v]));
+    STORE(total, sum);
+    return total[0];
+}
+
+#define ISA_ENTRIES                                                                                                  \
+    ISA_NAME, {multiply_f32, multiply_i16, multiply_u8}, gather, finish, outer_f32, interpolate,                     \
+        {peak_f32, peak_i16, peak_u8}, {PEAK_WIDTH, 2 * PEAK_WIDTH, 4 * 4 * BIG8 * NV * LANES}

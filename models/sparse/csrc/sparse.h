@@ -17,56 +17,63 @@
 
 #define PANEL 16          /* output channels per panel of packed weights */
 #define MAX_TERMS 4       /* terms summed by one convolution */
-#define ACTIVATION_MAX 8191 /* largest |value| of an int16 activation, see quantised rows in conv.c */
 
-/* One list of row pairs: rows of the input (by index) multiplied by one panel of weights, added to rows of a tile. */
+/* How rows are stored. Quantised rows have one scale each: value = data * scale. Weights of uint8 rows are int8. */
+enum { FLOAT, INT16, UINT8 };
+#define INT16_MAXIMUM 8191 /* largest |value|: sums of products fit 32 bits, see _quantise in fused.py */
+#define UINT8_MAXIMUM 127  /* values are not negative; sums of eight products fit 16 bits */
+
+/* A block of row pairs: input rows side by side in memory, multiplied by one panel of weights and added to rows of a
+ * panel of the tile. */
 typedef struct {
-    const void *rows;       /* input rows, float or int16 */
-    const float *scales;    /* of int16 rows, one per row */
-    int64_t stride;         /* elements from row to row */
-    const int32_t *in;      /* input row per pair; NULL: in[i] = first + i */
-    const int32_t *out;     /* output row per pair (absolute); NULL: as in */
-    int64_t first;          /* of identity lists */
-    int64_t count;
-    int64_t base;           /* absolute row of the tile's first row */
-    int channels;           /* of the input; even for int16 */
-    const void *weights;    /* panel: float [channels][16] or int16 [channels / 2][16][2] */
-    float *tile;            /* accumulators of this panel: tile[row * tile_stride + column] */
-    int64_t tile_stride;
-    int prefetch;           /* ask for input rows ahead */
+    const void *rows;       /* input row of pair i: rows + i * stride */
+    const float *scales;    /* of quantised rows, one per pair */
+    int64_t stride;         /* elements */
+    const int32_t *out;     /* output row per pair, distinct; NULL: first + i */
+    int64_t first, count;
+    int channels;           /* of the input; a multiple of 2 for int16, of 16 for uint8 */
+    const void *weights;    /* panel: float [channels][16], int16 [channels / 2][16][2] or int8 [channels / 4][16][4] */
+    float *tile;            /* of output row 0: a row has PANEL floats */
+    /* Rows to be gathered next, asked for while these are multiplied: `ahead` of them, `ahead_bytes` each */
+    const char *ahead_rows;
+    const int32_t *ahead_in;
+    int64_t ahead_stride, ahead, ahead_bytes;
+    int write;              /* these are the first values of their rows: replace what is there */
 } PairList;
 
 /* What is done with a finished tile. */
 typedef struct {
-    const float *tile;
-    int64_t tile_stride;
+    float *tile;                  /* [width / PANEL][panel_rows][PANEL] */
+    int64_t panel_rows;
     int64_t base, rows;
     int width;                    /* output channels, padded to PANEL */
     const float *column_scale;    /* NULL: 1 */
     const float *bias;            /* NULL: 0 */
-    const void *residual;         /* NULL: none; same kind as out */
+    const void *residual;         /* NULL: none */
     const float *residual_scale;
     int64_t residual_stride;
+    int residual_kind;
     int relu, residual_after_relu;
     void *out;
-    float *out_scale;             /* of int16 rows; NULL: out is float */
+    float *out_scale;             /* of quantised rows */
     int64_t out_stride;
+    int out_kind;
 } Finish;
 
 typedef struct {
     const char *name;
-    void (*multiply_f32)(const PairList *list);
-    void (*multiply_i16)(const PairList *list);
+    void (*multiply[3])(const PairList *list); /* by kind of rows */
+    void (*gather)(const void *rows, int64_t stride, const int32_t *in, int64_t count, int64_t bytes, char *to,
+                   int64_t step);
     void (*finish)(const Finish *job);
     /* dw[channels][width] += x[count][channels] transposed times g[count][width] */
     void (*outer_f32)(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count, int channels,
                       int width, float *dw, int64_t dw_stride);
-    void (*interpolate)(const void *rows, const float *scales, int64_t stride, const int32_t *corners,
+    void (*interpolate)(int kind, const void *rows, const float *scales, int64_t stride, const int32_t *corners,
                         const float *weights, int64_t begin, int64_t end, int width, float *out, int64_t out_stride,
                         int add);
-    double (*peak_f32)(int64_t rounds);
-    double (*peak_i16)(int64_t rounds);
-    int peak_width; /* float multiply-adds in one round */
+    double (*peak[3])(int64_t rounds); /* by kind */
+    int peak_width[3]; /* multiply-adds in one round */
 } Isa;
 
 extern const Isa isa_plain;
