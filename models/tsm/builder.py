@@ -34,7 +34,8 @@ def build_backbone(spec: TsmSpec) -> Backbone:
         network = efficientnet_lite0(spec.width, spec.in_channels)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            fan_out = module.weight[:, 0].numel() / module.groups  # a depthwise output has one kernel
+            nn.init.normal_(module.weight, 0.0, (2.0 / fan_out) ** 0.5)
     return network
 
 

@@ -68,8 +68,6 @@ def check_rgb(rgb: NDArray[np.uint8]) -> None:
 def fitted(rgb: NDArray[np.uint8], facts: ImageFacts) -> NDArray[np.uint8]:
     """A picture uint8 [H, W, 3] -> uint8 [*size, 3], by `fit`."""
     height, width = facts.size
-    if rgb.shape[:2] == facts.size:
-        return rgb
     if facts.fit == "stretch":
         return _resized(rgb, height, width)
     scale = facts.margin * max(height / rgb.shape[0], width / rgb.shape[1])
@@ -85,6 +83,8 @@ def _resized(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
         high, wide = rgb.shape[0] // 2, rgb.shape[1] // 2
         even = rgb[: 2 * high, : 2 * wide]
         rgb = np.asarray(cv2.resize(even, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+    if rgb.shape[:2] == (height, width):
+        return rgb
     much = rgb.shape[0] > MUCH_SMALLER * height or rgb.shape[1] > MUCH_SMALLER * width
     how = cv2.INTER_AREA if much else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=how), np.uint8)
