@@ -119,11 +119,11 @@ class Trainer:
         threads = torch.get_num_threads()
         self.early = EarlyLayers(self.trainees[0].detector, config.clips * config.frames, (height, width), threads)
         self.sampler = self._sampler(config.seed)
-        self.elapsed, self.frames = 0.0, 0
+        self.elapsed, self.frames, self.started_from = 0.0, 0, "ImageNet"
 
     def start(self, folder: Path, name: str = "tsn-detector-lite") -> None:
         """Gives every network the averaged weights of the twin without shift from another run's folder."""
-        state, _ = averaged_weights(folder / f"{name}.checkpoint.safetensors")
+        state, notes = averaged_weights(folder / f"{name}.checkpoint.safetensors")
         for trainee in self.trainees:
             own = trainee.network.state_dict()
             found = {k: state.get(k.replace(".net.", ".")) for k in own}
@@ -131,6 +131,7 @@ class Trainer:
                 raise ModelError(f"{folder} holds another network than {trainee.name}; give a run of {name}")
             trainee.network.load_state_dict(found)
             trainee.ema = {k: v.clone() for k, v in found.items()}
+        self.started_from = f"{name} after {notes['steps']} steps on {notes['frames']} pictures"
 
     def _sampler(self, seed: int) -> ClipSampler:
         known = {c.folder: c for c in self.sampler.clips} if hasattr(self, "sampler") else {}
@@ -182,6 +183,7 @@ class Trainer:
     def save(self, out: Path, minutes: float) -> None:
         """Checkpoints `<name>.checkpoint.safetensors` of every network."""
         notes = {"elapsed": self.elapsed, "minutes": minutes, "frames": self.frames, "clips": len(self.sampler.clips)}
+        notes["started_from"] = self.started_from
         notes["rng"] = json.dumps(self.sampler.rng.bit_generator.state)
         for trainee in self.trainees:
             trainee.save(out, notes)
@@ -191,6 +193,7 @@ class Trainer:
         for trainee in self.trainees:
             notes = trainee.load(folder)
         self.elapsed, self.frames = float(notes["elapsed"]), int(notes["frames"])
+        self.started_from = str(notes.get("started_from", "ImageNet"))
         self.sampler.rng.bit_generator.state = json.loads(notes["rng"])
 
 
