@@ -65,24 +65,36 @@ def replay(
     bag: BagPath,
     record: Annotated[Path | None, typer.Option(help="Record the outputs into this new bag.")] = None,
     rate: Annotated[
-        float, typer.Option(help="1: real time, sweeps may be dropped; 0: each sweep waits for the last one's labels.")
+        float, typer.Option(help="1: real time, messages may be dropped; 0: each waits for the last one's answer.")
     ] = 0.0,
     start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
     model: Model = "spvcnn-lite",
     precision: Annotated[str, typer.Option(help="fp32, int16 or auto (the fastest that keeps the labels).")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 2,
+    nodes: Annotated[str, typer.Option(help="spvcnn,tsm or one of them; default: all with input.")] = "",
+    cameras: Annotated[str, typer.Option(help="Cameras for tsm, a,b,…; default: front, else the first.")] = "",
+    video_model: Annotated[str, typer.Option(help="The network for events, as --model.")] = "tsm-events-online",
+    video_threads: Annotated[int, typer.Option(help="CPU threads of the network for events.")] = 1,
+    runtime: Annotated[str, typer.Option(help="What computes it: auto, torch, openvino or onnx.")] = "auto",
+    detector: Annotated[str, typer.Option(help="A 2-D detector for the same pictures, as --model.")] = "",
     offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,
     view: Annotated[bool, typer.Option(help="Look at it live in rerun.")] = False,
     report: Annotated[bool, typer.Option(help="Score and draw what was recorded, into results/.")] = True,
 ) -> None:
-    """Replay a bag through the segmentation node over DDS; record, score and draw the outputs."""
+    """Replay a bag through its nodes over DDS (clouds to labels, pictures to events); record, score and draw."""
     from perception_nodes.commands.replay import run
 
     run(
         bag, record, rate=rate, start=start, duration=duration, model=model, precision=precision, threads=threads,
-        offline=offline, view=view, report=report,
+        nodes=split(nodes), cameras=split(cameras), video_model=video_model, video_threads=video_threads,
+        runtime=runtime, detector=detector, offline=offline, view=view, report=report,
     )  # fmt: skip
+
+
+def split(names: str) -> tuple[str, ...]:
+    """ "a, b" -> ("a", "b")."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 @app.command()

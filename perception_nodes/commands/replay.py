@@ -1,13 +1,18 @@
-"""`perception replay`: a bag through the segmentation node (over DDS) or session (offline), recorded, scored, drawn."""
+"""`perception replay`: a bag through its nodes (over DDS) or their sessions (offline), recorded, scored, drawn."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.streaming.inputs import PICTURES, BagInputs, find_inputs
 from perception_nodes.streaming.result import ReplayResult
+from perception_nodes.streaming.video_plan import VideoPlan
+
+EVENTS_MODEL = "tsm-events-online"
 
 
 def run(
@@ -20,6 +25,12 @@ def run(
     model: str = "spvcnn-lite",
     precision: str = "auto",
     threads: int = 2,
+    nodes: Sequence[str] = (),
+    cameras: Sequence[str] = (),
+    video_model: str = EVENTS_MODEL,
+    video_threads: int = 1,
+    runtime: str = "auto",
+    detector: str = "",
     offline: bool = False,
     view: bool = False,
     report: bool = True,
@@ -27,16 +38,23 @@ def run(
 ) -> Path | None:
     """Replay, then evaluate against the bag itself; returns the results folder (None without a report).
 
+    nodes: of streaming.inputs.NODES; none: all that the bag has input for. cameras: names; see `find_inputs`.
     Raises BagError, ModelError, ViewerError or ImportError (no rclpy), each one sentence.
     """
     with BagReader(bag) as reader:  # a bad bag ends it here, before a network is loaded
-        seconds, clouds = reader.duration_s, sum(t.count for t in reader.topics().values() if is_cloud(t.type))
+        seconds, topics = reader.duration_s, reader.topics()
+        inputs = find_inputs(reader, nodes, cameras=cameras)
+    if not nodes:
+        inputs = _runnable(inputs, video_model)
+    video = VideoPlan(inputs.cameras, video_model, runtime, video_threads, detector) if inputs.cameras else None
     options: dict[str, Any] = {
         "model": model, "precision": precision, "threads": threads, "start": start, "duration": duration,
+        "segmentation": bool(inputs.points), "video": video,
     }  # fmt: skip
+    messages = sum(topics[name].count for name in (inputs.points, *inputs.cameras.values()) if name)
     with tempfile.TemporaryDirectory(prefix="perception_") as scratch:
         out = record if record is not None else Path(scratch) / "outputs"
-        result = label_bag(bag, out, clouds, seconds, rate=rate, offline=offline, view=view, options=options)
+        result = play(bag, out, messages, seconds, rate=rate, offline=offline, view=view, options=options)
         print_result(result)
         if record is not None:
             print(f"recorded: {record}")
@@ -50,10 +68,20 @@ def run(
         return folder
 
 
-def label_bag(
+def _runnable(inputs: BagInputs, video_model: str) -> BagInputs:
+    """Without the default model for events a bag with clouds is replayed all the same, and it is said."""
+    from models.facts import list_models
+
+    if video_model == EVENTS_MODEL and EVENTS_MODEL not in list_models() and inputs.points and inputs.cameras:
+        print(f"events are left out: no model {EVENTS_MODEL} here (choose another with --video-model)")
+        return BagInputs(inputs.points)
+    return inputs
+
+
+def play(
     bag: Path,
     out: Path,
-    clouds: int,
+    messages: int,
     seconds: float,
     *,
     rate: float,
@@ -66,10 +94,10 @@ def label_bag(
 
     with Progress() as bar:
         if offline:
-            from perception_nodes.streaming.offline import offline as label
+            from perception_nodes.streaming.offline import offline as replay_offline
 
-            task = bar.add_task("labelling", total=clouds)
-            return label(bag, out, progress=lambda done: bar.update(task, completed=done), **options)
+            task = bar.add_task("reading", total=messages)
+            return replay_offline(bag, out, progress=lambda done: bar.update(task, completed=done), **options)
         from perception_nodes.nodes.replay import replay
 
         task = bar.add_task("replaying over DDS", total=options["duration"] or seconds)
@@ -89,7 +117,7 @@ class Watch:
         from perception_nodes.viewer.live import LiveViewer
 
         with BagReader(bag) as reader:
-            self._cameras = tuple(reader.topics_of("sensor_msgs/msg/CompressedImage"))
+            self._cameras = tuple(topic for kind in PICTURES for topic in reader.topics_of(kind))
         self._viewer = LiveViewer(bag.name)
 
     def options(self) -> dict[str, Any]:
@@ -105,11 +133,8 @@ class Watch:
         self._viewer.close()
 
 
-def is_cloud(type_name: str) -> bool:
-    """True for the type of LiDAR topics."""
-    return type_name == "sensor_msgs/msg/PointCloud2"
-
-
 def print_result(result: ReplayResult) -> None:
-    """One line: frames and latency of the replay itself."""
-    print(f"{result.frames_out} of {result.frames_in} sweeps answered, {result.dropped} dropped")
+    """One line a node: messages and answers of the replay itself."""
+    for name, node in result.nodes.items():
+        what = "sweeps" if name == "spvcnn_node" else "pictures"
+        print(f"{name}: {node.frames_out} of {node.frames_in} {what} answered, {node.dropped} dropped")

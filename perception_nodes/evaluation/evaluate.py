@@ -15,6 +15,8 @@ from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.segmentation import SegmentationScorer, map_labels
 
 PICTURES = 6
+EVENTS = "/perception/events"
+UNTRAINED = "UNTRAINED WEIGHTS"
 
 
 def evaluate(
@@ -28,33 +30,16 @@ def evaluate(
     """
     out = BagReader(output)
     truth_bag = None if truth is None else BagReader(truth)
-    if recorded.OUTPUT not in out.topics():
+    held = [topic for topic in (recorded.OUTPUT, EVENTS) if topic in out.topics()]
+    if not held:
         raise EvaluationError(
-            f"{output}: no {recorded.OUTPUT} recorded, found {', '.join(sorted(out.topics())) or 'no topic'}. "
-            "Record one with: perception replay BAG --record OUT"
+            f"{output}: no {recorded.OUTPUT} and no {EVENTS} recorded, found "
+            f"{', '.join(sorted(out.topics())) or 'no topic'}. Record one with: perception replay BAG --record OUT"
         )
     replay = replay_facts(out)
-    names = tuple(c.name for c in POINT_CLASSES)
-    own_names = recorded.class_names(out, recorded.OUTPUT)
-    truth_names = names
-    has_truth = truth_bag is not None and recorded.TRUTH in truth_bag.topics()
-    if truth_bag is not None and has_truth:
-        truth_names = recorded.class_names(truth_bag, recorded.TRUTH)
-
     folder = results.new_folder(root)
     try:
-        scorer, shown, answered = score(out, truth_bag, own_names, truth_names, folder, pictures, replay)
-        if not answered:
-            raise EvaluationError(
-                f"{output}: {recorded.OUTPUT} holds no message: nothing was answered, nothing is scored"
-            )
-        if has_truth and not scorer.sweeps:
-            raise EvaluationError(
-                f"{truth}: none of its ground-truth stamps is among the {answered} outputs of {output}. "
-                "Give the bag that was replayed"
-            )
-        given = replay.get("frames_in") or (truth_bag.topics()[recorded.POINTS].count if truth_bag else answered)
-        metrics = assemble(out, scorer, given, answered, replay)
+        metrics, shown = _measure(out, truth_bag, held, folder, pictures, replay)
         results.write_metrics(folder, metrics)
         results.write_config(folder, {"output": str(output), "truth": str(truth) if truth else None, "replay": replay})
         report.write(folder, metrics, shown, replay)
@@ -65,6 +50,56 @@ def evaluate(
     return folder
 
 
+def _measure(
+    out: BagReader, truth: BagReader | None, held: list[str], folder: Path, pictures: int, replay: dict
+) -> tuple[dict, list[tuple[str, str]]]:
+    """metrics.json's dict and the pictures drawn, of everything that was recorded."""
+    metrics: dict = {}
+    shown: list[tuple[str, str]] = []
+    answered = 0
+    if recorded.OUTPUT in held:
+        scorer, shown, answered = _segmentation(out, truth, folder, pictures, replay)
+        metrics["segmentation"] = scorer.metrics()
+    if EVENTS in held:
+        from perception_nodes.evaluation.recorded_events import evaluate_events
+
+        note = "" if trained(replay, "tsm_node") else UNTRAINED
+        metrics["events"], more = evaluate_events(out, truth, folder, note)
+        shown = [*more, *shown]
+        answered = answered or out.topics()[EVENTS].count
+    given = replay.get("frames_in")
+    if not given:
+        points = truth.topics().get(recorded.POINTS) if truth is not None and "segmentation" in metrics else None
+        given = points.count if points is not None else answered
+    return assemble(out, metrics, given, answered, replay), shown
+
+
+def _segmentation(
+    out: BagReader, truth: BagReader | None, folder: Path, pictures: int, replay: dict
+) -> tuple[SegmentationScorer, list[tuple[str, str]], int]:
+    own_names = recorded.class_names(out, recorded.OUTPUT)
+    has_truth = truth is not None and recorded.TRUTH in truth.topics()
+    truth_names = tuple(c.name for c in POINT_CLASSES)
+    if truth is not None and has_truth:
+        truth_names = recorded.class_names(truth, recorded.TRUTH)
+    scorer, shown, answered = score(out, truth, own_names, truth_names, folder, pictures, replay)
+    if not answered:
+        raise EvaluationError(
+            f"{out.path}: {recorded.OUTPUT} holds no message: nothing was answered, nothing is scored"
+        )
+    if truth is not None and has_truth and not scorer.sweeps:
+        raise EvaluationError(
+            f"{truth.path}: none of its ground-truth stamps is among the {answered} outputs of {out.path}. "
+            "Give the bag that was replayed"
+        )
+    return scorer, shown, answered
+
+
+def trained(replay: dict, node: str) -> bool:
+    """False where the replay says that a node's weights are random."""
+    return bool(replay.get("nodes", {}).get(node, replay).get("trained", True))
+
+
 def score(out, truth_bag, own_names, truth_names, folder: Path, pictures: int, replay: dict):
     """Walk the sweeps once: score them and draw some. Returns (scorer, [(file, caption)], sweeps answered)."""
     from perception_nodes.viewer import pictures as draw
@@ -73,7 +108,7 @@ def score(out, truth_bag, own_names, truth_names, folder: Path, pictures: int, r
     scorer, shown, answered = SegmentationScorer(names), [], 0
     total = max(out.topics()[recorded.OUTPUT].count, 1)
     wanted = {int(i) for i in np.linspace(0, total - 1, min(pictures, total))}
-    note = "" if replay.get("trained", True) else "UNTRAINED WEIGHTS"
+    note = "" if trained(replay, "spvcnn_node") else UNTRAINED
     for sweep in recorded.sweeps(out, truth_bag):
         predicted = map_labels(sweep.predicted, own_names, names)
         truth = None if sweep.truth is None else map_labels(sweep.truth, truth_names, names)
@@ -100,8 +135,8 @@ def nominal_beams(rings: int) -> int:
     return next((n for n in (16, 32, 64, 128) if rings <= n), rings)
 
 
-def assemble(out, scorer: SegmentationScorer, given: int, answered: int, replay: dict) -> dict:
-    """metrics.json as a dict; the pipeline latency of the first node also stands at the top."""
+def assemble(out, metrics: dict, given: int, answered: int, replay: dict) -> dict:
+    """metrics.json as a dict; the pipeline latency of the first node (of the LiDAR's) also stands at the top."""
     nodes: dict[str, dict] = {}
     for stage in ("debug/pipeline_latency_ms", "debug/cyclic_time_ms"):
         for node, values in recorded.numbers(out, "/" + stage).items():
@@ -111,11 +146,14 @@ def assemble(out, scorer: SegmentationScorer, given: int, answered: int, replay:
     for stage in ("preprocess", "inference", "postprocess", "total"):
         for node, values in recorded.numbers(out, f"/debug/processing_time/{stage}_ms").items():
             nodes.setdefault(node.strip("/"), {})[f"{stage}_ms"] = latency.percentiles(values)
+    nodes = dict(sorted(nodes.items()))  # the LiDAR's first
     first = next(iter(nodes.values()), {})
+    frames = latency.frames(int(given), answered)
+    by_node = {n: latency.frames(r["frames_in"], r["frames_out"]) for n, r in replay.get("nodes", {}).items()}
     return {
-        "frames": latency.frames(int(given), answered),
+        "frames": {**frames, "nodes": by_node} if len(by_node) > 1 else frames,
         "latency": {"pipeline_ms": first.get("pipeline_ms", "no data"), "nodes": nodes},
-        "segmentation": scorer.metrics(),
+        **metrics,
         "model": replay.get("model"),
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.evaluation.segmentation import NO_DATA
+from perception_nodes.streaming.video import event_colour
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -25,6 +26,8 @@ def write(folder: Path, metrics: dict, pictures: list[tuple[str, str]], replay: 
         ranges=table(metrics.get("segmentation", {}).get("by_range", {})),
         beams=table(metrics.get("segmentation", {}).get("by_beams", {})),
         confusion=confusion_cells(metrics.get("segmentation", {})),
+        events=metrics.get("events", {}),
+        event_rows=event_rows(metrics.get("events", {})),
         nodes=metrics.get("latency", {}).get("nodes", {}),
         no_data=NO_DATA,
     )
@@ -40,6 +43,15 @@ def class_rows(segmentation: dict) -> list[dict]:
         {"name": c.name, "rgb": "rgb({},{},{})".format(*c.rgb), "iou": value, "points": points.get(c.name, 0)}
         for c in POINT_CLASSES
         if (value := segmentation.get("iou", {}).get(c.name)) is not None
+    ]
+
+
+def event_rows(events: dict) -> list[dict]:
+    """One row an event that occurred or was named: name, colour and its figures."""
+    return [
+        {"name": name, "rgb": "rgb({},{},{})".format(*event_colour(name)), **row}
+        for name, row in events.get("by_event", {}).items()
+        if row["frames"] or isinstance(row["precision"], float)
     ]
 
 

@@ -53,20 +53,17 @@ def read_event(msg: Any) -> CameraEvent:
     content = read_json(msg)
     if not isinstance(content, dict):
         raise MessageError("a camera's event should be a JSON object")
-    texts = {}
-    for key in ("camera", "event"):
-        texts[key] = content.get(key)
-        if not isinstance(texts[key], str):
-            raise MessageError(f"a camera's event has {key} {texts[key]!r}; a text was expected")
-    scores = content.get("scores")
-    if not isinstance(scores, dict) or texts["event"] not in scores:
-        raise MessageError(f"a camera's event should hold the scores of all classes, {texts['event']!r} among them")
+    camera, name, scores = content.get("camera"), content.get("event"), content.get("scores")
+    if not isinstance(camera, str) or not isinstance(name, str):
+        raise MessageError(f"a camera's event has camera {camera!r} and event {name!r}; two texts were expected")
+    if not isinstance(scores, dict) or name not in scores:
+        raise MessageError(f"a camera's event should hold the scores of all classes, {name!r} among them")
     known = {str(name): _share(value, f"the score of {name!r}") for name, value in scores.items()}
     if not isinstance(content.get("warm"), bool):
         raise MessageError(f"a camera's event has warm {content.get('warm')!r}; true or false was expected")
     stamp = as_int(content.get("stamp"), "stamp", -(2**63), 2**63 - 1)
     score = _share(content.get("score"), "the score")
-    return CameraEvent(stamp, texts["camera"], texts["event"], score, known, content["warm"])
+    return CameraEvent(stamp, camera, name, score, known, content["warm"])
 
 
 def _share(value: object, what: str) -> float:

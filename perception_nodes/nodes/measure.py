@@ -120,8 +120,9 @@ def _figures(
 ) -> Measured:
     sent, answers = player.sent[POINTS], listener.tally.arrivals[SEGMENTATION]
     latency = Percentiles()
-    for stamp, arrival in answers.items():
-        latency.add((arrival - sent[stamp]) * 1e3)
+    for stamp, at in sent.items():
+        if stamp in answers:
+            latency.add((answers[stamp] - at) * 1e3)
     frames = player.asked(POINTS)
     return Measured(
         node="spvcnn_node",

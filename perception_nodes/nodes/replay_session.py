@@ -32,6 +32,9 @@ from perception_nodes.streaming.video_plan import VideoPlan
 if TYPE_CHECKING:
     from perception_nodes.nodes.replay import ReplayPlan
 
+# A short queue evens out single slow frames; a network that is too slow still drops, and it is counted. The clock comes
+# when all networks are loaded.
+PATIENT = {"qos.output.depth": 10, "stream.queue": 3, "diagnostics.clock_patience_s": 120.0}
 SETTLE_S = 3.0  # wall seconds for the last answer, after the last cloud
 
 
@@ -124,7 +127,6 @@ class ReplaySession:
             arguments |= video.arguments()
         resolved = {node.name: node for node in resolve(PLANS["replay"], arguments)}
         lanes = []
-        # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted.
         if "spvcnn_node" in resolved:
             lanes.append(self._cloud_lane(resolved["spvcnn_node"]))
         if video is not None:
@@ -140,7 +142,7 @@ class ReplaySession:
         return lanes, player
 
     def _cloud_lane(self, node: ResolvedNode) -> Lane:
-        node.parameters.update({"qos.output.depth": 10, "stream.queue": 3} | self._plan.parameters)
+        node.parameters.update(PATIENT | self._plan.parameters)
 
         def make() -> SpvcnnNode:
             return SpvcnnNode(self._plan.session_factory, overrides=node.parameters, **self._ros(node.remaps))
@@ -148,7 +150,7 @@ class ReplaySession:
         return Lane("spvcnn_node", self._plan.model, {self._points: ""}, cloud_rows(), make)
 
     def _video_lane(self, node: ResolvedNode, video: VideoPlan) -> Lane:
-        node.parameters.update({"qos.output.depth": 10, "stream.queue": 3} | video.parameters)
+        node.parameters.update(PATIENT | video.parameters)
         node.parameters["cameras"] = list(video.cameras)
         if len(video.cameras) > 1:
             node.remaps.update({f"~/input/{name}/image": topic for name, topic in video.cameras.items()})

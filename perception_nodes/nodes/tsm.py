@@ -26,6 +26,7 @@ from perception_nodes.streaming.video import (
     VideoDetector,
     VideoSession,
     VideoStep,
+    box_colours,
     class_table_text,
     decode_views,
     open_detector,
@@ -65,6 +66,7 @@ class TsmNode(ViewsNode[TsmConfig]):
         self._out: dict[str, Publisher] = {}
         self._debug: dict[str, Publisher] = {}
         self._colours: dict[str, tuple[int, int, int]] = {}
+        self._box_colours: dict[str, tuple[int, int, int]] = {}
         self._note = ""
 
     @property
@@ -82,6 +84,7 @@ class TsmNode(ViewsNode[TsmConfig]):
                 part.step({camera: grey for camera in self.cameras}, None)
         self.step.forget()
         self._colours = {c.name: c.rgb for c in self.step.classes}
+        self._box_colours = box_colours(detector)
         self.health.value("model", "name", self.config.model.name)
         self.health.value("model", "engine", str(getattr(session, "engine", "")))
         self.health.value("model", "cache_bytes", int(getattr(session, "cache_bytes", 0)))
@@ -149,7 +152,8 @@ class TsmNode(ViewsNode[TsmConfig]):
         """Sends what is wanted of one camera's picture."""
         colour = self._colours.get(event.event, (255, 255, 255))
         self._send(EVENTS, String, lambda: event_values(event))
-        self._send(MARKERS, MarkerArray, lambda: image_marker_values(event, image.frame_id, image.size, colour, boxes))
+        about = (image.frame_id, image.size, colour, boxes, self._box_colours)
+        self._send(MARKERS, MarkerArray, lambda: image_marker_values(event, *about))
         if boxes is not None and DETECTIONS in self._out:
             self._send(DETECTIONS, find_message_type(DETECTION_TYPE), lambda: detections2d_values(boxes))
         if boxes is not None and self.result_listener is not None:
@@ -157,7 +161,9 @@ class TsmNode(ViewsNode[TsmConfig]):
             self.result_listener(topic, DETECTION_TYPE, detections2d_values(boxes), image.stamp_ns)
         debug = self._debug[event.camera]
         if debug.get_subscription_count():
-            picture = overlay(image.rgb, event, self._colours, boxes, self.config.debug.width, self._note)
+            picture = overlay(
+                image.rgb, event, self._colours, boxes, self._box_colours, self.config.debug.width, self._note
+            )
             debug.publish(fill(Image(), image_values(picture, image.frame_id, image.stamp_ns)))
 
     def _send(self, topic: str, kind: Any, values: Callable[[], dict]) -> None:

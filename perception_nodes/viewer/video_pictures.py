@@ -38,6 +38,7 @@ def overlay(
     event: CameraEvent | None,
     colours: Mapping[str, tuple[int, int, int]],
     boxes: Detections2D | None = None,
+    box_colours: Mapping[str, tuple[int, int, int]] = BOX_COLOURS,
     width: int = 640,
     note: str = "",
     bars: int = 3,
@@ -53,11 +54,11 @@ def overlay(
     for i in range(0 if boxes is None else len(boxes)):
         assert boxes is not None
         left, top, right, bottom = (int(round(float(v) * scale)) for v in boxes.box[i])
-        colour = BOX_COLOURS.get(boxes.category[i], DIM)
+        colour = box_colours.get(boxes.category[i], DIM)
         cv2.rectangle(out, (left, top), (right, bottom), colour, 1)
         text(out, f"{boxes.category[i]} {boxes.score[i]:.2f}", left, max(10, top - 3), colour, 0.36)
     if event is not None:
-        best = sorted(event.scores.items(), key=lambda row: -row[1])[:bars]
+        best = sorted(event.scores.items(), key=lambda row: (row[0] != event.event, -row[1]))[:bars]
         panel = out[: 16 * len(best) + 8, : min(out.shape[1], 300)]
         panel[:] = panel // 3
         for i, (name, score) in enumerate(best):
