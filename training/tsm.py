@@ -29,11 +29,12 @@ import torch
 from torch import Tensor, nn
 
 from models.facts import ModelError, ModelFacts
-from models.tsm.build import build_network, facts_of, spec_of
+from models.tsm.build import build_network, facts_of
 from models.tsm.presets import PRESETS
 from training.clip_augment import augment
 from training.frame_lists import TEMPLATES
 from training.tsm_config import VideoTrainConfig, load_config, merged
+from training.tsm_start import start_from, state_of
 from training.tsm_trainee import ClipTrainee, Supervised, clip_loss, prepare
 from training.video_clips import Clips, EventClips, ListClips
 
@@ -222,7 +223,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--resume", type=Path, help="folder of a run to go on with")
-    parser.add_argument("--tune-from", help="model whose weights to start from (offline ones become online)")
+    parser.add_argument("--tune-from", help="model or checkpoint to start from; an offline model becomes online")
     parser.add_argument("--cache", type=Path, default=Path("runs/video"), help="rendered video")
     parser.add_argument("--limit", type=int, default=0, help="clips of the cache to use (0: all)")
     parser.add_argument("--list", help="list of frame folders instead: path num_frames label")
@@ -286,16 +287,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def tune_from(trainer: VideoTrainer, source: str) -> None:
     """Starts from another model's weights; those of an offline network move into the online slots."""
-    from models.facts import load_network
-
-    other, facts = load_network(source)
-    state = other.state_dict()
-    if spec_of(facts).mode == "offline" and trainer.trainee.network.spec.mode == "online":
-        from models.tsm.convert import offline_to_online
-
-        state = offline_to_online(state, spec_of(facts))
-    trainer.trainee.network.load_state_dict(state)
-    trainer.trainee.ema = {k: v.detach().clone() for k, v in trainer.trainee.network.state_dict().items()}
+    network = trainer.trainee.network
+    state = state_of(source, online=network.spec.mode == "online")
+    left = start_from(network, state)
+    if left and trainer.process.rank == 0:
+        print(f"not in {source}, left as they were: {', '.join(left)}", flush=True)
+    trainer.trainee.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from models.facts import ModelError
+from models.tsm.builder import build_tsm
+from models.tsm.spec import TsmSpec
 from training import tsm, tsm_processes
 from training.tsm_config import ClipOptimiser, VideoTrainConfig, load_config, merged
+from training.tsm_start import start_from
 from training.tsm_trainee import clip_loss, parameter_groups, rate_at
 from training.video_clips import ListClips
 
@@ -98,6 +101,23 @@ def test_configs_in_the_repository_are_read_and_bad_keys_are_named(tmp_path: Pat
     bad.write_text("norm: loud\n")
     with pytest.raises(ModelError, match="norm is 'loud'"):
         load_config(bad)
+
+
+@pytest.mark.parametrize("architecture", ["tsm", "tsm-i3d", "tsm-lstm", "tsm-two-stream"])
+def test_other_networks_start_from_a_2d_one(architecture: str):
+    source = build_tsm(TsmSpec("mobilenetv2", "none", 5, architecture="tsn"), seed=1)
+    mode, channels = ("offline", 3) if architecture == "tsm" else ("none", 13 if "two" in architecture else 3)
+    network = build_tsm(TsmSpec("mobilenetv2", mode, 5, architecture=architecture, in_channels=channels), seed=2)
+    left = start_from(network, source.state_dict())
+    assert all("lstm" in key or "new_fc" in key for key in left)
+    if architecture == "tsm-i3d":  # equal frames give the 2D network's answer away from the ends
+        clip = torch.randn(1, 1, 3, 32, 32).expand(1, 25, 3, 32, 32)
+        assert torch.allclose(network.frame_logits(clip)[0, 12], source.frame_logits(clip)[0, 12], atol=1e-4)
+
+
+def test_weights_of_another_backbone_are_refused():
+    with pytest.raises(ModelError, match="expected weights of the same backbone"):
+        start_from(build_tsm(TsmSpec("mobilenetv2", "online", 5)), {"base_model.conv1.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize(
