@@ -32,7 +32,8 @@ from training.trainee import averaged_weights
 from training.tsm import network_facts
 from training.tsm_card import card, confusion_picture
 from training.tsm_config import VideoTrainConfig, merged
-from training.tsm_scores import all_logits, confusion, cost, score, spread
+from training.tsm_scores import all_logits, confusion, cost, mirrored, score, spread
+from training.video_cache import mirrored_ids
 from training.video_clips import EventClips
 
 SUFFIX = ".checkpoint.safetensors"
@@ -90,13 +91,7 @@ def evaluate(
     height, width = facts.image["size"] if facts.image else (224, 224)
     clips = EventClips(options.cache, options.split, segments, (height, width))
     ends = clips.ends[:: options.every]
-    kept = options.twins / "logits" / f"{facts.sha256[:16]}_{clips.digest}_{options.every}.npy"
-    if kept.is_file():
-        logits = np.load(kept, allow_pickle=False)
-    else:
-        logits = all_logits(network, facts, clips, ends, progress(facts.name, len(ends)))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, logits)
+    logits = _answers(network, facts, clips, ends, options)
     under_way = [row for c in clips.clips for row in c.events]
     labels = clips.labels[ends]
     answer = logits.argmax(1)
@@ -108,13 +103,42 @@ def evaluate(
         "top1_interval": spread(answer == labels, drive),
         "cost": cost(network, facts, segments),
     }
+    if facts.name == options.land:
+        sided = np.isin(labels, [i for i, j in enumerate(mirrored_ids()) if i != j])
+        still = _answers(network, facts, clips, ends[sided], options, still=True)
+        found["still_mirrored"] = mirrored(still, labels[sided])
     return found, answer, labels, clips
+
+
+def _answers(
+    network: Any, facts: ModelFacts, clips: EventClips, ends: np.ndarray, options: argparse.Namespace,
+    still: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """Logits float32 [len(ends), K], kept on disk by the digests of weights and clips."""
+    name = f"{facts.sha256[:16]}_{clips.digest}_{options.every}{'_still' * still}.npy"
+    kept = options.twins / "logits" / name
+    if kept.is_file():
+        return np.load(kept, allow_pickle=False)
+    what = facts.name + " (still)" * still
+    logits = all_logits(network, facts, clips, ends, progress(what, len(ends)), still=still)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.save(kept, logits)
+    return logits
 
 
 def summary(variants: dict[str, dict[str, Any]], land: str) -> dict[str, Any]:
     """The `events` block: the landed model's scores beside its twins'."""
     own = variants[land]
-    keys = ("top1", "top1_any", "mean_class", "mirrored_top1", "per_event", "mirrored", "top1_interval")
+    keys = (
+        "top1",
+        "top1_any",
+        "mean_class",
+        "mirrored_top1",
+        "per_event",
+        "mirrored",
+        "still_mirrored",
+        "top1_interval",
+    )
     events = {k: own[k] for k in keys if k in own}
     for name, short in SHORT.items():
         if name in variants:

@@ -67,7 +67,10 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     if metrics.get("note"):
         lines += [metrics["note"], ""]
     lines += ["Right answers by event (share of clips):", "", *_events(metrics["variants"]), ""]
-    lines += ["Left or right within the pairs:", "", *_pairs(metrics["variants"]), ""]
+    lines += ["Left or right within the pairs (chance 0.5):", "", *_pairs(metrics["variants"]), ""]
+    if "still_mirrored" in own:
+        told = ", ".join(f"{pair} {value:.2f}" for pair, value in own["still_mirrored"].items())
+        lines += [f"This network where every clip shows its last frame only, so that nothing moves: {told}.", ""]
     lines += ["![confusions](confusion.png)", "", "## Limits", "", LIMITS, ""]
     lines += ["## How these figures were made", "", f"    {metrics['command']}", "", f"on {metrics['date']}."]
     return "\n".join(lines) + "\n"

@@ -44,12 +44,15 @@ def clip_logits(network: VideoNetwork, clips: NDArray[np.uint8], facts: ModelFac
 
 
 def all_logits(
-    network: VideoNetwork, facts: ModelFacts, clips: EventClips, ends: NDArray[np.int64], show: Any, batch: int = 2
-) -> NDArray[np.float32]:
-    """float32 [len(ends), K]."""
+    network: VideoNetwork, facts: ModelFacts, clips: EventClips, ends: NDArray[np.int64], show: Any, batch: int = 2,
+    still: bool = False,
+) -> NDArray[np.float32]:  # fmt: skip
+    """float32 [len(ends), K]. still: every clip shows its last frame only, so that nothing moves."""
     out = []
     for i in range(0, len(ends), batch):
         part = np.stack([clips.at(int(end)).clip for end in ends[i : i + batch]])
+        if still:
+            part = np.repeat(part[:, -1:], part.shape[1], axis=1)
         out.append(clip_logits(network, part, facts))
         show(len(part))
     return np.concatenate(out)
@@ -69,14 +72,8 @@ def score(logits: NDArray[np.float32], labels: NDArray[np.int64], under_way: lis
         if (labels == k).any()
     }
     either = [EVENTS[a] in row or (a == 0 and not row) for a, row in zip(answer, under_way)]
-    pairs, sides = {}, []
-    for names in MIRRORED:
-        ids = [EVENTS.index(n) for n in names]
-        found = [float((logits[labels == i][:, ids].argmax(1) == j).mean()) for j, i in enumerate(ids) if i in labels]
-        if len(found) == 2:
-            pairs["/".join(names)] = round(float(np.mean(found)), 4)
-            sides += found
-    scores = {
+    pairs = mirrored(logits, labels)
+    scores: dict[str, Any] = {
         "top1": round(float((answer == labels).mean()), 4),
         "top1_any": round(float(np.mean(either)), 4),
         "mean_class": round(float(np.mean([e["right"] for e in events.values()])), 4),
@@ -84,9 +81,20 @@ def score(logits: NDArray[np.float32], labels: NDArray[np.int64], under_way: lis
         "mirrored": pairs,
         "clips": len(labels),
     }
-    if sides:
-        scores["mirrored_top1"] = round(float(np.mean(sides)), 4)
+    if pairs:
+        scores["mirrored_top1"] = round(float(np.mean(list(pairs.values()))), 4)
     return scores
+
+
+def mirrored(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    """By pair of mirrored events: share right where only the pair's two logits are compared, mean of both sides."""
+    pairs = {}
+    for names in MIRRORED:
+        ids = [EVENTS.index(n) for n in names]
+        found = [float((logits[labels == i][:, ids].argmax(1) == j).mean()) for j, i in enumerate(ids) if i in labels]
+        if len(found) == 2:
+            pairs["/".join(names)] = round(float(np.mean(found)), 4)
+    return pairs
 
 
 def spread(right: NDArray[np.bool_], drive: NDArray[np.int64], draws: int = 2000) -> tuple[float, float]:
