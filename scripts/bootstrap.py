@@ -1,6 +1,6 @@
 """Make .venv and install the package into it, everything pinned by constraints.txt. Standard library only.
 
-Usage: python3 scripts/bootstrap.py [--venv .venv] [--extras ros,viz,dev]
+Usage: python3 scripts/bootstrap.py [--venv .venv] [--extras ros,viz,fast,dev]
 Environment: PERCEPTION_TORCH_INDEX, a pip index that serves CPU builds of torch, for machines where the default index
 would bring gigabytes of CUDA packages.
 """
@@ -21,7 +21,7 @@ def main() -> int:
     """Check this machine, make the environment, install; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", default=".venv")
-    parser.add_argument("--extras", default="ros,viz,dev")
+    parser.add_argument("--extras", default="ros,viz,fast,dev")
     args = parser.parse_args()
     venv = ROOT / args.venv
 
