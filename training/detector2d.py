@@ -8,9 +8,11 @@ Clips of a few frames come from the video cache (`python -m training.video_world
 up as training goes on). The backbone starts from ImageNet; its first four layers stay as they are, its batch norms are
 folded into its convolutions. Every frame of a clip is learned from, also the first ones, whose caches are empty. The
 schedule follows wall time: `--minutes` is the whole training over however many calls; a checkpoint every two minutes,
-which `--resume` continues. Single pictures of many places teach a detector more than as many frames of few clips: so
-the detector without shift first learns from pictures, and both twins start from its averaged weights (`--start`).
-`training.evaluate_detector2d` scores and releases averaged weights.
+which `--resume` continues. With `--steps` it follows the steps instead, and the clips are those of the start: so twins
+that learn in processes of their own (`--arch shift`, `--arch none`) see the same batches. Single pictures of many
+places teach a detector more than as many frames of few clips: so the detector without shift first learns from pictures,
+and both twins start from its averaged weights (`--start`). `training.evaluate_detector2d` scores and releases averaged
+weights.
 """
 
 from __future__ import annotations
@@ -208,6 +210,10 @@ def batch(samples: list[Sample]) -> tuple[Tensor, list[Truth]]:
 def train(trainer: Trainer, options: argparse.Namespace) -> None:
     """The loop: step, say, save, look for new clips, stop in time."""
     config, budget = trainer.config, options.minutes * 60.0
+
+    def progress() -> float:
+        return trainer.trainees[0].step_count / options.steps if options.steps else trainer.elapsed / budget
+
     begun = last = time.monotonic()
     stop = begun + options.stop_after * 60.0 if options.stop_after else float("inf")
     spoken = 0.0
@@ -216,8 +222,8 @@ def train(trainer: Trainer, options: argparse.Namespace) -> None:
     steps = 0
     with (options.out / "metrics.jsonl").open("a", buffering=1) as log:
         log.write(json.dumps({"config": asdict(config), "minutes": options.minutes, "threads": options.threads}) + "\n")
-        while trainer.elapsed < budget and last < stop:
-            for name, parts in trainer.step(trainer.elapsed / budget).items():
+        while progress() < 1.0 and last < stop:
+            for name, parts in trainer.step(progress()).items():
                 for part, value in parts.items():
                     key = f"{name}.{part}"
                     recent[key] = 0.95 * recent.get(key, value) + 0.05 * value
@@ -229,24 +235,24 @@ def train(trainer: Trainer, options: argparse.Namespace) -> None:
                 row = {"seconds": round(trainer.elapsed, 1), "steps": trainer.trainees[0].step_count, "loss": recent}
                 row |= {"frames": trainer.frames, "clips": len(trainer.sampler.clips)}
                 log.write(json.dumps(row) + "\n")
-                _show(trainer, budget, recent, steps / max(now - begun, 1e-3))
+                _show(trainer, progress(), recent, steps / max(now - begun, 1e-3))
             if trainer.elapsed - saved > config.checkpoint_minutes * 60:
                 saved = trainer.elapsed
                 trainer.save(options.out, options.minutes)
-            if trainer.elapsed - reloaded > config.reload_minutes * 60:
+            if not options.steps and trainer.elapsed - reloaded > config.reload_minutes * 60:
                 reloaded = trainer.elapsed
                 trainer.reload()
         trainer.save(options.out, options.minutes)
-        if config.validation_clips and trainer.elapsed >= budget:
+        if config.validation_clips and progress() >= 1.0:
             scores = trainer.validate()
             log.write(json.dumps({"validation": scores}) + "\n")
             for name, score in scores.items():
                 print(f"  validation {name}: mAP {score['map']}, at IoU 0.5 {score['map50']}", flush=True)
 
 
-def _show(trainer: Trainer, budget: float, recent: dict[str, float], rate: float) -> None:
+def _show(trainer: Trainer, progress: float, recent: dict[str, float], rate: float) -> None:
     """One line of progress with a bar."""
-    done = int(24 * min(trainer.elapsed / budget, 1.0))
+    done = int(24 * min(progress, 1.0))
     losses = "  ".join(f"{name} {loss:.3f}" for name, loss in recent.items())
     bar = "#" * done + "." * (24 - done)
     print(f"[{bar}] {trainer.elapsed:5.0f} s  {rate:.2f} steps/s  {trainer.frames} frames  {losses}", flush=True)
@@ -262,6 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", type=Path, help="--out folder of an earlier call")
     parser.add_argument("--start", type=Path, help="--out folder of a run without shift whose weights to start from")
     parser.add_argument("--minutes", type=float, default=40.0, help="training time of the whole schedule")
+    parser.add_argument("--steps", type=int, default=0, help="length of the whole schedule instead (0: by --minutes)")
     parser.add_argument("--stop-after", type=float, default=0.0, help="end this call after so many minutes (0: never)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--speak", type=float, default=20.0, help="seconds between lines of progress")

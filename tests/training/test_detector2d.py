@@ -190,6 +190,21 @@ def test_twins_learn_from_the_same_batches_and_a_run_can_be_resumed(cache, tmp_p
     assert all(torch.equal(v, plain[k.replace(".net.", ".")]) for k, v in a.items())
 
 
+def test_processes_of_one_twin_each_see_the_same_batches(cache, tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr(detector2d, "EarlyLayers", lambda net, *_: lambda frames: net.early(frames).detach())
+    monkeypatch.setattr(detector2d.Trainer.__init__, "__defaults__", (False,))
+    monkeypatch.chdir(tmp_path)
+    common = ["--config", str(config_file(tmp_path)), "--cache", str(cache), "--steps", "2"]
+    losses = []
+    for arch in ("both", "none"):
+        assert detector2d.main(["--arch", arch, "--out", str(tmp_path / arch), *common]) == 0
+        file = tmp_path / arch / "tsn-detector-lite.checkpoint.safetensors"
+        losses.append(detector2d.averaged_weights(file))
+    (together, a), (alone, b) = losses
+    assert a["steps"] == b["steps"] == 2 and all(torch.equal(together[k], alone[k]) for k in together)
+
+
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert detector2d.main(["--out", str(tmp_path), "--config", str(config_file(tmp_path, clip=3))]) == 2
     assert "unknown keys clip" in capsys.readouterr().err
