@@ -42,6 +42,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         "",
     ]
     lines += _twin(metrics)
+    lines += _searched(metrics)
     lines += _table(facts, metrics)
     lines += ["", *_boxes(metrics.get("real", {}).get("boxes", {}))]
     lines += ["## Limits", "", LIMITS, ""]
@@ -66,6 +67,31 @@ def _twin(metrics: dict[str, Any]) -> list[str]:
     elif steps != metrics.get("training", {}).get("steps"):
         lines.append("The two were not trained equally long: no comparison of the architectures.")
     return [*lines, ""]
+
+
+def _searched(metrics: dict[str, Any]) -> list[str]:
+    """How a sub-network was found, and SPVCNN's score and latency beside its own."""
+    lines: list[str] = []
+    if "search" in metrics:
+        lines += [f"- {key}: {value}" for key, value in metrics["search"].items()]
+        lines = ["Found by training/spvnas_search.py (docs/spvnas.md):", "", *lines, ""]
+    if "spvcnn" in metrics:
+        rival, real = metrics["spvcnn"], metrics["spvcnn"].get("real", {})
+        lines += [
+            f"spvcnn-lite on the same sweeps, after {rival['training'].get('steps')} steps of training:",
+            f"mIoU {rival['sim']['miou']:.3f} simulated, {real.get('miou10', 'no data')} over SemanticKITTI's ten.",
+            "",
+        ]
+    if "latency" in metrics:
+        lines += ["A whole step, sweeps given to each model in turn (training/latency_compare.py):", ""]
+        lines += ["| model | sweep | points | CPU ms, one thread | median ms, two threads |", "|---|---|---|---|---|"]
+        for name, sweeps in metrics["latency"].items():
+            lines += [
+                f"| {name} | {sweep} | {row['points']} | {row['cpu_ms']} | {row['wall_ms']} |"
+                for sweep, row in sweeps.items()
+            ]
+        lines.append("")
+    return lines
 
 
 def _table(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:

@@ -39,6 +39,7 @@ from training.trainee import averaged_weights
 
 SUFFIX = ".checkpoint.safetensors"
 TWIN = "minkunet-lite"
+RIVAL = "spvcnn-lite"  # what a searched network has to beat
 DATA = (
     "sweeps of the embedded driving world (perception_nodes/simulator), seeds 0 to 899999, nuScenes', KITTI's and "
     "VLP-16's beam patterns and random ones; no real data."
@@ -221,7 +222,14 @@ def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path, equal: Path | 
             same = json.loads((equal / "metrics.json").read_text())
             if same.get("sweeps_sha256") == metrics["sweeps_sha256"]:
                 metrics["trained_as_minkunet"] = _brief(same)
+    if facts.architecture == "spvnas" and (out / RIVAL / "metrics.json").is_file():
+        rival = json.loads((out / RIVAL / "metrics.json").read_text())
+        if rival.get("sweeps_sha256") == metrics["sweeps_sha256"]:
+            metrics["spvcnn"] = _brief(rival)
     folder = Path(facts.folder)
+    for name in ("latency", "search"):  # written by other programs, kept over evaluations
+        if name in (kept := _kept(facts)):
+            metrics[name] = kept[name]
     brief = {"sim_miou": metrics["sim"]["miou"]}
     if "miou10" in metrics.get("real", {}):
         brief["real_miou10"] = metrics["real"]["miou10"]

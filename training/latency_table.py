@@ -225,32 +225,39 @@ def correlation(pairs: list[tuple[float, float]]) -> float:
     return float(np.corrcoef(np.array(pairs).T)[0, 1])
 
 
-def sweep_voxels(data: Path, size: float, box: tuple[float, ...] | None, most: int = 1) -> list[NDArray[np.int32]]:
-    """Voxels of real sweeps below `data`: `most` of SemanticKITTI (64 beams), one of nuScenes (32). Or ModelError."""
-    from models.spvcnn.quantise import Quantiser
+def real_sweeps(data: Path) -> dict[str, NDArray[np.float32]]:
+    """x y z intensity float32 [N, 4] of a SemanticKITTI sweep (64 beams) and a nuScenes one (32). Raises ModelError."""
     from perception_nodes.datasets.errors import DatasetError
     from perception_nodes.datasets.nuscenes import read_nuscenes_keyframe
     from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
 
-    clouds: list[NDArray[np.float32]] = []
+    found: dict[str, NDArray[np.float32]] = {}
     try:
         sequence = open_sequence(find_sequences(data / "semantickitti")[0])
-        clouds += [sequence.sweep(number)[:, :3] for number in sorted(sequence.sweeps)[:most]]
+        found["semantickitti"] = sequence.sweep(min(sequence.sweeps))
     except DatasetError:
         pass
     try:
-        clouds.append(read_nuscenes_keyframe(data / "nuscenes_keyframe").xyz)
+        frame = read_nuscenes_keyframe(data / "nuscenes_keyframe")
+        found["nuscenes"] = np.concatenate((frame.xyz, frame.intensity[:, None]), 1).astype(np.float32)
     except DatasetError:
         pass
-    if not clouds:
+    if not found:
         raise ModelError(
             f"no real sweeps at {data}: expected semantickitti/ or nuscenes_keyframe/ there (--real FOLDER)"
         )
+    return found
+
+
+def sweep_voxels(data: Path, size: float, box: tuple[float, ...] | None) -> list[NDArray[np.int32]]:
+    """Voxels of `real_sweeps`, as a session makes them."""
+    from models.spvcnn.quantise import Quantiser
+
     quantise = Quantiser(size, box)
     found = []
-    for xyz in clouds:
-        xyz = np.ascontiguousarray(xyz, np.float32)
-        found.append(quantise(xyz, np.zeros(len(xyz), np.float32)).coords.copy())
+    for points in real_sweeps(data).values():
+        xyz, intensity = np.ascontiguousarray(points[:, :3]), np.ascontiguousarray(points[:, 3])
+        found.append(quantise(xyz, intensity).coords.copy())
     return found
 
 
