@@ -20,17 +20,20 @@ from torch import Tensor
 
 from models.facts import ModelError, ModelFacts, load_network
 from models.pvcnn.crops import FEATURES, SIDE, crop_features
+from models.pvcnn.frugal import FrugalNetwork
 from models.spvcnn.session import NO_LABEL, PointLabels
 
+ENGINES = ("auto", "frugal", "dense")
 Network = Callable[[Tensor], Tensor]
 
 
 class PointSession:
     """Labels sweeps and crops with one network. Not for several threads at once: give each its own.
 
-    facts: the model's facts · points: most points of one pass (networks were trained with 2,048) · engine: "auto" and
-    "sparse" compute only those voxels of PVCNN's grids that points read, "dense" all; the same result up to rounding ·
-    seconds: wall time of the last step's stages (squares, features, network).
+    facts: the model's facts · points: most points of one pass (the networks were trained with 2,048) · engine:
+    "frugal" computes only those voxels of PVCNN's grids that points read, "dense" all of them, with equal results up to
+    rounding; "auto" is frugal where the network allows · seconds: wall time of the last step's stages (squares,
+    features, network).
     """
 
     def __init__(
@@ -43,18 +46,21 @@ class PointSession:
             )
         if points < 1 or threads < 1:
             raise ModelError(f"points is {points} and threads is {threads}: expected 1 or more of each")
+        if engine not in ENGINES:
+            raise ModelError(f"engine {engine!r} is unknown; known: {', '.join(ENGINES)}")
         self.facts, self.points, self.threads = facts, points, threads
-        self._network: Network = network.eval()
-        self.engine = f"dense, fp32, {threads} thread{'s' * (threads > 1)}"
+        frugal = engine == "frugal" or (engine == "auto" and FrugalNetwork.fits(network))
+        self._network: Network = FrugalNetwork(network, threads) if frugal else network.eval()
+        self.engine = f"{'frugal' if frugal else 'dense'}, fp32, {threads} thread{'s' * (threads > 1)}"
         self.seconds: dict[str, float] = {}
 
     @classmethod
     def from_weights(
-        cls, name_or_path: str | Path = "pvcnn-lite", points: int = 2048, threads: int = 2
+        cls, name_or_path: str | Path = "pvcnn-lite", points: int = 2048, threads: int = 2, engine: str = "auto"
     ) -> PointSession:
         """Session of a model by name, folder or `random:<preset>`. Raises ModelError (one sentence, what to do)."""
         network, facts = load_network(name_or_path)
-        return cls(network, facts, points, threads)
+        return cls(network, facts, points, threads, engine)
 
     def reset(self) -> None:
         """Forgets the past: there is none, sweeps are labelled one by one."""
