@@ -43,7 +43,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
     model: Model = "spvcnn-lite",
 ) -> None:
-    """Replay a held-out simulated drive over DDS through the trained network, score it, draw it."""
+    """Replay a held-out simulated drive over DDS through the trained networks, score it, draw it."""
     from perception_nodes.commands.demo import run
 
     run(seconds=seconds, root=out, model=model)

@@ -1,4 +1,4 @@
-"""`perception demo`: a held-out simulated drive, replayed at real time over DDS, segmented, scored and drawn."""
+"""`perception demo`: a held-out simulated drive, replayed at real time over DDS: labels, events, scores, pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(seconds: float = 12.0, root: Path = Path("results"), model: str = "spvcn
     if seconds < LEAST_SECONDS:
         raise DemoError(f"found --seconds {seconds:g}, expected at least {LEAST_SECONDS:g}")
     drive = demo_drive(seconds, Path(root))
-    print("2/3 replay at real time through spvcnn_node, over DDS", flush=True)
+    print("2/3 replay at real time through spvcnn_node and tsm_node, over DDS", flush=True)
     folder = replay(drive, rate=1.0, model=model, root=Path(root))
     if folder is None:
         raise DemoError("the replay wrote no results")

@@ -1,4 +1,5 @@
-"""Messages of the stack -> rerun entities: labelled cloud, camera, latency. rerun is imported when a log is made."""
+"""Messages of the stack -> rerun entities: clouds with labels, cameras with events and boxes, figures. rerun is
+imported when a log is made."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
+from perception_nodes.messages.image import decode_image
 from perception_nodes.messages.point_cloud import decode_point_cloud2
+from perception_nodes.streaming.inputs import camera_name
+from perception_nodes.viewer.event_log import EVENTS_ENTITY, EventLog
 from perception_nodes.viewer.pictures import palette
 
 INSTALL = "rerun is not installed; type: pip install 'perception_nodes[viz]'"
@@ -38,6 +42,7 @@ class Log:
             self._stream.save(save, default_blueprint=blueprint())
         if connect is not None:
             self._stream.connect_grpc(connect, default_blueprint=blueprint())
+        self._events = EventLog(rerun, self._stream)
         self._describe()
 
     def message(self, topic: str, type_name: str, message: Any, stamp_ns: int) -> None:
@@ -46,9 +51,15 @@ class Log:
         if type_name.endswith("PointCloud2"):
             self._cloud(topic, message)
         elif type_name.endswith("CompressedImage"):
-            entity = "cameras/" + topic.strip("/").split("/image")[0].replace("camera/", "")
-            image = self._rr.EncodedImage(contents=bytes(message.data), media_type="image/jpeg")
-            self._stream.log(entity, image)
+            kind = "image/png" if bytes(message.data[:4]) == b"\x89PNG" else "image/jpeg"
+            image = self._rr.EncodedImage(contents=bytes(message.data), media_type=kind)
+            self._stream.log(f"cameras/{camera_name(topic)}", image)
+        elif type_name.endswith("msg/Image") and "/debug/" not in topic:
+            self._stream.log(f"cameras/{camera_name(topic)}", self._rr.Image(decode_image(message).rgb))
+        elif type_name.endswith("msg/String") and topic.endswith("/events"):
+            self._events.message(topic, message)
+        elif type_name.endswith("Detection2DArray"):
+            self._events.boxes(message)
         elif type_name.endswith("Float64"):
             self._stream.log("figures" + topic, self._rr.Scalars(float(message.data)))
         elif type_name.endswith("Detection3DArray"):
@@ -100,7 +111,7 @@ class Log:
 
 
 def blueprint() -> Any:
-    """Layout: labelled cloud large, ground truth beside it, cameras and latency below."""
+    """Layout: labelled cloud large, ground truth beside it, cameras, events over time and latency below."""
     import rerun.blueprint as rrb
 
     return rrb.Blueprint(
@@ -113,6 +124,7 @@ def blueprint() -> Any:
             ),
             rrb.Horizontal(
                 rrb.Grid(rrb.Spatial2DView(origin="cameras", name="cameras")),
+                rrb.TimeSeriesView(origin=EVENTS_ENTITY, name="events, score over time"),
                 rrb.TimeSeriesView(origin="figures", name="latency, ms"),
             ),
             row_shares=[3, 1],

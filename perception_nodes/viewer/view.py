@@ -15,7 +15,7 @@ from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.viewer.live import BIND, LiveViewer
 from perception_nodes.viewer.log import Log, ViewerError
 
-SHOWN = ("PointCloud2", "CompressedImage", "Float64", "Detection3DArray")
+SHOWN = ("PointCloud2", "Image", "Float64", "Detection3DArray", "Detection2DArray")
 POINTS, TRUTH = "/lidar/points", "/ground_truth/segmentation"
 
 
@@ -43,13 +43,18 @@ def view(file: Path, save: Path | None = None) -> None:
         viewer.close()
 
 
+def is_shown(topic: str, type_name: str) -> bool:
+    """Topics that the viewer has a place for."""
+    return type_name.endswith(SHOWN) or (topic.endswith("/events") and type_name.endswith("msg/String"))
+
+
 def log_bag(reader: BagReader, log: Log) -> None:
     """Stream every topic that the viewer can show into a log, with a progress bar; memory stays bounded."""
     from rich.progress import track
 
-    shown = {t.name: t.type for t in reader.topics().values() if t.known and t.type.endswith(SHOWN)}
+    shown = {t.name: t.type for t in reader.topics().values() if t.known and is_shown(t.name, t.type)}
     if not shown:
-        raise ViewerError(f"{reader.path} holds no topic to look at (clouds, compressed images, figures)")
+        raise ViewerError(f"{reader.path} holds no topic to look at (clouds, pictures, events, figures)")
     total = sum(t.count for t in reader.topics().values() if t.name in shown)
     last_points: tuple[int, np.ndarray] | None = None
     for topic, kind, stamp, raw in track(reader.messages(list(shown)), "reading the bag", total=total):

@@ -1,0 +1,91 @@
+"""Events and boxes of cameras there and back, and their markers; what is none is refused by name."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception_nodes.bags.typestore import from_bytes, make, to_bytes
+from perception_nodes.messages.detections2d import Detections2D, detections2d_values, read_detections2d
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.events import CameraEvent, event_values, read_event
+from perception_nodes.messages.image_markers import image_marker_values
+
+EVENT = CameraEvent(1_700_000_000_123_456_789, "front", "cut_out", 0.75, {"none": 0.25, "cut_out": 0.75}, True)
+BOXES = Detections2D.build(
+    "camera_front", 10**9, (200, 100), [[10, 20, 30, 60], [0, 0, 200, 100]], ["car", "person"], [0.5, 0.25], [7, ""]
+)
+
+
+def test_an_event_comes_back_with_its_stamp_to_the_nanosecond():
+    assert read_event(make("std_msgs/msg/String", **event_values(EVENT))) == EVENT
+    content = json.loads(event_values(EVENT)["data"])
+    assert sorted(content) == ["camera", "event", "score", "scores", "stamp", "warm"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stamp": 1.5}, "stamp is 1.5"),
+        ({"camera": 3}, "camera 3"),
+        ({"event": "jump"}, "'jump' among them"),
+        ({"score": 2}, "the score is 2"),
+        ({"score": True}, "the score is True"),
+        ({"scores": {"cut_out": "x"}}, "the score of 'cut_out' is 'x'"),
+        ({"scores": []}, "scores of all classes"),
+        ({"warm": 1}, "warm 1"),
+    ],
+)
+def test_what_is_no_event_is_refused_by_name(change, words):
+    content = json.loads(event_values(EVENT)["data"]) | change
+    with pytest.raises(MessageError, match=words):
+        read_event(SimpleNamespace(data=json.dumps(content)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=40), st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists).map(json.dumps)
+    )
+)
+def test_foreign_text_is_one_kind_of_error(text):
+    with pytest.raises(MessageError):
+        read_event(SimpleNamespace(data=text))
+
+
+def test_boxes_come_back_through_bytes():
+    message = make("vision_msgs/msg/Detection2DArray", **detections2d_values(BOXES))
+    found = read_detections2d(from_bytes(to_bytes(message), "vision_msgs/msg/Detection2DArray"), (200, 100))
+    np.testing.assert_allclose(found.box, BOXES.box)
+    assert (found.category, found.track, found.frame_id, found.stamp_ns) == (
+        BOXES.category, BOXES.track, BOXES.frame_id, BOXES.stamp_ns,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.score, BOXES.score)
+
+
+def test_boxes_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="2 boxes, 1 classes"):
+        Detections2D.build("c", 0, (9, 9), np.zeros((2, 4)), ["car"])
+    message = make("vision_msgs/msg/Detection2DArray", **detections2d_values(BOXES))
+    message.detections[1].bbox.size_x = float("nan")
+    with pytest.raises(MessageError, match="detection 1 has the box"):
+        read_detections2d(message)
+    message.detections[0].results = []
+    with pytest.raises(MessageError, match="detection 0"):
+        read_detections2d(message)
+
+
+def test_markers_stand_on_a_plane_in_front_of_the_camera():
+    values = image_marker_values(EVENT, "camera_front", (200, 100), (1, 2, 3), BOXES)
+    message = make("visualization_msgs/msg/MarkerArray", **values)
+    clear, text, *frames = message.markers
+    assert clear.action == 3 and text.text == "cut_out 0.75" and text.header.frame_id == "camera_front"
+    assert text.pose.position.y < -0.25 and len(frames) == 2
+    whole = np.array([(p.x, p.y, p.z) for p in frames[1].points])
+    np.testing.assert_allclose([whole.min(0), whole.max(0)], [(-0.5, -0.25, 1), (0.5, 0.25, 1)])
+    assert len({m.ns + str(m.id) for m in (text, *frames)}) == 3
+    cold = image_marker_values(CameraEvent(**{**vars(EVENT), "warm": False}), "c", (200, 100), (1, 2, 3))
+    assert "warming up" in cold["markers"][1]["text"]
