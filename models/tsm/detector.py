@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.facts import ModelError
+from models.tsm.backbone import ResidualBlock
 from models.tsm.builder import build_backbone
 from models.tsm.detector_head import DenseHead, Pyramid, decode, places
 from models.tsm.inverted_residual import InvertedResidual, InvertedResidualNet
 from models.tsm.shift import ClipTime, Shifted, StepTime, Time, run
+from models.tsm.sites import cache_shapes, shifted_sites
 from models.tsm.spec import TsmSpec
 
 STRIDES = (8, 16, 32)
@@ -71,8 +74,9 @@ class TsmDetector(nn.Module):
         """`backbone_state`: weights of the 2D backbone with its batch norms, `models.tsm.imagenet.lite0_state()`."""
         super().__init__()
         self.spec = spec
-        of = TsmSpec(spec.backbone, "none", spec.num_classes, architecture="tsn")
-        backbone = build_backbone(of)
+        backbone = build_backbone(TsmSpec(spec.backbone, "none", spec.num_classes, architecture="tsn"))
+        if not isinstance(backbone, InvertedResidualNet):
+            raise ModelError(f"backbone {spec.backbone}: the detector needs one of {', '.join(BACKBONES)}")
         if backbone_state is not None:
             given = {k: v for k, v in backbone_state.items() if k.startswith("features.")}
             backbone.load_state_dict(given)
@@ -80,10 +84,10 @@ class TsmDetector(nn.Module):
         fold_norms(backbone.eval())
         if spec.mode == "online":
             insert_shift(backbone, spec.fold_div)
-        self.backbone = backbone
+        self.backbone: InvertedResidualNet = backbone
         self.pyramid = Pyramid(backbone.feature_channels, spec.width)
         self.head = DenseHead(spec.width, spec.num_classes, len(STRIDES), spec.depth)
-        self._sites = [m for m in backbone.modules() if isinstance(m, Shifted) and m.fold]
+        self._sites = shifted_sites(backbone)
 
     def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
         """Clips [N, T, 3, H, W] -> logits [N*T, A, K], codes [N*T, A, 4] of their frames, none of which sees a later
@@ -121,7 +125,7 @@ class TsmDetector(nn.Module):
 
     def cache_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """(channels, rows, columns) of every cache for frames of height x width; none without shift."""
-        return [(m.fold, -(-height // m.stride), -(-width // m.stride)) for m in self._sites]
+        return cache_shapes(self._sites, height, width)
 
     def zero_caches(self, height: int, width: int, batch: int = 1) -> Caches:
         """Caches before the first frame."""
@@ -141,17 +145,22 @@ def insert_shift(backbone: InvertedResidualNet, fold_div: int) -> None:
     """Puts the shift into every residual branch behind the EARLY layers."""
     for blocks, i, stride in backbone.shift_sites():
         if i >= EARLY:
-            channels = blocks[i].in_channels
-            blocks[i].wrap_branch(lambda net, c=channels, s=stride: Shifted(net, fold_div, c, s))
+            block = cast(ResidualBlock, blocks[i])
+            block.wrap_branch(partial(_shifted, fold_div=fold_div, channels=block.in_channels, stride=stride))
+
+
+def _shifted(net: nn.Module, fold_div: int, channels: int, stride: int) -> nn.Module:
+    return Shifted(net, fold_div, channels, stride)
 
 
 def fold_norms(backbone: InvertedResidualNet) -> None:
     """Makes each batch norm (in eval mode) part of the convolution before it; an identity stays in its place."""
     for block in backbone.features:
-        layers = block.conv if isinstance(block, InvertedResidual) else block
+        layers = cast(nn.ModuleList, block.conv if isinstance(block, InvertedResidual) else block)
         for i in range(1, len(layers)):
-            if isinstance(layers[i], nn.BatchNorm2d):
-                layers[i - 1] = fuse_conv_bn_eval(layers[i - 1], layers[i])
+            conv, norm = layers[i - 1], layers[i]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                layers[i - 1] = fuse_conv_bn_eval(conv, norm)
                 layers[i] = nn.Identity()
 
 
@@ -160,6 +169,8 @@ class DetectorStep(nn.Module):
 
     (frame [N, 3, H, W], *caches) -> (scores [N, A, K] 0..1, boxes [N, A, 4] x1 y1 x2 y2 px, *caches).
     """
+
+    where: Tensor
 
     def __init__(self, detector: TsmDetector, height: int, width: int):
         super().__init__()

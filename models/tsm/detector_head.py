@@ -63,10 +63,10 @@ class DenseHead(nn.Module):
         self.score = nn.Conv2d(width, classes, 1)
         self.code = nn.Conv2d(width, 4, 1)
         nn.init.normal_(self.score.weight, std=0.01)
-        nn.init.constant_(self.score.bias, math.log(FIRST_SCORE / (1 - FIRST_SCORE)))
         nn.init.normal_(self.code.weight, std=0.01)
-        with torch.no_grad():  # first guess: a box of three strides around the place
-            self.code.bias.copy_(torch.tensor([0.0, 0.0, math.log(3.0), math.log(3.0)]))
+        self.score.bias = nn.Parameter(torch.full((classes,), math.log(FIRST_SCORE / (1 - FIRST_SCORE))))
+        # first guess: a box of three strides around the place
+        self.code.bias = nn.Parameter(torch.tensor([0.0, 0.0, math.log(3.0), math.log(3.0)]))
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """[B, width, H_l, W_l] -> logits [B, A, K], codes [B, A, 4]; places level by level, row by row."""

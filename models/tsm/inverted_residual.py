@@ -93,6 +93,8 @@ class InvertedResidual(ResidualBlock):
 class InvertedResidualNet(Backbone):
     """Stem, rows of inverted residuals, a last 1x1 convolution, the mean over the picture."""
 
+    features: nn.ModuleList
+
     def __init__(self, rows: tuple[Row, ...], stem: int, last: int, in_channels: int, conv: Conv, norm: Norm):
         super().__init__()
         layers: list[nn.Module] = [nn.Sequential(conv(in_channels, stem, 3, 2), norm(stem), nn.ReLU6(inplace=True))]
