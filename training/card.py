@@ -43,8 +43,8 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     ]
     lines += _twin(metrics)
     lines += _searched(metrics)
-    lines += _table(facts, metrics)
-    lines += ["", *_boxes(metrics.get("real", {}).get("boxes", {}))]
+    lines += class_table(facts, metrics)
+    lines += ["", *box_table(metrics.get("real", {}).get("boxes", {}))]
     lines += ["## Limits", "", LIMITS, ""]
     lines += ["## How these figures were made", "", f"    {metrics['command']}", "", f"on {metrics['date']}."]
     return "\n".join(lines) + "\n"
@@ -94,7 +94,7 @@ def _searched(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _table(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
+def class_table(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
     sim, real = metrics["sim"]["iou"], metrics.get("real", {}).get("iou", {})
     lines = ["| class | IoU, simulated | IoU, SemanticKITTI |", "|---|---|---|"]
     for name in facts.class_names:
@@ -106,7 +106,7 @@ def _table(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _boxes(boxes: dict[str, Any]) -> list[str]:
+def box_table(boxes: dict[str, Any]) -> list[str]:
     if not boxes:
         return []
     lines = ["Points inside annotated boxes of real sweeps, and the share given a class of the right kind;"]
