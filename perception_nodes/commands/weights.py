@@ -39,7 +39,12 @@ def verify(name: str | None) -> int:
 
 def import_checkpoint(checkpoint: Path, out: Path, architecture: str, config: Path | None = None) -> None:
     """Write an official checkpoint as a model folder; raises ModelError with what was found and expected."""
-    from models.official import convert
+    if architecture == "tsm":
+        from models.tsm.official import convert as convert_tsm
 
-    facts = convert(checkpoint, out, architecture, config)
+        facts = convert_tsm(checkpoint, out)
+    else:
+        from models.official import convert
+
+        facts = convert(checkpoint, out, architecture, config)
     print(f"{facts.name}: wrote {facts.weights_path} and model.yaml")
