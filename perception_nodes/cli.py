@@ -244,7 +244,7 @@ def weights_verify(name: Annotated[str | None, typer.Argument(help="One model (d
 def weights_import(
     checkpoint: Annotated[Path, typer.Argument(help="A released SPVNAS, PVCNN or TSM checkpoint (torch file).")],
     out: Annotated[Path, typer.Argument(help="The model folder to write.")],
-    architecture: Annotated[str, typer.Option(help="minkunet, spvcnn, spvnas, pvcnn-{s3dis,shapenet}, tsm.")] = "spvcnn",
+    architecture: Annotated[str, typer.Option(help="minkunet, spvcnn, spvnas, pvcnn-{s3dis,shapenet}, tsm")] = "spvcnn",
     config: Annotated[Path | None, typer.Option(help="The net.config beside it; SPVNAS needs it.")] = None,
 ) -> None:
     """Turn an official checkpoint into a model folder (safetensors + model.yaml). Never unpickles code."""
