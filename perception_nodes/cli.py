@@ -37,6 +37,13 @@ class Storage(str, Enum):
     sqlite3 = "sqlite3"
 
 
+class ExportFormat(str, Enum):
+    """Files that a network can be written as."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+
+
 @app.command()
 def demo(
     seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 12.0,
@@ -251,6 +258,18 @@ def weights_import(
     from perception_nodes.commands.weights import import_checkpoint
 
     import_checkpoint(checkpoint, out, architecture, config)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model of models/weights, a model folder, or random:<preset>.")],
+    format_: Annotated[ExportFormat, typer.Option("--format", help="What to write.")] = ExportFormat.onnx,
+    out: Annotated[Path | None, typer.Option(help="The folder to write into (default: export/<model>).")] = None,
+) -> None:
+    """A video network as files for other programs: step with caches in and out, clip, facts; compared with torch."""
+    from perception_nodes.commands.export import run
+
+    run(model, format_.value, out)
 
 
 @app.command()

@@ -43,6 +43,12 @@ OPTIONAL = {
     ),
     "tf2_ros": ("extrinsics from live TF", "/tf_static is read directly, or a rig YAML", "a ROS 2 install has it"),
     "launch_ros": ("ros2 launch", "perception up starts the same graph", "a ROS 2 install has it"),
+    "openvino": (
+        "dense networks, the fastest on a CPU",
+        "ONNX Runtime or torch run them slower",
+        "pip install 'perception_nodes[fast]'",
+    ),
+    "onnxruntime": ("dense networks, exported files", "torch runs them slower", "pip install 'perception_nodes[fast]'"),
     "torchsparse": ("GPU sparse convolution", "our own engine runs on the CPU", "build it from source for CUDA"),
     "spconv": ("a peer in benchmarks", "its rows are left out", "pip install 'perception_nodes[bench]'"),
 }
@@ -60,6 +66,7 @@ def findings() -> Iterator[Finding]:
         else:
             yield Finding(name, "note", f"not installed ({use}); {instead}", remedy)
     yield checked("sparse engine", sparse_engine, "reinstall with a C compiler: apt-get install gcc, then make setup")
+    yield checked("dense networks", dense_runtime, "make setup")
     yield checked("models", models, "restore models/weights from the repository")
     yield checked("DDS", dds, "")
     if shutil.which("cc") is None and shutil.which("gcc") is None:
@@ -103,6 +110,13 @@ def sparse_engine() -> str:
     from models.sparse.backend import describe
 
     return str(describe())
+
+
+def dense_runtime() -> str:
+    """Which runtime the camera networks take, and what else is there."""
+    from models.runtime import describe
+
+    return describe()
 
 
 def models() -> str:
