@@ -8,6 +8,7 @@ from a generator that is given, so a batch is the same whichever process makes i
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def packed(clips: Sequence[Clip], folder: Path, size: tuple[int, int]) -> NDArra
     path = folder / f"{clips[0].folder.parent.name}_{clips_digest(clips, size)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{os.getpid()}.part")  # several trainings may start at once
         total = sum(len(c) for c in clips)
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(total, *size, 3))
         i = 0
