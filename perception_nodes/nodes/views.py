@@ -97,8 +97,12 @@ class ViewsNode(PipelineNode[V]):
             if not found:
                 return
             transport = "compressed" if "compressed" in found else "raw"
+        try:
+            self.subscribe(TYPES[transport], self._topics[camera], partial(self._on_view, camera))
+        except Exception as error:  # the middleware refuses a second type under one name in one process
+            self.report("input", "refused_topics", Level.ERROR, error)
+            return
         self._kinds[camera] = TYPES[transport]
-        self.subscribe(TYPES[transport], self._topics[camera], partial(self._on_view, camera))
 
     def _published(self, camera: str) -> list[str]:
         """Message types that are published on a camera's topic."""
