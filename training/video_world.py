@@ -152,10 +152,11 @@ def render_drive(seed: int, number: int, folder: Path) -> int:
     return frames
 
 
-def drives(split: str, count: int, worker: int, workers: int) -> Iterator[tuple[int, int]]:
-    """(seed, number) of this worker's drives."""
+def drives(split: str, count: int, worker: int, workers: int, only: str = "") -> Iterator[tuple[int, int]]:
+    """(seed, number) of this worker's drives; only: of those dealt this script."""
     for number in range(worker, count, workers):
-        yield SPLITS[split][number], number
+        if not only or only in DEALS[number % len(DEALS)][0]:
+            yield SPLITS[split][number], number
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -165,13 +166,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=sorted(SPLITS), default="train")
     parser.add_argument("--out", type=Path, default=Path("runs/video"))
     parser.add_argument("--drives", type=int, default=300)
+    parser.add_argument("--only", default="", help="drives dealt this script alone: cut_in, crossing, overtake, …")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args(arguments)
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     folder = options.out / options.split
     folder.mkdir(parents=True, exist_ok=True)
-    todo = list(drives(options.split, options.drives, options.worker, options.workers))
+    todo = list(drives(options.split, options.drives, options.worker, options.workers, options.only))
     begun, frames, failed = time.monotonic(), 0, 0
     for i, (seed, number) in enumerate(todo):
         done = folder / f"{split_of(seed)}_{seed:06d}.done"
