@@ -51,7 +51,8 @@ def draw_search(
     for name, (x, y) in marks.items():
         at = place(x, y)
         cv2.drawMarker(canvas, at, MARK, cv2.MARKER_DIAMOND, 14, 2, cv2.LINE_AA)
-        write(name, (min(at[0] + 12, WIDTH - 10 * len(name)), at[1] + 5))
+        right = at[0] + 12 + 10 * len(name) < WIDTH
+        write(name, (at[0] + 12 if right else at[0] - 14 - 9 * len(name), at[1] + 5))
     write(title, (LEFT, 32), 0.62)
     write(
         f"{unit}; {len(candidates)} candidates, blue: first generation, orange: generation {last}", (LEFT, HEIGHT - 26)

@@ -35,6 +35,7 @@ from training.losses import class_weights, segmentation_loss
 from training.replay import Replay, compact
 from training.scoring import prepared, run, score
 from training.sources import Source, add_source_options, held_out_sweeps, training_sweeps
+from training.teacher import Teacher, distance
 from training.trainee import OptimiserConfig, Trainee
 from training.voxels import VoxelBatch, in_range, voxel_batch
 
@@ -44,7 +45,8 @@ ARCHITECTURES = {"spvcnn": ("spvcnn-lite",), "minkunet": ("minkunet-lite",), "bo
 @dataclass(frozen=True)
 class TrainConfig:
     """batch: sweeps per step · first_batch: sweeps in the buffer before training starts · capacity: sweeps kept ·
-    validation_worlds: held-out worlds, three sensors each · lovasz: its weight in the loss · bf16: mixed precision."""
+    validation_worlds: held-out worlds, three sensors each · lovasz: its weight in the loss · distil: share of the loss
+    that is the distance to a teacher's logits, where there is a teacher · bf16: mixed precision."""
 
     batch: int = 10
     first_batch: int = 24
@@ -53,6 +55,7 @@ class TrainConfig:
     checkpoint_minutes: float = 2.0
     validate_minutes: float = 2.0
     lovasz: float = 1.0
+    distil: float = 0.5
     bf16: bool = True
     seed: int = 0
     sensors: int = 3
@@ -116,6 +119,7 @@ class Trainer:
         self.noise = torch.Generator(device=device).manual_seed(config.seed * 1000 + 500 + rank)
         self.elapsed = 0.0  # seconds of training, over all calls
         self.worlds = 0  # sweeps taken from the stream before this call
+        self.teacher: Teacher | None = None  # whose logits the networks learn from, beside the labels
 
     def _trainee(self, facts: ModelFacts) -> Trainee:
         network = build_network(facts, seed=self.config.seed).to(self.device).train()
@@ -136,6 +140,7 @@ class Trainer:
         data = self.batch()
         weights = class_weights(self.replay.counts).float().to(self.device)
         losses = {}
+        taught = self.teacher(data) if self.teacher is not None else None
         for trainee in self.trainees:
             trainee.forward.train()
             with torch.autocast(
@@ -143,6 +148,8 @@ class Trainer:
             ):
                 logits = run(trainee.forward, trainee.network, data)
             loss = segmentation_loss(logits, data.labels, weights, IGNORE, self.config.lovasz)
+            if taught is not None:
+                loss = (1 - self.config.distil) * loss + self.config.distil * distance(logits, taught)
             losses[trainee.name] = float(loss.detach()) if trainee.learn(loss, progress) else float("nan")
         return losses
 
@@ -317,6 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--arch", choices=sorted({*ARCHITECTURES, *PRESETS}), default="spvcnn")
     parser.add_argument("--model", type=Path, help="train this model folder on, instead of --arch (weights and widths)")
     parser.add_argument("--name", help="what the checkpoint of --model is called (default: the model's name)")
+    parser.add_argument("--teacher", help="model whose logits to learn from beside the labels (config: distil)")
     add_options(parser)
     options = parser.parse_args(arguments)
 
@@ -325,7 +333,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.model:
             facts = load_facts(options.model)
             models = [replace(facts, name=options.name or facts.name)]
-        return Trainer(models, config, device, rank, world, options.model)
+        trainer = Trainer(models, config, device, rank, world, options.model)
+        if options.teacher:
+            trainer.teacher = Teacher(options.teacher, trainer.spec, device)
+        return trainer
 
     return launch(make, TrainConfig(), options, started)
 

@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.facts import ModelError, ModelFacts, load_network
 from models.spvcnn.build import facts_of
@@ -38,6 +37,7 @@ from training.losses import class_weights, segmentation_loss
 from training.recalibration import recalibrate
 from training.scoring import prepared, run, score
 from training.spvcnn import TrainConfig, Trainer, add_options, launch
+from training.teacher import distance
 from training.trainee import Trainee, averaged_weights
 from training.voxels import VoxelBatch
 
@@ -153,8 +153,7 @@ class SupernetTrainer(Trainer):
         logits, loss = self._loss(network, data, weights)
         losses["drawn"] = float(loss.detach())
         if teacher is not None and self.config.distil:
-            distance = F.kl_div(logits.float().log_softmax(1), teacher.float().softmax(1), reduction="batchmean")
-            loss = (1 - self.config.distil) * loss + self.config.distil * distance
+            loss = (1 - self.config.distil) * loss + self.config.distil * distance(logits, teacher)
         loss.backward()
         if self.world > 1:
             average_gradients(network, self.world)

@@ -42,6 +42,7 @@ from training.search_plot import save_search
 from training.seeds import VAL
 from training.sources import recorded
 from training.spvnas import load_supernet, spec_for
+from training.teacher import maps_of
 from training.test_sweeps import read_world, world_files
 from training.voxels import VoxelBatch, in_range, voxel_batch
 
@@ -75,18 +76,9 @@ def quick_score(network: torch.nn.Module, sweeps: list[HeldSweep]) -> dict[str, 
     engine = FusedNetwork(network, fused.reduced(), native.threads())
     matrices: dict[str, torch.Tensor] = {}
     for sweep in sweeps:
-        logits = engine(fused.Rows.of(sweep.data.x.feats.numpy()), _maps_of(sweep.data))
+        logits = engine(fused.Rows.of(sweep.data.x.feats.numpy()), maps_of(sweep.data))
         add(matrices, sweep, torch.from_numpy(logits).argmax(1))
     return summary(matrices)
-
-
-def _maps_of(data: VoxelBatch) -> Any:
-    from models.sparse.maps import MapSet
-
-    levels = [data.x.level]
-    for _ in range(4):
-        levels.append(levels[-1].down()[0])
-    return MapSet(levels, dict(data.view.maps))
 
 
 def held_sweeps(cache: Path, worlds: int, spec: NetworkSpec, show: Callable[[str], None]) -> list[HeldSweep]:

@@ -166,3 +166,21 @@ def test_recorded_sweeps_are_a_source(tmp_path):
         first = given.take()
         assert first is not None
         np.testing.assert_array_equal(first.xyz, street(0, 200).xyz)
+
+
+def test_a_network_learns_from_a_teacher():
+    from training.spvcnn import TrainConfig
+    from training.teacher import Teacher, distance
+
+    torch.manual_seed(0)
+    pupil = Trainer(("spvnas-lite",), TrainConfig(batch=2, capacity=4, bf16=False, distil=1.0), CPU)
+    for seed in range(3):
+        pupil.replay.add(street(seed, 400))
+    pupil.teacher = Teacher("random:spvcnn-lite", pupil.spec, CPU)
+    data = pupil.batch()
+    taught = pupil.teacher(data)
+    assert taught.shape == (len(data.x), 19) and float(distance(taught, taught)) == pytest.approx(0.0, abs=1e-6)
+    losses = [pupil.step(0.1)["spvnas-lite"] for _ in range(6)]
+    assert losses[-1] < losses[0]
+    with pytest.raises(ModelError, match="takes other voxels or features"):
+        Teacher("random:spvcnn-cr0.5", pupil.spec, CPU)
