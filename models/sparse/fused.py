@@ -22,7 +22,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from .points import PointMap
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from .program import Program
 
 PANEL = native.PANEL
 PRECISIONS = ("fp32", "int16", "int8")
@@ -91,12 +93,30 @@ class Rows:
         return len(self.data)
 
 
+class Planned(Rows):
+    """Rows of a network that is being written down (`program.Program`): a number, no memory."""
+
+    def __init__(self, program: Program, register: int, rows: int, channels: int, precision: str) -> None:
+        self.program, self.register, self._rows = program, register, rows
+        self.channels, self._precision = channels, precision
+
+    @property
+    def precision(self) -> str:
+        return self._precision
+
+    def array(self) -> Any:
+        return self
+
+    def __len__(self) -> int:
+        return self._rows
+
+
 @dataclass
 class Packed:
     """Weights of a convolution in the order the kernels read them. Made by `pack`.
 
-    terms: per term [K, panels, Cin, 16] float32, [K, panels, Cin/2, 16, 2] int16 or [K, panels, Cin/4, 16, 4] int8. plain: the kernels [K, Cin,
-        Cout] float32.
+    terms: per term [K, panels, Cin, 16] float32, [K, panels, Cin/2, 16, 2] int16 or [K, panels, Cin/4, 16, 4] int8.
+    plain: the kernels [K, Cin, Cout] float32.
     column_scale, bias: float32 [panels * 16], or None.
     """
 
@@ -240,6 +260,10 @@ def convolve(
     _check(weights, inputs, rows, residual, kind)
     if kind == "int8" and not relu:
         raise ValueError("int8 rows hold no negative values: use relu, or another out_precision")
+    first = inputs[0][0]
+    if isinstance(first, Planned):
+        rest = cast("Planned | None", residual)
+        return first.program.convolve(weights, inputs, rows, rest, relu, residual_after_relu, kind)
     if native.library() is None:
         return _convolve_numpy(weights, inputs, rows, residual, relu, residual_after_relu)
     out = Rows.empty(rows, weights.outputs, kind)
@@ -341,8 +365,10 @@ def interpolate(x: Rows, points: PointMap, onto: Rows | None = None, threads: in
     """Trilinear features of voxels at points, as float32 rows; added to `onto` (float32, in place) where given."""
     if points.voxels != len(x):
         raise ValueError(f"the point map belongs to a level of {points.voxels} voxels, the rows are {len(x)}")
-    if onto is not None and (onto.scale is not None or len(onto) != len(points) or onto.channels != x.channels):
+    if onto is not None and (onto.precision != "fp32" or len(onto) != len(points) or onto.channels != x.channels):
         raise ValueError(f"onto: expected float32 rows [{len(points)}, {x.channels}]")
+    if isinstance(x, Planned):
+        return x.program.interpolate(x, points, cast("Planned | None", onto))
     out = onto if onto is not None else Rows.empty(len(points), x.channels, "fp32")
     corners, weights = np.ascontiguousarray(points.corners), np.ascontiguousarray(points.weights)
     loaded = native.library()
@@ -373,8 +399,10 @@ def interpolate(x: Rows, points: PointMap, onto: Rows | None = None, threads: in
 
 def point_mean(z: Rows, points: PointMap, precision: str = "fp32", threads: int = 1) -> Rows:
     """Mean of float32 point rows in each voxel (point_to_voxel), in the given precision; zeros where no point lies."""
-    if z.scale is not None or len(z) != len(points):
+    if z.precision != "fp32" or len(z) != len(points):
         raise ValueError(f"expected float32 rows of {len(points)} points, got {len(z)} rows of {z.precision}")
+    if isinstance(z, Planned):
+        return z.program.point_mean(z, points, precision)
     order, starts = points.by_voxel()
     loaded = native.library()
     out = Rows.empty(points.voxels, z.channels, precision if loaded is not None else "fp32")

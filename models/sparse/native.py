@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-ABI = 2
+ABI = 3
 LEVELS = ("plain", "avx2", "avx512", "avx512vnni")
 PANEL = 16
 
@@ -76,6 +76,11 @@ _SIGNATURES = {
     "sparse_point_mean": (ctypes.c_int, [_P, _I, _P, _P, _I, _I, _P, _P, _I, _I, _I, _I]),
     "sparse_weight_gradient": (ctypes.c_int, [_P, _I, _P, _I, _P, _P, _P, _I, _I, _I, _P, _I, _I]),
     "sparse_peak": (_I, [_I, _I, _I, _I]),
+    "sparse_frame_new": (_P, []),
+    "sparse_frame_free": (None, [_P]),
+    "sparse_frame_index": (ctypes.c_int, [_P, _P, _P, _I, _I]),
+    "sparse_frame_compute": (ctypes.c_int, [_P, _P, _P, _I, _P, _I, _I, _I]),
+    "sparse_frame_step": (_I, [_P, _P, _P, _I, _I]),
     "sparse_best_level": (ctypes.c_int, []),
     "sparse_abi": (ctypes.c_int, []),
 }

@@ -1,7 +1,7 @@
 """MinkUNet, SPVCNN and SPVNAS on the fused CPU engine (models.sparse.fused): batch norms folded, weights packed, and no
 concatenation, shortcut or addition as a pass of its own.
 
-Precision "int16" keeps voxel features and weights in 16 bits everywhere but where it would cost accuracy for nothing:
+Precisions "int16" and "int8" keep voxel features and weights in 16 or 8 bits everywhere but where it would cost accuracy for nothing:
 the raw input features, the point branch's own rows and the logits stay float32.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.sparse import MapSet, fused
 from models.sparse.fused import Packed, Rows
 from models.sparse.kernel_map import KernelMap
+from models.sparse.program import Program
 
 
 class _Block(NamedTuple):
@@ -67,8 +68,10 @@ def _block(block: Any, precision: str, split: int = 0) -> _Block:
 class FusedNetwork:
     """One network's packed weights; call it on features and maps. Results do not depend on `threads`.
 
-    network: MinkUNet, SPVCNN or SPVNAS in eval mode · precision: "fp32" or "int16" (see models.sparse.fused).
+    network: MinkUNet, SPVCNN or SPVNAS in eval mode · precision: "fp32", "int16" or "int8" (see models.sparse.fused).
     """
+
+    point_strides = (4, 16)
 
     def __init__(self, network: Any, precision: str, threads: int):
         self.precision, self.threads = precision, threads
@@ -87,6 +90,11 @@ class FusedNetwork:
         kinds = (p, "fp32", "fp32")  # the first reads voxel features, the others the points' own
         self._points = [_linear(linear, norm, k) for (linear, norm), k in zip(network.point_layers(), kinds)]
         self._classifier = _linear(network.head(), None, "fp32" if self._points else p)
+
+    def program(self) -> Program:
+        """This network as one call of the compiled engine; its points are its voxels."""
+        strides = self.point_strides if self._points else ()
+        return Program(self, self._stem0.channels[0], self._classifier.outputs, strides)
 
     def _run(
         self, weights: Packed, inputs: list[tuple[Rows, KernelMap | None]], rows: int, residual: Rows | None = None

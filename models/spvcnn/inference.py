@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from models.sparse import Level, MapSet, SparseTensor, build_maps, fused, native
+from models.sparse.program import Frame, Program
 from models.spvcnn.fused_network import FusedNetwork
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.point_voxel import PointVoxelNetwork
 
-PRECISIONS = ("auto", "fp32", "int16", "bf16")
-POINT_STRIDES = (4, 16)
+PRECISIONS = ("auto", "fp32", "int16", "int8", "bf16")
+POINT_STRIDES = FusedNetwork.point_strides
 
 
 class Predictor:
@@ -31,9 +32,11 @@ class Predictor:
         self.threads = threads
         self._with_points = isinstance(network, PointVoxelNetwork)
         self._network, self._fused = network.eval(), None
+        self.program: Program | None = None  # the whole network as one call, where the extension is there
         if native.library() is not None:
-            self.precision = "fp32" if precision == "fp32" else fused.reduced()
+            self.precision = precision if precision in ("fp32", "int8") else fused.reduced()
             self._fused = FusedNetwork(network, self.precision, threads)
+            self.program, self._frame = self._fused.program(), Frame()
             instructions = native.LEVELS[native.level()]
             self.engine = f"fused, {self.precision}, {instructions}, {threads} thread{'s' * (threads > 1)}"
         else:
@@ -62,4 +65,8 @@ class Predictor:
         return logits.numpy()
 
     def __call__(self, feats: NDArray[np.float32], coords: NDArray[np.int32]) -> NDArray[np.float32]:
-        return self.run(feats, self.maps(Level(coords)))
+        level = Level(coords)
+        if self.program is None or level.order is not None:
+            return self.run(feats, self.maps(level))
+        self._frame.index(self.program, level.keys, self.threads)
+        return self._frame.compute(self.program, feats, self.threads)

@@ -95,7 +95,7 @@ def _group(key, rows, count, xyz, intensity, low, size, coords, packed, means, c
 class Quantiser:
     """Voxels of one sweep at a time, in buffers that are kept and grow with the largest sweep.
 
-    size: edge of a voxel, m · point_range: x, y, z least and most, m, or None for +-1000 m.
+    size: edge of a voxel, m (the attributes `low` and `size` are the range in voxels, int64 [3]) · point_range: x, y, z least and most, m, or None for +-1000 m.
     Raises ValueError for a range of more voxels than a key of models.sparse holds.
     """
 
@@ -103,13 +103,13 @@ class Quantiser:
         box = np.asarray(point_range or (-1000.0, -1000.0, -200.0, 1000.0, 1000.0, 200.0), np.float64).reshape(2, 3)
         self.voxel_size = size
         self._scale = np.float32(1.0 / size)
-        self._low = np.floor(box[0] / size + 1e-6).astype(np.int64)
-        self._size = np.ceil(box[1] / size - 1e-6).astype(np.int64) - self._low
-        if (abs(self._low) > LIMITS).any() or (abs(self._low + self._size) > LIMITS).any():
+        self.low = np.floor(box[0] / size + 1e-6).astype(np.int64)
+        self.size = np.ceil(box[1] / size - 1e-6).astype(np.int64) - self.low
+        if (abs(self.low) > LIMITS).any() or (abs(self.low + self.size) > LIMITS).any():
             raise ValueError(
                 f"a range of {box.tolist()} m at voxels of {size} m: at most {LIMITS.tolist()} voxels each way"
             )
-        self._passes = range(0, max(1, int(np.prod(self._size) - 1).bit_length()), 11)
+        self._passes = range(0, max(1, int(np.prod(self.size) - 1).bit_length()), 11)
         self._room = 0
 
     def _grow(self, points: int) -> None:
@@ -127,14 +127,14 @@ class Quantiser:
         call overwrites."""
         n = len(xyz)
         self._grow(n)
-        count = _keys(xyz, self._low, self._size, self._scale, self._key, self._rows)
+        count = _keys(xyz, self.low, self.size, self._scale, self._key, self._rows)
         key, rows, key2, rows2 = self._key, self._rows, self._key2, self._rows2
         for shift in self._passes:
             _radix_pass(key, rows, key2, rows2, shift, count)
             key, rows, key2, rows2 = key2, rows2, key, rows
         self._voxel_of[:n] = OUTSIDE
         m = _group(
-            key, rows, count, xyz, intensity, self._low, self._size,
+            key, rows, count, xyz, intensity, self.low, self.size,
             self._coords, self._packed, self._means, self._counts, self._first, self._voxel_of,
         )  # fmt: skip
         return QuantisedCloud(

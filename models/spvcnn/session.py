@@ -19,6 +19,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.facts import ModelError, ModelFacts, load_network
+from models.sparse import native
+from models.sparse.program import Frame, Program, Sweep
 from models.spvcnn.features import feature_codes, fill_features
 from models.spvcnn.inference import PRECISIONS, Predictor
 from models.spvcnn.presets import OFFICIAL_FEATURES
@@ -105,6 +107,7 @@ class SegmentationSession:
         self._official = facts.features == OFFICIAL_FEATURES
         self._codes = feature_codes(facts.features)
         self.seconds: dict[str, float] = {}
+        self._frame = Frame() if self._predict.program is not None else None
 
     @classmethod
     def from_weights(
@@ -131,6 +134,8 @@ class SegmentationSession:
         intensity = np.ascontiguousarray(intensity, np.float32)
         if xyz.ndim != 2 or xyz.shape[1] != 3 or intensity.shape != (len(xyz),):
             raise ValueError(f"xyz has shape {xyz.shape} and intensity {intensity.shape}: expected [N, 3] and [N]")
+        if self._frame is not None and self._predict.program is not None:
+            return self._step_compiled(self._frame, self._predict.program, xyz, intensity)
         if not np.isfinite(intensity).all():
             intensity = np.nan_to_num(intensity, nan=0.0, posinf=0.0, neginf=0.0)
         label, score = np.full(len(xyz), NO_LABEL, np.uint8), np.zeros(len(xyz), np.float32)
@@ -150,6 +155,23 @@ class SegmentationSession:
             _spread(cloud.voxel_of, voxel_label, voxel_score, label, score)
         ends = [start for _, start in marks[1:]] + [perf_counter()]
         self.seconds = {stage: end - start for (stage, start), end in zip(marks, ends)}
+        return PointLabels(label, score)
+
+    def _step_compiled(
+        self, frame: Frame, program: Program, xyz: NDArray[np.float32], intensity: NDArray[np.float32]
+    ) -> PointLabels:
+        """The whole step in one call of the compiled engine."""
+        label, score = np.empty(len(xyz), np.uint8), np.empty(len(xyz), np.float32)
+        sweep = Sweep(
+            xyz=native.address(xyz), intensity=native.address(intensity), points=len(xyz),
+            low=tuple(self._quantiser.low.tolist()), size=tuple(self._quantiser.size.tolist()),
+            voxel_size=self.facts.voxel_size, codes=native.address(self._codes), codes_count=len(self._codes),
+            first_point=self._official, label=native.address(label), score=native.address(score),
+            classes=program.classes,
+        )  # fmt: skip
+        if len(xyz):
+            frame.step(program, sweep, self.threads)
+        self.seconds = dict(zip(("voxelise", "maps", "features", "network", "labels"), sweep.seconds))
         return PointLabels(label, score)
 
     def _features(

@@ -10,36 +10,6 @@
 
 #define CHUNK_BYTES (16 << 10) /* of input rows: they and one panel of weights share the first-level cache */
 
-/* Must match _Term in native.py. */
-typedef struct {
-    const void *rows;
-    const float *scales;       /* of quantised rows */
-    int64_t stride;
-    /* pairs grouped by offset, out ascending in each group; NULL: row i meets row i (one offset) */
-    const int32_t *in, *out;
-    const int64_t *starts;     /* [volume + 1] */
-    const void *weights;       /* [volume] of [panels] of what PairList says */
-    int64_t volume, channels;  /* channels: see PairList */
-    int64_t kind;              /* of rows and weights */
-} Term;
-
-/* Must match _Convolution in native.py. */
-typedef struct {
-    const Term *terms;
-    int64_t terms_count;
-    int64_t outputs, width;    /* width: output channels, a multiple of PANEL */
-    const float *column_scale, *bias;
-    const void *residual;
-    const float *residual_scale;
-    int64_t residual_stride;
-    int64_t relu, residual_after_relu;
-    void *out;
-    float *out_scale;
-    int64_t out_stride;
-    int64_t residual_kind, out_kind;
-    int64_t level, threads;
-} Convolution;
-
 typedef struct {
     const Convolution *conv;
     const Isa *isa;

@@ -28,4 +28,4 @@ const Isa *isa_by_level(int level) {
     return &isa_plain;
 }
 
-EXPORT int sparse_abi(void) { return 2; }
+EXPORT int sparse_abi(void) { return 3; }

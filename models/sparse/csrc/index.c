@@ -3,26 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sparse.h"
-
-#define Z_BITS 16
-#define Y_BITS 20
-#define X_BITS 20
-#define Y_SHIFT Z_BITS
-#define X_SHIFT (Z_BITS + Y_BITS)
-#define B_SHIFT (Z_BITS + Y_BITS + X_BITS)
-#define Z_BIAS (1 << (Z_BITS - 1))
-#define Y_BIAS (1 << (Y_BITS - 1))
-#define X_BIAS (1 << (X_BITS - 1))
-#define Y_STEP ((int64_t)1 << Y_SHIFT)
-#define X_STEP ((int64_t)1 << X_SHIFT)
-
-typedef struct {
-    const int64_t *keys;
-    int64_t n;
-    int32_t *first, *second; /* [13][n] */
-    int64_t *counts;
-} Neighbours;
+#include "index.h"
 
 static void own_column(const Neighbours *job) {
     int64_t count = 0;
@@ -35,11 +16,9 @@ static void own_column(const Neighbours *job) {
     job->counts[0] = count;
 }
 
-static void plane(void *context, int worker, int64_t item) {
-    const Neighbours *job = context;
+void neighbours_plane(const Neighbours *job, int64_t item) {
     const int64_t steps[4] = {Y_STEP, X_STEP - Y_STEP, X_STEP, X_STEP + Y_STEP};
     const int64_t *keys = job->keys, n = job->n;
-    (void)worker;
     if (item == 4) {
         own_column(job);
         return;
@@ -63,11 +42,44 @@ static void plane(void *context, int worker, int64_t item) {
     for (int z = 0; z < 3; z++) job->counts[1 + 3 * item + z] = count[z];
 }
 
+static void plane(void *context, int worker, int64_t item) {
+    (void)worker;
+    neighbours_plane(context, item);
+}
+
 /* first, second: scratch int32 [13][n]; counts int64 [13]. */
 EXPORT void sparse_half_neighbours(const int64_t *keys, int64_t n, int32_t *first, int32_t *second, int64_t *counts,
                                    int64_t threads) {
     Neighbours job = {keys, n, first, second, counts};
     parallel_for((int)threads, 5, plane, &job);
+}
+
+/* Half of the offsets was searched: (0, 0, 1), (0, 1, z), (1, -1 .. 1, z). The row of kernel index k in it, and
+ * whether k is the mirrored side. */
+static int half_row(int k, int *mirrored) {
+    int x = k % 3 - 1, y = k / 3 % 3 - 1, z = k / 9 - 1;
+    *mirrored = x < 0 || (x == 0 && (y < 0 || (y == 0 && z < 0)));
+    if (*mirrored) x = -x, y = -y, z = -z;
+    return x == 0 && y == 0 ? 0 : 1 + 3 * (x == 0 ? 0 : y + 2) + z + 1;
+}
+
+void neighbours_starts(const Neighbours *half, int64_t *starts) {
+    int mirrored;
+    starts[0] = 0;
+    for (int k = 0; k < 27; k++) starts[k + 1] = starts[k] + (k == 13 ? half->n : half->counts[half_row(k, &mirrored)]);
+}
+
+void neighbours_assemble(const Neighbours *half, const int64_t *starts, int32_t *in, int32_t *out, int64_t k) {
+    const int64_t n = half->n, begin = starts[k], count = starts[k + 1] - begin;
+    if (k == 13) {
+        for (int64_t i = 0; i < n; i++) in[begin + i] = out[begin + i] = (int32_t)i;
+        return;
+    }
+    int mirrored;
+    const int row = half_row((int)k, &mirrored);
+    const int32_t *low = half->first + row * n, *high = half->second + row * n;
+    memcpy(in + begin, mirrored ? low : high, (size_t)count * sizeof(int32_t));
+    memcpy(out + begin, mirrored ? high : low, (size_t)count * sizeof(int32_t));
 }
 
 typedef struct {
@@ -78,26 +90,13 @@ typedef struct {
 
 static void assemble(void *context, int worker, int64_t k) {
     const Assembly *job = context;
-    const int64_t n = job->half->n, begin = job->starts[k], count = job->starts[k + 1] - begin;
     (void)worker;
-    if (k == 13) {
-        for (int64_t i = 0; i < n; i++) job->in[begin + i] = job->out[begin + i] = (int32_t)i;
-        return;
-    }
-    /* Offset of kernel index k, mirrored into the half that was searched: (0, 0, 1), (0, 1, z), (1, -1 .. 1, z). */
-    int x = (int)(k % 3) - 1, y = (int)(k / 3 % 3) - 1, z = (int)(k / 9) - 1;
-    const int mirrored = x < 0 || (x == 0 && (y < 0 || (y == 0 && z < 0)));
-    if (mirrored) x = -x, y = -y, z = -z;
-    const int row = x == 0 && y == 0 ? 0 : 1 + 3 * (x == 0 ? 0 : y + 2) + z + 1;
-    const int32_t *low = job->half->first + row * n, *high = job->half->second + row * n;
-    memcpy(job->in + begin, mirrored ? low : high, (size_t)count * sizeof(int32_t));
-    memcpy(job->out + begin, mirrored ? high : low, (size_t)count * sizeof(int32_t));
+    neighbours_assemble(job->half, job->starts, job->in, job->out, k);
 }
 
 /* Copies the 13 halves into 27 groups of pairs: in, out int32 [starts[27]]. */
 EXPORT void sparse_assemble(int32_t *first, int32_t *second, int64_t n, const int64_t *starts, int32_t *in,
-        int32_t *out,
-                            int64_t threads) {
+                            int32_t *out, int64_t threads) {
     const Neighbours half = {NULL, n, first, second, NULL};
     Assembly job = {&half, starts, in, out};
     parallel_for((int)threads, 27, assemble, &job);

@@ -256,7 +256,7 @@ static TARGET void finish(const Finish *j) {
 /* dw[c .. c + mr][panel] += sum over rows p of x[p][c + r] * g[p][panel]. */
 INLINE TARGET void outer_block(const int mr, const float *x, int64_t x_stride, const float *g, int64_t g_stride,
                                int64_t count, float *dw, int64_t dw_stride) {
-    V acc[BIG][NV];
+    V acc[BIG > 4 ? BIG : 4][NV];
     FOR_R FOR_V acc[r][v] = LOAD(dw + r * dw_stride + v * LANES);
     for (int64_t p = 0; p < count; p++, x += x_stride, g += g_stride) {
         V y[NV];

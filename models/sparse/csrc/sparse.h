@@ -86,9 +86,57 @@ const Isa *isa_by_level(int level);
 #define MAX_THREADS 64
 
 /* Runs work(context, worker, item) for item = 0 .. items - 1 on at most `threads` threads; items are handed out in
- * order.
- * worker, 0 .. threads - 1, names the thread, for scratch memory. */
+ * order. worker, 0 .. threads - 1, names the thread, for scratch memory. Inside a team: on its threads, of which there
+ * must not be more than `threads`. */
 typedef void (*Work)(void *context, int worker, int64_t item);
 void parallel_for(int threads, int64_t items, Work work, void *context);
+
+typedef struct Team Team;
+Team *team_begin(int threads);
+void team_end(Team *team);
+
+/* One term of a convolution. Must match Term in native.py. */
+typedef struct {
+    const void *rows;
+    const float *scales;       /* of quantised rows */
+    int64_t stride;
+    /* pairs grouped by offset, out ascending in each group; NULL: row i meets row i (one offset) */
+    const int32_t *in, *out;
+    const int64_t *starts;     /* [volume + 1] */
+    const void *weights;       /* [volume] of [panels] of what PairList says */
+    int64_t volume, channels;  /* channels: see PairList */
+    int64_t kind;              /* of rows and weights */
+} Term;
+
+/* Must match Convolution in native.py. */
+typedef struct {
+    const Term *terms;
+    int64_t terms_count;
+    int64_t outputs, width;    /* width: output channels, a multiple of PANEL */
+    const float *column_scale, *bias;
+    const void *residual;
+    const float *residual_scale;
+    int64_t residual_stride;
+    int64_t relu, residual_after_relu;
+    void *out;
+    float *out_scale;
+    int64_t out_stride;
+    int64_t residual_kind, out_kind;
+    int64_t level, threads;
+} Convolution;
+
+EXPORT int sparse_convolve(const Convolution *conv);
+
+/* See points.c. */
+EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel,
+                           const int32_t *coords, const int32_t *table, int32_t *corners, float *weights,
+                           int64_t threads);
+EXPORT void sparse_by_voxel(const int32_t *voxel, int64_t points, int64_t voxels, int32_t *order, int64_t *starts);
+EXPORT void sparse_interpolate(int64_t kind, const void *rows, const float *scales, int64_t stride,
+                               const int32_t *corners, const float *weights, int64_t points, int64_t width, float *out,
+                               int64_t out_stride, int64_t add, int64_t level, int64_t threads);
+EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts,
+                             int64_t voxels, int64_t width, void *out, float *out_scale, int64_t out_stride,
+                             int64_t out_kind, int64_t level, int64_t threads);
 
 #endif
