@@ -39,8 +39,12 @@ class NetworkSpec:
 
 
 LITE_WIDTHS = (16, 16, 32, 48, 64, 48, 32, 16, 16)  # multiples of 16: the compiled engine's panel
-# The sub-network that the search chose (training/spvnas_search.py; docs/spvnas.md).
-NAS_PLAN = NetPlan.of_spvcnn(LITE_WIDTHS)
+# The sub-network that the search chose among 48 within 0.8 of spvcnn-lite's latency (docs/spvnas.md).
+NAS_PLAN = NetPlan.from_numbers(
+    channels=(16, 16, 32, 48, 48, 48, 32, 16, 16),
+    transitions=(16, 16, 32, 48, 48, 32, 16, 8),
+    middles=((16,), (32, 32), (40, 48), (64, 64), (48,), (32,), (16,), (16,)),
+)
 TWIN_WIDTHS = (16, 16, 32, 48, 80, 48, 32, 16, 16)
 
 PRESETS: dict[str, NetworkSpec] = {
