@@ -177,12 +177,15 @@ class Trainer:
             notes = trainee.load(folder)
         self.elapsed, self.worlds = float(notes["elapsed"]), int(notes["sweeps"])
         self.replay.counts += torch.tensor(notes["counts"], dtype=torch.float64)
+        fresh = self.config.seed + int(self.elapsed) * 7919 + self.rank  # draws that no earlier process has had
         for name, generator in self._generators().items():
             state = torch.frombuffer(bytearray.fromhex(notes["rng"][name]), dtype=torch.uint8)
-            if len(state) == len(_state(generator)):
+            if self.rank == 0 and len(state) == len(_state(generator)):
                 _restore(generator, state)
-            else:  # written on another kind of device: do not repeat the draws of the first run
-                torch.manual_seed(self.config.seed + int(self.elapsed) * 7919 + self.rank)
+            elif isinstance(generator, torch.Generator):  # the states that were kept are process 0's
+                generator.manual_seed(fresh)
+            else:  # or of another kind of device
+                torch.manual_seed(fresh)
         return notes
 
     def _generators(self) -> dict[str, torch.Generator | str]:
