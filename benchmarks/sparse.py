@@ -3,9 +3,11 @@
 The U-Net of SPVCNN (cr 0.5: stem, 4 down, 16 residual blocks, 4 up, classifier; batch norm folded for every engine)
 over a 64-beam sweep at 0.05 m and a 32-beam sweep at 0.1 m. Engines take turns round by round, so that whatever else
 the machine does falls on all of them alike; index_ms, compute_ms and total_ms are medians of wall time, total_ms_min
-the least, *_cpu_ms the processor time of all threads. rel_err is max|a - b| / max|b| of the logits against plain
-torch in float32. The peaks are independent multiply-adds in registers, measured in the same run. `ours_bf16` is our
-reduced precision; its row says what it computes in.
+the least, *_cpu_ms the processor time of all threads. share_of_fma_peak is the multiply-adds of the layers over
+compute_ms, against the peak of float multiply-adds at that number of threads; reduced precisions may pass 1. rel_err
+is max|a - b| / max|b| of the logits against plain torch in float32. The peaks are independent multiply-adds in
+registers, measured in the same run. `ours_bf16` is the 16-bit precision that stands for bfloat16 (int16: its row says
+so), `ours_int8` the 8-bit one.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ from .common import DEFAULT_SWEEPS, Seconds, machine, median_ms, progress, real_
 from .sparse_engines import Engine, Ours, Spconv, Torch
 from .sparse_plan import UNet, build, macs
 
+ARITHMETIC = {
+    "ours_fp32": "float32",
+    "ours_bf16": "int16 rows and weights, int32 sums",
+    "ours_int8": "rows of 7 bits, weights of 8, int32 sums",
+}
 WORKLOADS = {"64beam_0.05_cr0.5": ("64beam", 0.05), "32beam_0.1_cr0.5": ("32beam", 0.1)}
 
 
@@ -31,14 +38,20 @@ def peaks(threads: tuple[int, ...]) -> dict[str, Any]:
     library = native.library()
     if library is None:
         return {"note": native.absence()}
-    out: dict[str, Any] = {"isa": native.LEVELS[native.level()], "fma_fp32_gflops": {}, "int16_gops": {}, "bf16": None}
-    for quantised, name in ((0, "fma_fp32_gflops"), (1, "int16_gops")):
+    out: dict[str, Any] = {
+        "isa": native.LEVELS[native.level()],
+        "fma_fp32_gflops": {},
+        "int16_gops": {},
+        "int8_gops": {},
+        "bf16": None,
+    }
+    for kind, name in ((0, "fma_fp32_gflops"), (1, "int16_gops"), (2, "int8_gops")):
         for count in threads:
             best = 0.0
             for _ in range(400):  # runs of about a millisecond: some fall between the turns of other processes
                 begin = time.perf_counter()
-                width = library.sparse_peak(200_000, quantised, native.level(), count)
-                best = max(best, 2 * 200_000 * width * count / (time.perf_counter() - begin) / 1e9)
+                width = library.sparse_peak(100_000, kind, native.level(), count)
+                best = max(best, 2 * 100_000 * width * count / (time.perf_counter() - begin) / 1e9)
             out[name][str(count)] = round(best, 1)
     return out
 
@@ -48,11 +61,9 @@ def _engines(plan: UNet, names: list[str]) -> list[Engine]:
 
     out: list[Engine] = []
     for name in names:
-        if name == "ours_fp32":
-            out.append(Ours(plan, "fp32"))
-        elif name == "ours_bf16":
-            if native.library() is not None:
-                out.append(Ours(plan, "int16"))
+        if name in Ours.PRECISIONS:
+            if name == "ours_fp32" or native.library() is not None:
+                out.append(Ours(plan, name))
         elif name == "torch":
             out.append(Torch(plan))
         elif name == "spconv":
@@ -61,7 +72,7 @@ def _engines(plan: UNet, names: list[str]) -> list[Engine]:
             except ImportError as error:
                 progress(f"spconv is not installed ({error}): pip install spconv, or `make bench`")
         else:
-            raise SystemExit(f"unknown engine {name!r}: expected ours_fp32, ours_bf16, spconv, torch")
+            raise SystemExit(f"unknown engine {name!r}: expected ours_fp32, ours_bf16, ours_int8, spconv, torch")
     return out
 
 
@@ -77,9 +88,10 @@ def _round(engine: Engine, coords: np.ndarray, feats: np.ndarray) -> tuple[Secon
 
 
 def measure(
-    workload: str, xyzi: np.ndarray, size: float, source: str, options: argparse.Namespace
+    workload: str, xyzi: np.ndarray, size: float, source: str, fma: dict[str, float], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Rows of one workload: every engine at every thread count, `options.rounds` rounds each."""
+    """Rows of one workload: every engine at every thread count, `options.rounds` rounds each. fma: the float
+    peaks by threads."""
     from models.sparse import build_maps, native, voxelize
 
     plan = build(0.5)
@@ -128,9 +140,9 @@ def measure(
             }
             if engine.name.startswith("ours"):
                 isa = native.LEVELS[native.level()] if native.library() is not None else "numpy"
-                row["arithmetic"] = (
-                    f"{'float32' if engine.name == 'ours_fp32' else 'int16 rows and weights, int32 sums'}, {isa}"
-                )
+                row["arithmetic"] = f"{ARITHMETIC[engine.name]}, {isa}"
+            if str(threads) in fma:
+                row["share_of_fma_peak"] = round(2 * work / (row["compute_ms"] * 1e6) / fma[str(threads)], 3)
             rows.append(row)
             progress(f"  {engine.name:10s} {threads} threads: index {row['index_ms']} + compute {row['compute_ms']} ms")
     return rows
@@ -142,14 +154,15 @@ def main() -> None:
     parser.add_argument("--sweeps", type=Path, default=DEFAULT_SWEEPS, help="folder of real sweeps")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds per engine")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--engines", nargs="+", default=["ours_fp32", "ours_bf16", "spconv", "torch"])
+    parser.add_argument("--engines", nargs="+", default=["ours_fp32", "ours_bf16", "ours_int8", "spconv", "torch"])
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=list(WORKLOADS))
     options = parser.parse_args()
     sweeps = real_sweeps(options.sweeps)
     result: dict[str, Any] = {"machine": machine(), "peaks": peaks(tuple(options.threads)), "rows": []}
     for workload in options.workloads:
         sweep, size = WORKLOADS[workload]
-        result["rows"] += measure(workload, sweeps[sweep][0], size, sweeps[sweep][1], options)
+        fma = result["peaks"].get("fma_fp32_gflops", {})
+        result["rows"] += measure(workload, sweeps[sweep][0], size, sweeps[sweep][1], fma, options)
         write_json(options.json, result)
     progress(f"written: {options.json}")
 

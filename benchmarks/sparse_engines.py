@@ -24,21 +24,30 @@ class Engine(Protocol):
 
 
 class Ours:
-    """models.sparse.fused."""
+    """models.sparse: the network as one call of the compiled engine; layer by layer in numpy without it."""
 
-    def __init__(self, plan: UNet, precision: str) -> None:
-        from models.sparse import fused
+    PRECISIONS = {"ours_fp32": "fp32", "ours_bf16": "int16", "ours_int8": "int8"}
 
-        self.name = "ours_fp32" if precision == "fp32" else "ours_bf16"
-        self.plan, self.precision, self.count = plan, precision, 1
+    def __init__(self, plan: UNet, name: str) -> None:
+        from models.sparse import fused, native
+
+        self.name, self.precision = name, self.PRECISIONS[name]
+        self.plan, self.count = plan, 1
         self.fused = fused
         self.packed: dict[int, Any] = {}
         for conv in convolutions(plan):
             # The first layer reads four raw channels: float, and next to nothing of the work.
-            kind = "fp32" if conv is plan.stem[0] else precision
+            kind = "fp32" if conv is plan.stem[0] else self.precision
             self.packed[id(conv)] = fused.pack([conv.kernel], conv.bias, kind)
         for b in [b for stage in plan.up for b in stage[1:]] + [b for stage in plan.down for b in stage[1:]]:
             self._pack_block(b)
+        self.program: Any = None
+        if native.library() is not None:
+            from models.sparse.program import Frame, Program
+
+            outputs = plan.classifier.kernel.shape[2]
+            self.program = Program(self._network, plan.stem[0].kernel.shape[1], outputs)
+            self.frame = Frame()
 
     def _pack_block(self, block: Block) -> None:
         outputs = block.first.kernel.shape[2]
@@ -61,6 +70,11 @@ class Ours:
         native.set_threads(count)
 
     def index(self, coords: np.ndarray) -> Any:
+        if self.program is not None:
+            from models.sparse.keys import pack
+
+            self.frame.index(self.program, pack(coords), self.count)
+            return None
         from models.sparse import build_maps
 
         maps = build_maps(coords)
@@ -77,9 +91,13 @@ class Ours:
         return self.fused.convolve(self.packed[id(block.second)], inputs, n, residual=rest, threads=self.count)
 
     def compute(self, maps: Any, feats: np.ndarray) -> np.ndarray:
+        if self.program is not None:
+            return self.frame.compute(self.program, feats, self.count)
+        return self._network(self.fused.Rows.of(feats), maps)
+
+    def _network(self, x: Any, maps: Any) -> Any:
         plan, levels, run = self.plan, maps.levels, self.fused.convolve
         same = levels[0].submanifold(3)
-        x = self.fused.Rows.of(feats)
         for conv in plan.stem:
             kind = self.precision
             x = run(self.packed[id(conv)], [(x, same)], len(levels[0]), out_precision=kind, threads=self.count)

@@ -95,7 +95,8 @@ def _group(key, rows, count, xyz, intensity, low, size, coords, packed, means, c
 class Quantiser:
     """Voxels of one sweep at a time, in buffers that are kept and grow with the largest sweep.
 
-    size: edge of a voxel, m (the attributes `low` and `size` are the range in voxels, int64 [3]) · point_range: x, y, z least and most, m, or None for +-1000 m.
+    size: edge of a voxel, m · point_range: x, y, z least and most, m, or None for +-1000 m. The attributes `low` and
+    `size`, int64 [3], are that range in voxels.
     Raises ValueError for a range of more voxels than a key of models.sparse holds.
     """
 
