@@ -253,19 +253,9 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
                     recent[name] = 0.95 * recent.get(name, loss) + 0.05 * loss
             if now - spoken > options.speak:
                 spoken = now
-                rate = steps / max(now - begun, 1.0)
-                note(
-                    seconds=round(trainer.elapsed, 1),
-                    steps=steps,
-                    loss=recent,
-                    sweeps=stream.received,
-                    steps_per_s=round(rate, 2),
-                    buffer=len(trainer.replay),
-                    skipped=[t.skipped for t in trainer.trainees],
-                    deaths=len(stream.deaths),
-                )
+                note(**_progress(trainer, stream, recent, steps, now - begun))
                 if trainer.rank == 0:
-                    _show(trainer, budget, recent, rate, stream)
+                    _show(trainer, budget, recent, steps / max(now - begun, 1.0), stream)
             if trainer.rank == 0 and trainer.elapsed - saved > config.checkpoint_minutes * 60:
                 saved = trainer.elapsed
                 trainer.save(out, options.minutes, stream.received)
@@ -279,6 +269,20 @@ def train(trainer: Trainer, options: argparse.Namespace, out: Path, started: flo
                 _report(trainer, held, note)
         note(ended=round(time.monotonic() - started, 1), steps=steps, sweeps=stream.received, deaths=stream.deaths[:3])
     log.close()
+
+
+def _progress(trainer: Trainer, stream: Source, recent: dict[str, float], steps: int, seconds: float) -> dict[str, Any]:
+    """A line of the log."""
+    return {
+        "seconds": round(trainer.elapsed, 1),
+        "steps": steps,
+        "loss": recent,
+        "sweeps": stream.received,
+        "steps_per_s": round(steps / max(seconds, 1.0), 2),
+        "buffer": len(trainer.replay),
+        "skipped": [t.skipped for t in trainer.trainees],
+        "deaths": len(stream.deaths),
+    }
 
 
 def _any_process(flag: bool, device: torch.device) -> bool:
