@@ -55,7 +55,7 @@ def pairwise_iou(a: NDArray, b: NDArray) -> NDArray:
     return shared / np.maximum(union, 1e-9)
 
 
-def suppress(boxes: NDArray, score: NDArray, label: NDArray, most_overlap: float = 0.6) -> NDArray[np.int64]:
+def suppress(boxes: NDArray, score: NDArray, label: NDArray, most_overlap: float = 0.5) -> NDArray[np.int64]:
     """Indices, best first, that greedy non-maximum suppression within each class leaves (IoU > `most_overlap` with a
     better box of the class is dropped)."""
     order = np.argsort(-score, kind="stable")
@@ -72,7 +72,7 @@ def best_boxes(
     boxes: Floats,
     scores: Floats,
     least_score: float = 0.05,
-    most_overlap: float = 0.6,
+    most_overlap: float = 0.5,
     candidates: int = 400,
     most: int = 100,
 ) -> tuple[Floats, NDArray[np.int64], Floats]:

@@ -61,7 +61,7 @@ class VideoDetector:
         threads: int = 2,
         cameras: int = 1,
         least_score: float = 0.05,
-        most_overlap: float = 0.6,
+        most_overlap: float = 0.5,
         policy: CachePolicy | None = None,
     ):
         for name, value in (("threads", threads), ("cameras", cameras)):

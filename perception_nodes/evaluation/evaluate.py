@@ -16,6 +16,7 @@ from perception_nodes.evaluation.segmentation import SegmentationScorer, map_lab
 
 PICTURES = 6
 EVENTS = "/perception/events"
+DETECTIONS, BOXES = "/perception/detections2d", "/ground_truth/boxes"
 UNTRAINED = "UNTRAINED WEIGHTS"
 
 
@@ -67,6 +68,10 @@ def _measure(
         metrics["events"], more = evaluate_events(out, truth, folder, note)
         shown = [*more, *shown]
         answered = answered or out.topics()[EVENTS].count
+    if DETECTIONS in out.topics() and truth is not None and BOXES in truth.topics():
+        from perception_nodes.evaluation.recorded_detections2d import evaluate_detections2d
+
+        metrics["detection2d"] = evaluate_detections2d(out, truth)
     given = replay.get("frames_in")
     if not given:
         points = truth.topics().get(recorded.POINTS) if truth is not None and "segmentation" in metrics else None

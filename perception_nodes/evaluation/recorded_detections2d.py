@@ -1,0 +1,180 @@
+"""Recorded 2D boxes of a bag beside its ground truth: the true 3D boxes seen through the cameras of the same bag.
+
+A true box in a picture is the picture of its eight corners, cut at the near plane and at the picture's edges: the whole
+object, as KITTI's and nuScenes' annotators draw it. How much of it is visible is what the LiDAR saw of it; where that
+is unknown the box does not count. Boxes too small to count are measured at the size that the project's detector sees
+(DETECTOR_SIZE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perception_nodes.bags.errors import BagError
+from perception_nodes.bags.reader import BagReader
+from perception_nodes.calibration.errors import CalibrationError
+from perception_nodes.calibration.tree import TransformTree
+from perception_nodes.evaluation.detection2d import (
+    LEAST_SIZE,
+    WINDOW_S,
+    Detection2dScorer,
+    TrueBoxes2D,
+    hard_to_see,
+    motion_ious,
+)
+from perception_nodes.evaluation.errors import EvaluationError
+from perception_nodes.evaluation.recorded import stamped
+from perception_nodes.messages.camera_info import CameraModel, read_camera_info
+from perception_nodes.messages.detections import Detections3D, read_detections3d
+from perception_nodes.messages.detections2d import Detections2D, read_detections2d
+from perception_nodes.messages.errors import MessageError
+
+OUTPUT = "/perception/detections2d"
+TRUTH = "/ground_truth/boxes"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+DETECTOR_SIZE = (384, 192)  # px, width and height
+NEAR = 0.3  # m; what is nearer to the camera is cut off
+NAMES = ("car", "truck", "bus", "two-wheeler", "person")
+NAME_OF = {
+    "car": "car", "truck": "truck", "construction_vehicle": "truck", "trailer": "truck", "bus": "bus",
+    "motorcycle": "two-wheeler", "bicycle": "two-wheeler", "pedestrian": "person",
+}  # fmt: skip
+EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+class Seen(NamedTuple):
+    """True boxes in one picture: box float64 [M, 4] px · label int64 [M] of NAMES · visible float64 [M] 0..1 or NaN ·
+    track int64 [M]."""
+
+    box: NDArray[np.float64]
+    label: NDArray[np.int64]
+    visible: NDArray[np.float64]
+    track: NDArray[np.int64]
+
+
+def evaluate_detections2d(out: BagReader, truth: BagReader) -> dict[str, Any]:
+    """`detection2d` of metrics.json: every camera's recorded boxes against the truth of the same stamps.
+
+    Raises EvaluationError where cameras, transforms or true boxes are missing, or no stamp fits.
+    """
+    scorer = Detection2dScorer(NAMES)
+    try:
+        cameras, tree = _cameras(truth), _tree(truth)
+        found = _found(out)
+        boxes = {b.stamp_ns: b for b in _true_boxes(truth)}
+        for frame_id, pictures in found.items():
+            if frame_id not in cameras:
+                have = ", ".join(sorted(cameras)) or "none"
+                raise EvaluationError(f"{truth.path}: no camera_info of the camera {frame_id!r} (there is: {have})")
+            _add(scorer, [p for p in pictures if p.stamp_ns in boxes], boxes, cameras[frame_id], tree)
+    except (BagError, MessageError, CalibrationError) as error:
+        raise EvaluationError(f"{truth.path}: {error}") from None
+    if not scorer.pictures:
+        raise EvaluationError(
+            f"{truth.path}: none of its {len(boxes)} stamps of {TRUTH} is among those of {OUTPUT} in {out.path}. "
+            "Give the bag that was replayed"
+        )
+    return scorer.summary() | {"cameras": sorted(found)}
+
+
+def _add(
+    scorer: Detection2dScorer,
+    pictures: list[Detections2D],
+    boxes: dict[int, Detections3D],
+    camera: CameraModel,
+    tree: TransformTree,
+) -> None:
+    """One camera's pictures, in order of time."""
+    if not pictures:
+        return
+    seen = [
+        seen_by(camera, boxes[p.stamp_ns], tree.lookup(camera.frame_id, boxes[p.stamp_ns].frame_id)) for p in pictures
+    ]
+    steps = np.diff([p.stamp_ns for p in pictures])
+    window = max(1, round(WINDOW_S * 1e9 / float(np.median(steps)))) if len(steps) else 1
+    motion = motion_ious([s.box for s in seen], [s.track for s in seen], window)
+    scale = np.array([camera.width, camera.height], float) / DETECTOR_SIZE
+    least = (LEAST_SIZE[0] * scale[0], LEAST_SIZE[1] * scale[1])
+    scorer.least = least
+    for picture, true, speed in zip(pictures, seen, motion):
+        unknown = sorted(set(picture.category) - set(NAMES))
+        if unknown:
+            raise EvaluationError(f"{OUTPUT} names classes without ground truth: {', '.join(unknown)}; known: {NAMES}")
+        ignore = hard_to_see(true.box, np.nan_to_num(true.visible, nan=0.0), least)
+        label = np.array([NAMES.index(c) for c in picture.category], np.int64)
+        scorer.add(TrueBoxes2D(true.box, true.label, ignore, speed), picture.box, label, picture.score)
+
+
+def seen_by(camera: CameraModel, boxes: Detections3D, camera_from_boxes: NDArray[np.float64]) -> Seen:
+    """The boxes that lie in a camera's picture; classes without a counterpart in NAMES are left out."""
+    corners = boxes.corners() @ camera_from_boxes[:3, :3].T + camera_from_boxes[:3, 3]  # [B, 8, 3]
+    box, kept = [], []
+    for i, category in enumerate(boxes.category):
+        found = picture_box(corners[i], camera) if category in NAME_OF else None
+        if found is not None:
+            box.append(found)
+            kept.append(i)
+    return Seen(
+        np.array(box, np.float64).reshape(-1, 4),
+        np.array([NAMES.index(NAME_OF[boxes.category[i]]) for i in kept], np.int64),
+        boxes.visibility[kept],
+        np.array([int(boxes.track[i]) if boxes.track[i].isdigit() else -1 - i for i in kept], np.int64),
+    )
+
+
+def picture_box(corners: NDArray[np.float64], camera: CameraModel) -> NDArray[np.float64] | None:
+    """x1, y1, x2, y2 px [4] of a 3D box (corners float64 [8, 3] in the optical frame), cut at the picture's edges; None
+    where it is behind the camera, outside, or less than a pixel."""
+    front = corners[:, 2] > NEAR
+    if not front.any():
+        return None
+    points = [corners[front]]
+    for a, b in EDGES:
+        if front[a] != front[b]:
+            along = (NEAR - corners[a, 2]) / (corners[b, 2] - corners[a, 2])
+            points.append((corners[a] + along * (corners[b] - corners[a]))[None])
+    xyz = np.concatenate(points)
+    pixels = (xyz @ camera.k.T)[:, :2] / xyz[:, 2:] + 0.5  # pixel (0, 0) is centred on 0, boxes count from its corner
+    size = np.array([camera.width, camera.height], float)
+    low, high = np.clip(pixels.min(0), 0, size), np.clip(pixels.max(0), 0, size)
+    return None if (high - low < 1.0).any() else np.concatenate([low, high])
+
+
+def _cameras(truth: BagReader) -> dict[str, CameraModel]:
+    """Camera models by frame; the first message of each topic counts."""
+    cameras = {}
+    for topic in truth.topics_of(CAMERA_INFO):
+        for _, message in stamped(truth, topic):
+            model = read_camera_info(message)
+            cameras[model.frame_id] = model
+            break
+    return cameras
+
+
+def _tree(truth: BagReader) -> TransformTree:
+    tree = TransformTree()
+    for _, kind, _, raw in truth.messages(["/tf_static"]):
+        tree.add_message(truth.decode(raw, kind))
+    return tree
+
+
+def _true_boxes(truth: BagReader) -> Iterator[Detections3D]:
+    attributes = f"{TRUTH}/attributes"
+    extra = {}
+    if attributes in truth.topics():
+        extra = {stamp: truth.decode(raw, kind) for _, kind, stamp, raw in truth.messages([attributes])}
+    for _, kind, stamp, raw in truth.messages([TRUTH]):
+        yield read_detections3d(truth.decode(raw, kind), extra.get(stamp))
+
+
+def _found(out: BagReader) -> dict[str, list[Detections2D]]:
+    """Recorded boxes by camera frame, in order of time."""
+    found: dict[str, dict[int, Detections2D]] = {}
+    for _, message in stamped(out, OUTPUT):
+        boxes = read_detections2d(message)
+        found.setdefault(boxes.frame_id, {})[boxes.stamp_ns] = boxes
+    return {frame: [rows[stamp] for stamp in sorted(rows)] for frame, rows in found.items()}
