@@ -40,8 +40,8 @@ class SameConv2d(nn.Conv2d):
 def same_pads(x: Tensor, kernel: int, stride: int) -> list[int]:
     """TensorFlow's SAME padding of [N, C, H, W] in the order of F.pad: left, right, top, bottom."""
     pads: list[int] = []
-    for n in (x.shape[3], x.shape[2]):
-        total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+    for n in (int(x.shape[3]), int(x.shape[2])):  # plain numbers in recorded graphs too
+        total = max(((n + stride - 1) // stride - 1) * stride + kernel - n, 0)
         pads += [total // 2, total - total // 2]
     return pads
 

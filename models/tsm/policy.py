@@ -36,6 +36,7 @@ class CachePolicy:
     gap_periods: a step longer than this starts the caches again.
     early: a frame sooner than this share of a period after the last step is held; 0 steps on every frame.
     jump_back_s, jump_back_periods: going back by more than either is a jump, by less a latecomer.
+    late_in_a_row: so many latecomers whose own stamps rise are a jump after all (a recording of a few frames, looped).
     """
 
     period_s: float = 0.0
@@ -43,6 +44,7 @@ class CachePolicy:
     early: float = 0.75
     jump_back_s: float = 1.0
     jump_back_periods: float = 3.5
+    late_in_a_row: int = 3
 
     def judge(self, last_ns: int | None, stamp_ns: int) -> Move:
         """last_ns: stamp of the last step, None where there was none."""

@@ -26,6 +26,7 @@ from models.tsm.flow import FlowStack
 from models.tsm.network import VideoNetwork
 from models.tsm.policy import CachePolicy, Move
 from models.tsm.preprocess import ImageFacts, Preprocessor, check_rgb, fitted
+from models.tsm.spec import FLOW_CHANNELS
 from models.tsm.steps import step_network
 
 Rgb = NDArray[np.uint8]
@@ -59,6 +60,7 @@ class _Camera:
     frames: int = 0
     history: deque[Array] = field(default_factory=deque)
     flow: FlowStack | None = None
+    late: list[int] = field(default_factory=list)  # stamps of the latecomers in a row, rising
     last: VideoEvents | None = None
 
 
@@ -95,7 +97,13 @@ class TsmSession:
         self._shapes = step.cache_shapes(*self.image.size)
         self._caches: list[Array] = [np.zeros((cameras, *s), np.float32) for s in self._shapes]
         self._frames = np.zeros((cameras, step.spec.in_channels, *self.image.size), np.float32)
-        self._sees_flow = step.spec.in_channels > 3
+        self._channels = step.spec.in_channels
+        if self._channels not in (3, FLOW_CHANNELS, 3 + FLOW_CHANNELS):
+            raise ModelError(
+                f"{facts.name} takes frames of {self._channels} channels: expected 3 (RGB), {FLOW_CHANNELS} (flow) or "
+                f"{3 + FLOW_CHANNELS} (both)"
+            )
+        self._sees_flow = self._channels > 3
         self._streams: dict[str, _Camera] = {}
         self.seconds: dict[str, float] = {}
 
@@ -201,9 +209,10 @@ class TsmSession:
         """The stream's row of the network's input."""
         row = self._frames[stream.row]
         small = fitted(rgb, self.image)
-        self._prepare.normalise(small, row[:3])
+        if self._channels != FLOW_CHANNELS:
+            self._prepare.normalise(small, row[:3])
         if stream.flow is not None:
-            stream.flow.push(small, row[3:])
+            stream.flow.push(small, row[-FLOW_CHANNELS:])
 
     def _move(self, stream: _Camera, rgb: Rgb, stamp_ns: int | None) -> Move:
         """Judges a frame and restarts the caches where its verdict says so."""
@@ -214,11 +223,15 @@ class TsmSession:
             move = Move.RESIZED
         elif stamp_ns is not None and stream.stamp_ns is not None:
             move = self.policy.judge(stream.stamp_ns, stamp_ns)
+            if move is Move.LATE and stamp_ns < stream.stamp_ns:
+                rising = not stream.late or stamp_ns > stream.late[-1]
+                stream.late = [*stream.late, stamp_ns] if rising else [stamp_ns]
+                move = Move.JUMP_BACK if len(stream.late) >= self.policy.late_in_a_row else Move.LATE
         if move.held:
             return move
         if move.restarts:
             self._restart(stream)
-        stream.size, stream.stamp_ns = rgb.shape[:2], stamp_ns
+        stream.size, stream.stamp_ns, stream.late = rgb.shape[:2], stamp_ns, []
         stream.frames += 1
         return move
 

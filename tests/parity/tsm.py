@@ -40,15 +40,15 @@ def _network(vector: Vector, spec: TsmSpec) -> VideoNetwork:
 def offline_spec(vector: Vector) -> TsmSpec:
     """The spec of a TSN constructor's arguments; they must agree with what the state dict shows."""
     told = vector.meta["constructor"]
-    modality = told.get("modality", "RGB")
+    modality, backbone = told.get("modality", "RGB"), told.get("base_model", "resnet101")
     shifts = bool(told.get("is_shift", False))
     spec = TsmSpec(
-        backbone=told["base_model"],
+        backbone=backbone,
         mode="offline" if shifts else "none",
         num_classes=int(told["num_class"]),
         segments=int(told["num_segments"]),
         fold_div=int(told.get("shift_div", 8)),
-        place=told.get("shift_place", "blockres") if told["base_model"].startswith("resnet") else "blockres",
+        place=told.get("shift_place", "blockres") if backbone.startswith("resnet") else "blockres",
         dropout=float(told.get("dropout", 0.8)),
         tpool=bool(told.get("temporal_pool", False)),
         non_local=bool(told.get("non_local", False)),
