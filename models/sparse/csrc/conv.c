@@ -134,7 +134,7 @@ static void run_tile(void *context, int worker, int64_t item) {
     for (int64_t t = 0; t < conv->terms_count; t++)
         for (int64_t k = 0; k < conv->terms[t].volume; k++)
             if (t > 0 || k != plan->lead) add_offset(plan, &conv->terms[t], k, rows, &scratch, 0);
-    multiply(plan, &scratch.waiting, NULL, rows, &scratch);
+    if (scratch.waiting.count) multiply(plan, &scratch.waiting, NULL, rows, &scratch);
     const Finish job = {.tile = scratch.tile, .panel_rows = rows, .base = base, .rows = rows, .width = (int)conv->width,
                         .column_scale = conv->column_scale, .bias = conv->bias, .residual = conv->residual,
                         .residual_scale = conv->residual_scale, .residual_stride = conv->residual_stride,
