@@ -47,6 +47,7 @@ class OpenVinoCompiled(Compiled):
 
         model = self._core.read_model(self._graph)
         model.reshape({name: ov.PartialShape(list(s)) for name, s in zip(self.signature.inputs, shapes)})
+        crop_by_padding(model)
         return self._core.compile_model(
             model,
             "CPU",
@@ -129,6 +130,39 @@ class OpenVinoStream(Stream):
             raise ValueError(f"caches of shapes {found}, expected {self.shapes}")
         for mine, given in zip(self._sets[self._now], caches):
             np.copyto(mine, given)
+
+
+def crop_by_padding(model: Any) -> int:
+    """Rewrites the slices in front of a shift's concatenation; returns how many.
+
+    OpenVINO joins the two slices of a shift (first channels: the next cache; the rest: into the concatenation) to one
+    split, which in the layout of the convolutions (channels last) runs as slow reference code and forces reorders
+    around it: +20 % for MobileNetV2, +38 % for ResNet-50. A padding by a negative width is the same crop and is left
+    alone.
+    """
+    import openvino as ov
+    from openvino.passes import ConstantFolding, Manager
+
+    fold = Manager()
+    fold.register_pass(ConstantFolding())
+    fold.run_passes(model)
+    found = 0
+    for node in model.get_ops():
+        if node.get_type_name() != "Slice" or len(node.get_output_shape(0)) != 4:
+            continue
+        users = [t.get_node().get_type_name() for t in node.output(0).get_target_inputs()]
+        before, after = list(node.input_value(0).get_shape()), list(node.get_output_shape(0))
+        start = node.input_value(1).get_node()
+        if users != ["Concat"] or start.get_type_name() != "Constant" or before[2:] != after[2:]:
+            continue
+        gone = before[1] - after[1]
+        if gone <= 0 or start.data.tolist() != [gone]:  # only channels, only from the front
+            continue
+        none, front = np.zeros(4, np.int64), np.array([0, -gone, 0, 0], np.int64)
+        crop = ov.opset12.pad(node.input_value(0), front, none, "constant", np.float32(0.0))
+        node.output(0).replace(crop.output(0))
+        found += 1
+    return found
 
 
 def shared(array: Array) -> Any:

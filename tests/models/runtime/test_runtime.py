@@ -199,3 +199,16 @@ def test_torch_runs_in_bf16_where_told_to():
 
 def test_the_description_names_every_runtime():
     assert all(name in describe() for name in RUNTIMES)
+
+
+def test_openvino_gets_crops_in_place_of_splits():
+    openvino = pytest.importorskip("openvino")
+    from models.runtime.graph import to_onnx
+    from models.runtime.openvino_runtime import crop_by_padding
+
+    network = compile_network(TinyStep(), examples(), "torch", **NAMES)
+    model = openvino.Core().read_model(to_onnx(TinyStep(), examples(), network.signature))
+    model.reshape(dict(zip(NAMES["input_names"], ([1, 3, 12, 20], [1, 1, 12, 20], [1, 2, 12, 20]))))
+    assert crop_by_padding(model) == 2
+    kinds = [node.get_type_name() for node in model.get_ops()]
+    assert kinds.count("Pad") == 2
