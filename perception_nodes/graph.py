@@ -211,16 +211,22 @@ PLANS: dict[str, Plan] = {
             "The whole stack, on a vehicle or (simulate:=true) on the driving world",
             (
                 Argument("simulate", "false", "start the driving world as the sensors", "bool"),
+                Argument("events", "false", "say what happens in front of the camera", "bool"),
                 POINTS_IN,
                 MODEL,
                 PRECISION,
                 THREADS,
+                *VIDEO_ARGUMENTS,
                 SCENARIO,
                 RIG,
                 SEED,
                 RATE,
             ),
-            (_spvcnn(sim_time=Ref("simulate")), _simulator(when="simulate")),
+            (
+                _spvcnn(sim_time=Ref("simulate")),
+                _tsm(sim_time=Ref("simulate"), threads=Ref("video_threads"), when="events"),
+                _simulator(when="simulate"),
+            ),
         ),
     )
 }

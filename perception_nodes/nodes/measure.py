@@ -1,4 +1,4 @@
-"""spvcnn_node in a process of its own, a player and a listener in this one: latency, CPU and memory over DDS."""
+"""A node in a process of its own, a player and a listener in this one: latency, CPU and memory over DDS."""
 
 import os
 import signal
@@ -15,55 +15,62 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from perception_nodes.graph import PLANS, POINTS, SEGMENTATION, resolve
+from perception_nodes.graph import PLANS, POINTS, ResolvedNode, resolve
 from perception_nodes.nodes.compose import process_command
 from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
-from perception_nodes.nodes.serialized import header_stamp_ns
+from perception_nodes.nodes.replay_lanes import FLOAT, cloud_rows, event_rows
 from perception_nodes.streaming.stopwatch import Percentiles
+from perception_nodes.streaming.video_plan import VideoPlan
 
 START_S = 120.0  # loading, and compiling kernels on the first run of a machine
-INFERENCE = "/spvcnn_node/debug/processing_time/inference_ms"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one run; milliseconds, medians unless the name says otherwise.
+    """Figures of one run; milliseconds, medians unless the name says otherwise. None: does not apply, or no data.
 
-    latency: from the sending of a cloud to the arrival of its labels. network_ms: the session's step.
-    cpu_ms_per_frame, peak_mb: of the node's process. dropped: clouds without an answer.
+    points: of a cloud. cameras, picture: how many, and [width, height] px. rate_hz: of the stream; None: as fast as
+    answers come. latency: from the sending of a message to the arrival of its answer. network_ms: the session's step.
+    overhead_ms: what the node adds to it (decoding, encoding, publishing). cpu_ms_per_frame, peak_mb: of the node's
+    process. frames_per_s: answers over wall time. dropped: messages without an answer.
     """
 
     node: str
-    points: int
-    rate_hz: float
     frames: int
+    rate_hz: float | None
     latency_ms_p50: float | None
     latency_ms_p99: float | None
     network_ms: float | None
+    overhead_ms: float | None
     cpu_ms_per_frame: float | None
+    frames_per_s: float | None
     dropped: int
     peak_mb: float
+    points: int | None = None
+    cameras: int | None = None
+    picture: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values for JSON, without those that do not apply."""
+        skip = ("points", "cameras", "picture", "rate_hz")
+        return {k: v for k, v in asdict(self).items() if v is not None or k not in skip}
 
 
-class _Floats(RecorderNode):
-    """Keeps the values of one Float64 topic, besides arrivals."""
+class _Figures(RecorderNode):
+    """Keeps the values of Float64 topics, besides arrivals of the answers."""
 
-    def __init__(self, topic: str, **kwargs: Any) -> None:
-        rows = [Recorded(SEGMENTATION, "sensor_msgs/msg/PointCloud2", key=header_stamp_ns, depth=20)]
-        super().__init__([*rows, Recorded(topic, "std_msgs/msg/Float64")], None, name="listener", **kwargs)
-        self.values = Percentiles()
+    def __init__(self, answers: Recorded, floats: tuple[str, ...], **kwargs: Any) -> None:
+        rows = [answers, *(Recorded(topic, FLOAT) for topic in floats)]
+        self.values = {topic: Percentiles() for topic in floats}
+        super().__init__(rows, None, name="listener", **kwargs)
 
     def _receiver(self, row: Recorded) -> Any:
-        receive = super()._receiver(row)
         if row.key is not None:
-            return receive
-        return lambda raw: self.values.add(struct.unpack_from("<d", raw, 4)[0])
+            return super()._receiver(row)
+        return lambda raw: self.values[row.topic].add(struct.unpack_from("<d", raw, 4)[0])
 
 
 def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, threads: int) -> Measured:
@@ -73,19 +80,42 @@ def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, 
         NodeError: the node did not come up, or ended.
     """
     arguments = {"bag": str(bag), "model": model, "precision": precision, "threads": threads}
-    node, player_plan = resolve(PLANS["replay"], arguments)
+    node, player = resolve(PLANS["replay"], arguments)
+    figures = _measure(node, player, {POINTS: ""}, cloud_rows()[0])
+    return Measured(node="spvcnn_node", rate_hz=rate_hz, points=points, **figures)
+
+
+def measure_video(bag: Path, plan: VideoPlan, rate_hz: float | None, picture: tuple[int, int]) -> Measured:
+    """Plays `bag` (pictures of `plan.cameras`) in real time or, with `rate_hz` None, as fast as answers come.
+
+    Raises:
+        NodeError: the node did not come up, or ended.
+    """
+    arguments = {"bag": str(bag), "rate": 0.0 if rate_hz is None else 1.0, "segmentation": False, "events": True}
+    node, player = resolve(PLANS["replay"], arguments | plan.arguments())
+    node.parameters.update({"cameras": list(plan.cameras), "stream.queue": 3})
+    if len(plan.cameras) > 1:
+        node.remaps.update({f"~/input/{name}/image": topic for name, topic in plan.cameras.items()})
+    inputs = {topic: name for name, topic in plan.cameras.items()}
+    figures = _measure(node, player, inputs, event_rows()[0])
+    return Measured(node="tsm_node", rate_hz=rate_hz, cameras=len(inputs), picture=picture, **figures)
+
+
+def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], answers: Recorded) -> dict[str, Any]:
+    """Runs `node` in a process of its own; inputs: topic -> first part of its answers' key (a camera), or ""."""
     # The network is measured, not the luck of best-effort transport with clouds of megabytes between processes.
     node.parameters.update({"qos.input.reliability": "reliable", "qos.output.depth": 5})
-    player_plan.parameters.update(
-        {"playback.wait_for": [POINTS], "playback.wait_s": START_S, "playback.topics": [POINTS]}
-    )
+    topics = list(inputs)
+    plan.parameters.update({"playback.wait_for": topics, "playback.wait_s": START_S, "playback.topics": topics})
+    plan.parameters.update({"answer.inputs": topics, "answer.topics": [answers.topic] * len(topics)})
     child = subprocess.Popen(process_command(node), start_new_session=True)
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor(context=context)
     done = threading.Event()
-    player = PlayerNode(overrides=player_plan.parameters, context=context, use_global_arguments=False)
-    listener = _Floats(INFERENCE, context=context, use_global_arguments=False)
+    stages = tuple(f"/{node.name}/debug/processing_time/{stage}_ms" for stage in ("inference", "total"))
+    player = PlayerNode(overrides=plan.parameters, context=context, use_global_arguments=False)
+    listener = _Figures(answers, stages, context=context, use_global_arguments=False)
     nodes: list[Any] = [listener, player]
     player.finish = lambda code: done.set()
     spinner = threading.Thread(target=spin, args=(executor, nodes, player.finish))
@@ -96,46 +126,55 @@ def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, 
         for one in nodes:
             one.trigger_configure()
             one.trigger_activate()
-        cpu = _run(child, player, done)
-        return _figures(points, rate_hz, player, listener, cpu, child)
+        cpu, wall = _run(child, player, topics, done)
+        return _figures(player, listener, inputs, answers, (cpu, wall), child)
     finally:
         _end(child, nodes, executor, spinner)
         context.try_shutdown()
 
 
-def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, done: threading.Event) -> float:
-    """Waits for the end; returns the CPU seconds that the child used while clouds were played."""
-    before = None
+def _run(
+    child: "subprocess.Popen[bytes]", player: PlayerNode, topics: list[str], done: threading.Event
+) -> tuple[float, float]:
+    """Waits for the end; returns the CPU seconds that the child used while messages were played, and the wall's."""
+    before, began = None, time.monotonic()
     while not done.wait(0.02):
         if child.poll() is not None:
-            raise NodeError(f"spvcnn_node ended with code {child.returncode}")
-        if before is None and player.asked(POINTS):
-            before = cpu_seconds(child.pid)
+            raise NodeError(f"the node under test ended with code {child.returncode}")
+        if before is None and any(player.asked(topic) for topic in topics):
+            before, began = cpu_seconds(child.pid), time.monotonic()
+    wall = time.monotonic() - began
     time.sleep(0.5)  # the last answer
-    return cpu_seconds(child.pid) - (before or 0.0)
+    return cpu_seconds(child.pid) - (before or 0.0), wall
 
 
 def _figures(
-    points: int, rate_hz: float, player: PlayerNode, listener: _Floats, cpu: float, child: "subprocess.Popen[bytes]"
-) -> Measured:
-    sent, answers = player.sent[POINTS], listener.tally.arrivals[SEGMENTATION]
-    latency = Percentiles()
-    for stamp, at in sent.items():
-        if stamp in answers:
-            latency.add((answers[stamp] - at) * 1e3)
-    frames = player.asked(POINTS)
-    return Measured(
-        node="spvcnn_node",
-        points=points,
-        rate_hz=rate_hz,
-        frames=frames,
-        latency_ms_p50=latency.at(50),
-        latency_ms_p99=latency.at(99),
-        network_ms=listener.values.at(50),
-        cpu_ms_per_frame=cpu * 1e3 / len(answers) if answers else None,
-        dropped=frames - len(answers),
-        peak_mb=peak_mb(child.pid),
-    )
+    player: PlayerNode,
+    listener: _Figures,
+    inputs: dict[str, str],
+    row: Recorded,
+    spent: tuple[float, float],
+    child: "subprocess.Popen[bytes]",
+) -> dict[str, Any]:
+    answers, latency = listener.tally.arrivals.get(row.topic, {}), Percentiles()
+    for topic, camera in inputs.items():
+        for stamp, at in player.sent.get(topic, {}).items():
+            key = (camera, stamp) if camera else stamp
+            if key in answers:
+                latency.add((answers[key] - at) * 1e3)
+    frames = sum(player.asked(topic) for topic in inputs)
+    network, total = (values.at(50) for values in listener.values.values())
+    return {
+        "frames": frames,
+        "latency_ms_p50": latency.at(50),
+        "latency_ms_p99": latency.at(99),
+        "network_ms": network,
+        "overhead_ms": total - network if total is not None and network is not None else None,
+        "cpu_ms_per_frame": spent[0] * 1e3 / len(answers) if answers else None,
+        "frames_per_s": len(answers) / spent[1] if answers and spent[1] > 0 else None,
+        "dropped": frames - len(answers),
+        "peak_mb": peak_mb(child.pid),
+    }
 
 
 def _end(child: "subprocess.Popen[bytes]", nodes: list[Any], executor: Any, spinner: threading.Thread) -> None:

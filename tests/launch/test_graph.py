@@ -38,6 +38,9 @@ def test_the_simulator_starts_only_where_it_is_asked_for():
     nodes = resolve(PLANS["perception"], {"simulate": "true"})
     assert [n.name for n in nodes] == ["spvcnn_node", "simulator_node"]
     assert nodes[0].parameters["use_sim_time"] is True
+    nodes = resolve(PLANS["perception"], {"events": "true", "image": "/cam", "camera": "roof"})
+    assert [n.name for n in nodes] == ["spvcnn_node", "tsm_node"]
+    assert nodes[1].remaps["~/input/image"] == "/cam" and nodes[1].parameters["cameras"] == ["roof"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +166,7 @@ def test_rviz_shows_the_stacks_topics():
     displays = shown["Visualization Manager"]["Displays"]
     topics = {d["Topic"]["Value"] for d in displays if isinstance(d.get("Topic"), dict)}
     assert {"/lidar/points", "/perception/visualization", "/perception/filtered", "/ground_truth/markers"} <= topics
+    assert {"/perception/events/markers", "/tsm_node/debug/image"} <= topics
 
 
 @pytest.mark.parametrize("name", sorted(NODE_CONFIGS))

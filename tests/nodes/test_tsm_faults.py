@@ -261,3 +261,38 @@ def test_22_duplicate_and_late_stamps_are_dropped_and_counted(bench):
     time.sleep(0.1)
     assert stamps(b.answered(4)) == [1.0, 1.1, 1.2, 1.3]
     b.says("input", 1, "duplicate", duplicates=1, out_of_order=1)
+
+
+def test_01_a_bag_looped_by_the_player_gives_three_equal_outputs(stage, tmp_path):
+    """Player, /clock and two cameras, one of which ends early: pairs do not die with the first loop."""
+    from std_msgs.msg import String
+
+    from perception_nodes.graph import EVENTS as TOPIC
+    from perception_nodes.graph import PLANS, resolve
+    from perception_nodes.nodes.compose import ros_arguments
+    from perception_nodes.nodes.player import PlayerNode
+    from perception_nodes.nodes.tsm import TsmNode
+    from tests.nodes.cameras import write_camera_bag
+
+    session = LevelSession()
+    resolved = resolve(PLANS["tsm"], {"use_sim_time": True})[0]
+    patient = {"stream.queue": 50, "qos.input.depth": 50, "qos.output.depth": 50, "cameras": ["front", "left"]}
+    ros = {"cli_args": ros_arguments(resolved), "use_global_arguments": False, "context": stage.context}
+    node = stage.add(TsmNode(lambda config: session, overrides={**QUICK, "use_sim_time": True, **patient}, **ros))
+    answers = stage.listen(String, TOPIC)
+    stage.until(lambda: node._out["~/output/events"].get_subscription_count())
+    skip = {("left", 6), ("left", 7), ("left", 8), ("left", 9)}
+    bag = write_camera_bag(tmp_path / "bag", frames=10, cameras=("front", "left"), skip=skip)
+    topics = [f"/camera/{name}/image/compressed" for name in ("front", "left")]
+    play = {"bag": str(bag), "playback.loop": True, "playback.rate": 1.0, "playback.wait_for": topics}
+    player = PlayerNode(overrides={**QUICK, **play}, context=stage.context)
+    player.finish = lambda code: None
+    stage.add(player)
+    stage.until(lambda: player.health.counter("playback", "loops") >= 3, timeout=60.0)
+    player.trigger_deactivate()
+    rows = [json.loads(m.data) for m in answers]
+    starts = [i for i, row in enumerate(rows) if row["stamp"] == rows[0]["stamp"] and row["camera"] == "front"]
+    loops = [rows[a:b] for a, b in zip(starts[:3], starts[1:4])] if len(starts) > 3 else []
+    loops = loops or [rows[a:b] for a, b in zip(starts, [*starts[1:], len(rows)])][:3]
+    assert len(loops) == 3 and loops[0] == loops[1] == loops[2] and len(loops[0]) >= 14
+    assert node.health.counter("input", "time_jumps") >= 4
