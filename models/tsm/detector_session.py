@@ -12,7 +12,7 @@ policy.py). The whole picture is stretched to the network's size, as the trainin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, overload
@@ -42,6 +42,7 @@ class _Camera:
     size: tuple[int, ...] = ()
     frames: int = 0
     last: Detections2D | None = None
+    late: list[int] = field(default_factory=list)  # stamps of the latecomers in a row, rising
 
 
 class VideoDetector:
@@ -178,11 +179,16 @@ class VideoDetector:
             move = Move.RESIZED
         elif stamp_ns is not None and stream.stamp_ns is not None:
             move = self.policy.judge(stream.stamp_ns, stamp_ns)
+            if move is Move.LATE and stamp_ns < stream.stamp_ns:
+                rising = not stream.late or stamp_ns > stream.late[-1]
+                stream.late = [*stream.late, stamp_ns] if rising else [stamp_ns]
+                move = Move.JUMP_BACK if len(stream.late) >= self.policy.late_in_a_row else Move.LATE
         if move.held:
             return False
         if move.restarts:
             stream.caches, stream.frames = self._zero, 0
-        stream.size, stream.stamp_ns, stream.frames = rgb.shape[:2], stamp_ns, stream.frames + 1
+        stream.size, stream.stamp_ns, stream.late = rgb.shape[:2], stamp_ns, []
+        stream.frames += 1
         return True
 
     def _found(self, scores: Array, boxes: Array, size: tuple[int, ...], warm: bool) -> Detections2D:

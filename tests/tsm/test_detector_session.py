@@ -91,6 +91,13 @@ def test_frames_faster_than_those_of_training_repeat_the_answer(network, frames)
     assert detector.step(frames[1], PERIOD) is not first
 
 
+def test_a_short_recording_that_loops_starts_again(network, frames):
+    detector, fresh = opened(network), opened(network)
+    last = [detector.step(f, i * PERIOD) for i, f in enumerate(frames[:3])][-1]
+    assert detector.step(frames[0], 0) is last and detector.step(frames[0], 1) is last
+    assert same(detector.step(frames[0], 2), fresh.step(frames[0], 0))
+
+
 def test_wrong_pictures_are_refused_and_change_nothing(network, frames):
     detector, other = opened(network), opened(network)
     detector.step(frames[0]), other.step(frames[0])
@@ -103,6 +110,15 @@ def test_wrong_pictures_are_refused_and_change_nothing(network, frames):
 def test_another_kind_of_network_is_refused_in_one_sentence():
     with pytest.raises(ModelError, match="no video detector"):
         VideoDetector.from_weights("random:tsn-events")
+
+
+def test_the_node_opens_it_and_reads_its_answers(frames):
+    from perception_nodes.streaming.video import box_colours, open_detector
+
+    detector = open_detector("random:tsm-detector-lite", "torch", 1)
+    found = detector.step({"front": frames[0]}, {"front": 0})["front"]
+    assert found.box.shape == (len(found.score), 4) and len(found.category) == len(found.score)
+    assert set(box_colours(detector)) == {"car", "truck", "bus", "two-wheeler", "person"}
 
 
 def test_suppression_keeps_the_best_of_a_class_and_all_classes():
