@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from models.pvcnn.grid import PointGrid
 from models.sparse.kernel_map import KernelMap
 
-VOLUME = 27
 
-
-def _map(outputs: NDArray[np.int32], rows: NDArray[np.int32], r: int, inputs: int) -> KernelMap:
-    """The rulebook from `inputs` rows, rows[voxel] or -1, to the voxels `outputs`."""
-    pairs, starts = _pairs(outputs, rows, r)
-    return KernelMap(pairs, starts, inputs, len(outputs))
+def _map(outputs: NDArray[np.int32], inputs: NDArray[np.int32], r: int) -> KernelMap:
+    """The rulebook of a 3x3x3 convolution from the voxels `inputs` to the voxels `outputs`."""
+    pairs, starts = _pairs(outputs, inputs, r)
+    return KernelMap(pairs, starts, len(inputs), len(outputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class Needed:
 
     occupied int32 [O], near int32 [A], read int32 [E]: voxels · point_row int32 [N]: row of a point's voxel in
     `occupied` · corner_rows int32 [N, 8]: rows of its corners in `read` · first: O -> A · second: A -> E · kind uint8
-    [E]: (x 3 + y) 3 + z of the voxels in `read`, 0 at the low border, 2 at the high one, 1 between (R 1: see `kinds`).
+    [E]: of the voxels in `read`, see `kinds`.
     """
 
     occupied: NDArray[np.int32]
@@ -73,19 +71,24 @@ def _dilate(voxels, r, marks):
 
 
 @njit(cache=True, nogil=True)
-def _pairs(outputs, rows, r):
-    """(pairs int32 [2, P], starts int64 [28]): input rows[v + offset] of every output v, grouped by offset."""
+def _pairs(outputs, inputs, r):
+    """(pairs int32 [2, P], starts int64 [28]): every input voxel within one step of an output voxel, by offset."""
+    s = r + 2  # a frame of empty voxels in place of tests at the border
+    rows = np.full(s * s * s, -1, np.int32)
+    for i in range(len(inputs)):
+        v = inputs[i]
+        rows[((v // (r * r) + 1) * s + v // r % r + 1) * s + v % r + 1] = i
+    place = np.empty(len(outputs), np.int64)
+    for i in range(len(outputs)):
+        v = outputs[i]
+        place[i] = ((v // (r * r) + 1) * s + v // r % r + 1) * s + v % r + 1
     pairs = np.empty((2, 27 * len(outputs)), np.int32)
     starts = np.zeros(28, np.int64)
     n = 0
     for k in range(27):
-        dx, dy, dz = k // 9 - 1, k // 3 % 3 - 1, k % 3 - 1
+        step = ((k // 9 - 1) * s + k // 3 % 3 - 1) * s + k % 3 - 1
         for i in range(len(outputs)):
-            v = outputs[i]
-            x, y, z = v // (r * r) + dx, v // r % r + dy, v % r + dz
-            if x < 0 or y < 0 or z < 0 or x >= r or y >= r or z >= r:
-                continue
-            row = rows[(x * r + y) * r + z]
+            row = rows[place[i] + step]
             if row >= 0:
                 pairs[0, n] = row
                 pairs[1, n] = i
@@ -110,14 +113,12 @@ def needed(grid: PointGrid, cloud: int, whole: bool) -> Needed:
     occupied = _number(marks, rows)
     point_row = rows[cells]
     _dilate(occupied, r, marks)
-    near_rows = np.empty_like(rows)
-    near = _number(marks, near_rows)
-    first = _map(near, rows, r, len(occupied))
+    near = _number(marks, rows)
     if whole:
         _dilate(near, r, marks)
     else:
         marks[:] = 0
         marks[corners.ravel()] = 1
     read = _number(marks, rows)
-    second = _map(read, near_rows, r, len(near))
+    first, second = _map(near, occupied, r), _map(read, near, r)
     return Needed(occupied, near, read, point_row, rows[corners], first, second, kinds(read, r))
