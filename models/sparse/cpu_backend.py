@@ -174,10 +174,42 @@ def interpolate(feats: torch.Tensor, corners: torch.Tensor, weights: torch.Tenso
     return _Interpolation.apply(feats, corners.contiguous(), weights.contiguous())
 
 
-def scatter_mean(feats: torch.Tensor, voxel: torch.Tensor, voxels: int) -> torch.Tensor:
-    """Mean of the rows of feats [P, C] that share a voxel: [voxels, C]; plain torch, whose CPU sums are in order
-    too.
-    """
-    from . import torch_backend
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, feats: torch.Tensor, voxel: torch.Tensor, voxels: int) -> torch.Tensor:
+        order, starts = torch.empty(len(voxel), dtype=torch.int32), torch.empty(voxels + 1, dtype=torch.int64)
+        _library().sparse_by_voxel(voxel.data_ptr(), len(voxel), voxels, order.data_ptr(), starts.data_ptr())
+        width = _width(feats.shape[1])
+        rows, out = _padded(feats, width), torch.empty(voxels, width)
+        failed = _library().sparse_point_mean(
+            rows.data_ptr(),
+            width,
+            order.data_ptr(),
+            starts.data_ptr(),
+            voxels,
+            width,
+            out.data_ptr(),
+            None,
+            width,
+            0,
+            native.level(),
+            native.threads(),
+        )
+        if failed:
+            raise MemoryError("scatter_mean: no memory for its tiles")
+        ctx.save_for_backward(voxel, 1 / starts.diff().clamp(min=1).to(feats.dtype))
+        return out if width == feats.shape[1] else out[:, : feats.shape[1]].contiguous()
 
-    return torch_backend.scatter_mean(feats, voxel, voxels)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        voxel, share = ctx.saved_tensors
+        at = voxel.clamp(min=0).long()
+        return grad.index_select(0, at) * (share[at] * (voxel >= 0))[:, None], None, None
+
+
+def scatter_mean(feats: torch.Tensor, voxel: torch.Tensor, voxels: int) -> torch.Tensor:
+    """Mean of the rows of feats [P, C] that share a voxel (int32 [P], -1: left out): [voxels, C], zeros where none."""
+    if not voxels:
+        return feats.new_zeros(0, feats.shape[1])
+    return _Mean.apply(feats, voxel.contiguous(), voxels)

@@ -45,7 +45,7 @@ MULTIPLES = {"fp32": 1, "int16": 2, "int8": 16}  # input channels of packed weig
 
 
 def reduced() -> str:
-    """The fastest precision of this installation: int16 with the extension, fp32 without."""
+    """The reduced precision whose labels are those of fp32: int16 with the extension, fp32 without."""
     return "int16" if native.library() is not None else "fp32"
 
 

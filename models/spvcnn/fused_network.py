@@ -1,8 +1,8 @@
 """MinkUNet, SPVCNN and SPVNAS on the fused CPU engine (models.sparse.fused): batch norms folded, weights packed, and no
 concatenation, shortcut or addition as a pass of its own.
 
-Precisions "int16" and "int8" keep voxel features and weights in 16 or 8 bits everywhere but where it would cost accuracy for nothing:
-the raw input features, the point branch's own rows and the logits stay float32.
+Precisions "int16" and "int8" keep voxel features and weights in 16 or 8 bits, but not where that would cost accuracy for
+nothing: the raw input features, the point branch's own rows and the logits stay float32.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_the_simulator_starts_only_where_it_is_asked_for():
         ({"speed": "1"}, "has no argument 'speed'; known: bag, rate"),
         ({}, "needs bag:="),
         ({"bag": "x", "rate": "fast"}, "rate:=fast: expected float"),
-        ({"bag": "x", "precision": "int4"}, "expected auto or fp32 or bf16"),
+        ({"bag": "x", "precision": "int4"}, "expected auto or fp32 or int16 or int8 or bf16"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments, sentence):

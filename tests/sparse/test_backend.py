@@ -47,6 +47,35 @@ def test_training_step_is_the_same_bits_at_any_thread_count(monkeypatch: pytest.
         assert torch.equal(a, b)
 
 
+@needs_extension
+@pytest.mark.parametrize("channels", [5, 32])
+def test_means_of_points_equal_plain_torch(channels: int) -> None:
+    from models.sparse import cpu_backend, torch_backend
+
+    torch.manual_seed(0)
+    feats = torch.randn(400, channels, requires_grad=True)
+    voxel = torch.randint(-1, 60, (400,), dtype=torch.int32)  # points without a voxel and, later, voxels without points
+    pull = torch.randn(70, channels)
+    found = []
+    for engine in (cpu_backend, torch_backend):
+        mean = engine.scatter_mean(feats, voxel, 70)
+        (gradient,) = torch.autograd.grad((mean * pull).sum(), feats)
+        found.append((mean.detach(), gradient))
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b)
+
+
+@needs_extension
+def test_rows_that_no_pair_reaches_are_zero() -> None:
+    from models.sparse.kernel_map import KernelMap
+
+    far = np.array([[3], [700]], np.int32)  # one pair for a thousand rows: most tiles have none
+    weights = fused.pack([np.ones((1, 4, 16), np.float32)])
+    x = fused.Rows.of(np.ones((4, 4), np.float32))
+    got = fused.convolve(weights, [(x, KernelMap(far, np.array([0, 1]), 4, 1000))], 1000, relu=False).array()
+    assert (got[700] == 4).all() and got.sum() == 4 * 16
+
+
 def test_choice_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PERCEPTION_SPARSE_BACKEND", raising=False)
     assert backend.choose("cuda") == ("torch", "tensors are on cuda")

@@ -186,6 +186,7 @@ static TARGET void gather(const void *rows, int64_t stride, const int32_t *in, i
         const char *from = (const char *)rows + in[i] * stride;
         int64_t at = 0;
         for (; at + 4 * LANES <= bytes; at += 4 * LANES) STORE((float *)(to + at), LOAD((const float *)(from + at)));
+        for (; at + 16 <= bytes; at += 16) memcpy(to + at, from + at, 16);
         for (; at < bytes; at += 4) memcpy(to + at, from + at, 4);
     }
 }
