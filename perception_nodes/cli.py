@@ -77,7 +77,7 @@ def replay(
     start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
     model: Model = "spvcnn-lite",
-    precision: Annotated[str, typer.Option(help="fp32, int16, int8 or auto (the fastest that keeps the labels).")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, int16, int8 or auto (the fastest).")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 2,
     nodes: Annotated[str, typer.Option(help="spvcnn,tsm or one of them; default: all with input.")] = "",
     cameras: Annotated[str, typer.Option(help="Cameras for tsm, a,b,…; default: front, else the first.")] = "",

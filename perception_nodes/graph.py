@@ -84,7 +84,7 @@ class Plan:
 
 
 MODEL = Argument("model", "spvcnn-lite", "network: a name of `perception weights list`, or a folder with model.yaml")
-PRECISION = Argument("precision", "auto", "arithmetic of the network", choices=("auto", "fp32", "int16", "int8", "bf16"))
+PRECISION = Argument("precision", "auto", "the network's arithmetic", choices=("auto", "fp32", "int16", "int8", "bf16"))
 THREADS = Argument("threads", "2", "CPU threads of the network", "int")
 VIDEO_MODEL = Argument("video_model", "tsm-events-online", "video network: a name or folder, as `model`")
 RUNTIME = Argument("runtime", "auto", "what computes it", choices=("auto", "torch", "openvino", "onnx"))

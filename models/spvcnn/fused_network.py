@@ -1,7 +1,7 @@
 """MinkUNet, SPVCNN and SPVNAS on the fused CPU engine (models.sparse.fused): batch norms folded, weights packed, and no
 concatenation, shortcut or addition as a pass of its own.
 
-Precisions "int16" and "int8" keep voxel features and weights in 16 or 8 bits, but not where that would cost accuracy for
+Precisions "int16" and "int8" keep voxel features and weights in 16 or 8 bits, but not where that costs accuracy for
 nothing: the raw input features, the point branch's own rows and the logits stay float32.
 """
 
