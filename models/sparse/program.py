@@ -195,7 +195,8 @@ class Program:
             read = [op.terms[t].source for t in range(op.terms_count)] + [op.residual, op.out]
             last.update({register: i for register in read if register >= 0})
         last[output] = len(self._ops)
-        slots, free, count = [0] * len(self._registers), [], 1
+        slots, count = [0] * len(self._registers), 1
+        free: list[int] = []
         living = {0: 0}  # register -> slot; register 0 is the input
         for i, op in enumerate(self._ops):
             if op.out not in living:
