@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from .common import DEFAULT_SWEEPS, machine, median_ms, progress, real_sweeps, write_json
 from .point_picture import save
+from .point_real import real_table
 
 MODELS = ("pointnet-lite", "voxel-lite", "pvcnn-lite", "minkunet-lite", "spvcnn-lite", "spvnas-lite")
 STREET = ("pointnet", "voxel-unet", "pvcnn-s3dis")
-RINGS = ((0.0, 10.0), (10.0, 20.0), (20.0, 40.0), (40.0, np.inf))
+BUDGET = 4.0  # CPU seconds of one model on one sweep, after which it has no further round
 Points = NDArray[np.float32]
 
 
@@ -128,7 +129,9 @@ def _status(key: str) -> int:
 
 
 def latencies(names: list[str], sweeps: dict[str, Points], rounds: int, threads: int) -> dict[str, dict[str, Any]]:
-    """{model: {sweep: {points, wall_ms …, wall_ms_min, cpu_ms_1_thread}}}: medians and least, models in turns."""
+    """{model: {sweep: {points, rounds, wall_ms …, wall_ms_min, cpu_ms_1_thread}}}: medians and least, models in turns.
+
+    A model that takes seconds has fewer rounds: no more than fit into BUDGET."""
     alone = {name: open_session(name, 1) for name in names}
     several = {name: open_session(name, threads) for name in names}
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -136,20 +139,24 @@ def latencies(names: list[str], sweeps: dict[str, Points], rounds: int, threads:
         xyz, intensity = np.ascontiguousarray(sweep[:, :3]), np.ascontiguousarray(sweep[:, 3])
         wall: dict[str, list[float]] = {name: [] for name in names}
         cpu: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(rounds + 1):
+        for name in names:
+            for session in (alone[name], several[name]):
+                session.step(xyz[:500], intensity[:500])
+        for turn in range(rounds):
             for name in names:
+                if sum(cpu[name]) > BUDGET:
+                    continue
                 began = time.thread_time()
                 alone[name].step(xyz, intensity)
-                spent = time.thread_time() - began
+                cpu[name].append(time.thread_time() - began)
                 start = time.perf_counter()
                 several[name].step(xyz, intensity)
-                if turn:  # the first warms up
-                    wall[name].append(time.perf_counter() - start)
-                    cpu[name].append(spent)
-            progress(f"latency, {which}: round {turn} of {rounds}")
+                wall[name].append(time.perf_counter() - start)
+            progress(f"latency, {which}: round {turn + 1} of {rounds}")
         for name in names:
             found[name][which] = {
                 "points": len(sweep),
+                "rounds": len(wall[name]),
                 f"wall_ms_{threads}_threads": median_ms(wall[name]),
                 "wall_ms_min": round(min(wall[name]) * 1e3, 2),
                 "cpu_ms_1_thread": round(min(cpu[name]) * 1e3, 2),
@@ -175,45 +182,6 @@ def parts_of(name: str, sweep: Points) -> dict[str, dict[str, float]]:
     return {"fused": ours, "plain": plain}
 
 
-def real_table(names: list[str], data: Path) -> dict[str, Any]:
-    """Every model on the real sweeps: SemanticKITTI by class and range, nuScenes' and Argoverse 2's boxes by kind and
-    range; the beam pattern is the data's own."""
-    from perception_nodes.classes import POINT_CLASSES
-    from perception_nodes.datasets.errors import DatasetError
-    from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
-    from perception_nodes.evaluation.segmentation import SegmentationScorer
-    from training.real_scores import box_scores, boxed_sweeps
-
-    classes = tuple(c.name for c in POINT_CLASSES)
-    out: dict[str, Any] = {}
-    for name in names:
-        session, row = open_session(name, 2), {}
-        scorer = SegmentationScorer(classes)
-        try:
-            for sequence in map(open_sequence, find_sequences(data / "semantickitti")):
-                for number in sequence.labels:
-                    points = sequence.sweep(number)
-                    xyz = np.ascontiguousarray(points[:, :3])
-                    found = session.step(xyz, np.ascontiguousarray(points[:, 3])).label
-                    scorer.add(xyz, sequence.label(number, len(points))[0], found, "64-beam")
-            row["semantickitti"] = {k: v for k, v in scorer.metrics().items() if k != "confusion"}
-        except DatasetError as error:
-            row["semantickitti"] = f"no data ({error})"
-        for which, xyz, intensity, level, boxes, category in boxed_sweeps(data):
-            xyz = np.ascontiguousarray(xyz, np.float32)
-            found = session.step(xyz, intensity).label
-            by_range = {"all": box_scores(level, boxes, category, xyz, found)}
-            distance = np.linalg.norm(xyz[:, :2], axis=1)
-            for low, high in RINGS:
-                ring = (distance >= low) & (distance < high)
-                label = f"{low:g}-{high:g} m" if np.isfinite(high) else f"over {low:g} m"
-                by_range[label] = box_scores(np.asarray(level)[ring], boxes, category, xyz[ring], found[ring])
-            row[which] = by_range
-        out[name] = row
-        progress(f"real sweeps: {name}")
-    return out
-
-
 def row_of(name: str, sweep: Points, path: Path) -> dict[str, Any]:
     """Parameters, work, memory, parts and recorded scores of one model."""
     from models.facts import load_network
@@ -223,6 +191,7 @@ def row_of(name: str, sweep: Points, path: Path) -> dict[str, Any]:
     metrics = json.loads((Path(facts.folder) / "metrics.json").read_text()) if facts.folder else {}
     row: dict[str, Any] = {
         "model": name,
+        "sha256": facts.sha256,
         "architecture": facts.architecture,
         "engine": session.engine,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -256,6 +225,21 @@ def text_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _weights(name: str) -> str:
+    from models.facts import load_facts
+
+    return load_facts(name).sha256
+
+
+def _earlier(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of a broken or earlier run by the hash of their weights: what was measured is not measured again."""
+    try:
+        rows = json.loads(path.read_text())["rows"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {row["sha256"]: row for row in rows if row.get("sha256") and row["sim_miou"] != "no data"}
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.point_family", description=__doc__)
@@ -263,9 +247,11 @@ def main() -> None:
     parser.add_argument("--png", type=Path, help="where the picture goes")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--sweeps", type=Path, default=DEFAULT_SWEEPS, help="folder of real sweeps")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of the latencies; 0: rows only")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-real", action="store_true", help="leave out the tables of real sweeps")
+    parser.add_argument(
+        "--no-real", action="store_true", help="leave out the tables of the whole-sweep models on real sweeps"
+    )
     parser.add_argument("--probe", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.probe:
@@ -282,20 +268,24 @@ def main() -> None:
     path = options.json.with_suffix(".sweep.npy")
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, sweeps["64beam"][0])
+    earlier = _earlier(options.json)
     result: dict[str, Any] = {"machine": machine(), "absent": absent, "rows": []}
     result["sweeps"] = {k: {"points": len(v), "from": where} for k, (v, where) in sweeps.items()}
     try:
         for name in names:
-            result["rows"].append(row_of(name, sweeps["64beam"][0], path))
+            result["rows"].append(earlier.get(_weights(name)) or row_of(name, sweeps["64beam"][0], path))
             write_json(options.json, result)
     finally:
         path.unlink(missing_ok=True)
+    if options.rounds == 0:
+        return
     times = latencies(names, {k: v for k, (v, _) in sweeps.items()}, options.rounds, options.threads)
     for row in result["rows"]:
         row["latency"] = times[row["model"]]
     write_json(options.json, result)
     if not options.no_real:
-        result["real"] = real_table(names, options.sweeps)
+        whole = [row["model"] for row in result["rows"] if row["architecture"] not in STREET]
+        result["real"] = real_table({n: open_session(n, options.threads) for n in whole}, options.sweeps)
         write_json(options.json, result)
     lines = text_table(result["rows"])
     print("\n".join(lines))
