@@ -80,6 +80,7 @@ def _searched(metrics: dict[str, Any]) -> list[str]:
         lines += [
             f"spvcnn-lite on the same sweeps, after {rival['training'].get('steps')} steps of training:",
             f"mIoU {rival['sim']['miou']:.3f} simulated, {real.get('miou10', 'no data')} over SemanticKITTI's ten.",
+            "This network began with its weights and was trained further: not a comparison at equal training.",
             "",
         ]
     if "latency" in metrics:
