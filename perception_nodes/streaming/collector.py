@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 NO_VIEW = "no image yet"
 OPEN = 2  # sets that may be under way: one camera may be a message ahead
+BEHIND = 10  # views for which a camera may lag behind the jump of another
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ class _Camera:
         self.monitor = monitor
         self.newest: int | None = None  # stamp of its last view that was used
         self.used = -1  # number of that view among all
-        self.seen = -1  # number of its last view, used or not
+        self.seen = self.seen_before = -1  # numbers of its last view, used or not, and of the one before
         self.missed = 0  # sets in a row without it
+        self.behind = 0  # views that may still be of the time before another camera's jump
         self.generation = 0
         self.lack = NO_VIEW
 
@@ -139,16 +141,20 @@ class ViewCollector(Generic[T]):
             return Admission(verdict)
         if verdict.resets:
             state.generation += 1
-        if verdict.kind is StampKind.JUMP_BACK:
-            self._follow_jump(stamp_ns)
+        view = View(stamp_ns, item, state.generation)
+        sets: list[ViewSet[T]] = []
+        given_up = self._follow_jump(state, stamp_ns, sets) if verdict.kind is StampKind.JUMP_BACK else 0
+        state.seen_before, state.seen = state.seen, self._count + 1
+        self._count += 1
+        if self._is_behind(state, stamp_ns):
+            sets += [ViewSet({camera: view})] if self._min_cameras == 1 else []
+            return Admission(verdict, "", tuple(sets), given_up + (self._min_cameras > 1))
         masked = self._masked(state, stamp_ns)
-        state.seen = self._count = self._count + 1
         if masked:
             state.lack = masked
-            return Admission(verdict, masked)
+            return Admission(verdict, masked, tuple(sets), given_up)
         state.newest, state.used = stamp_ns, self._count
-        sets: list[ViewSet[T]] = []
-        given_up = self._add(camera, View(stamp_ns, item, state.generation), sets)
+        given_up += self._add(camera, view, sets)
         return Admission(verdict, "", tuple(sets), given_up)
 
     # --- sets -----------------------------------------------------------------------------------------------------
@@ -206,24 +212,41 @@ class ViewCollector(Generic[T]):
         """Median stamp of this view and of the cameras that gave one since this camera's last; of two middle ones the
         one of the camera named first."""
         rows = [(stamp_ns, state.index)]
+        before = state.seen_before
         for other in self._cameras.values():
-            if other is not state and other.newest is not None and other.used > state.seen:
+            if other is not state and other.newest is not None and other.used > before:
                 rows.append((other.newest, other.index))
         rows.sort()
         middle = rows[(len(rows) - 1) // 2 : len(rows) // 2 + 1]
         return min(middle, key=lambda row: row[1])[0]
 
-    def _follow_jump(self, stamp_ns: int) -> None:
-        """One camera's time went back. What is held of the old time is dropped; the others will follow."""
-        newest = [c.newest for c in self._cameras.values() if c.newest is not None]
+    def _follow_jump(self, jumped: _Camera, stamp_ns: int, sets: list[ViewSet[T]]) -> int:
+        """One camera's time went back: closes what is held of the old time, and looks out for the other cameras' jumps.
+        Returns how many sets were given up."""
+        jumped.behind = 0
+        newest = [c.newest for c in self._cameras.values() if c.newest is not None and c is not jumped]
         if newest and max(newest) - stamp_ns <= self._max_age_ns:
-            return  # the others are in the new time already
+            return 0  # the others are in the new time already
+        given_up = sum(self._close(s, sets) for s in self._open)
         self._open, self._closed_ns = [], None
         for camera in self._cameras.values():
-            if camera.newest is not None and camera.newest > stamp_ns:
-                camera.newest = None
-            camera.missed = 0
+            if camera is not jumped and camera.newest is not None and camera.newest > stamp_ns:
+                camera.behind = BEHIND
+            camera.newest, camera.missed = None, 0
             camera.monitor.expect_jump()
+        return given_up
+
+    def _is_behind(self, state: _Camera, stamp_ns: int) -> bool:
+        """True for a view of the time before another camera's jump: topics are read one by one. It goes out alone, so
+        that every loop of a bag gives the same pictures."""
+        if not state.behind:
+            return False
+        new = [c.newest for c in self._cameras.values() if c.newest is not None]
+        if any(abs(stamp_ns - n) <= self._max_age_ns for n in new):
+            state.behind = 0
+            return False
+        state.behind -= 1
+        return True
 
 
 def _first_ns(views: dict[str, View[T]]) -> int:

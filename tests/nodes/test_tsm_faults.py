@@ -132,7 +132,7 @@ def test_03_one_camera_is_held_against_the_clock(bench, stage, off):
     b.answered(1)
 
 
-def test_04_a_camera_that_never_comes_costs_its_view_and_is_named(bench):
+def test_04_a_missing_camera_costs_its_view_not_the_node(bench):
     b = bench(cameras=("front", "rear"), topics=("front",))
     b.send(*drive(10, 10))
     rows = b.answered(9)
@@ -291,8 +291,7 @@ def test_01_a_bag_looped_by_the_player_gives_three_equal_outputs(stage, tmp_path
     stage.until(lambda: player.health.counter("playback", "loops") >= 3, timeout=60.0)
     player.trigger_deactivate()
     rows = [json.loads(m.data) for m in answers]
-    starts = [i for i, row in enumerate(rows) if row["stamp"] == rows[0]["stamp"] and row["camera"] == "front"]
-    loops = [rows[a:b] for a, b in zip(starts[:3], starts[1:4])] if len(starts) > 3 else []
-    loops = loops or [rows[a:b] for a, b in zip(starts, [*starts[1:], len(rows)])][:3]
-    assert len(loops) == 3 and loops[0] == loops[1] == loops[2] and len(loops[0]) >= 14
-    assert node.health.counter("input", "time_jumps") >= 4
+    for camera, count in (("front", 10), ("left", 6)):
+        mine = [row for row in rows if row["camera"] == camera]
+        loops = [mine[i * count : (i + 1) * count] for i in range(3)]
+        assert loops[0] == loops[1] == loops[2] and len(loops[2]) == count

@@ -156,3 +156,22 @@ def test_whatever_comes_no_view_is_used_twice_and_no_set_goes_back_in_time(data)
         mine = [ms for n, ms in used if n == name]
         assert mine == sorted(mine)
     assert all(max(s.values()) - min(s.values()) <= 90 for s in sets[4:])
+
+
+def test_the_last_views_before_a_jump_are_not_lost_whatever_the_order_of_topics():
+    """One camera's jump may be seen before the other's last views of the old time."""
+    rows = [*drive("ab", 10), ("b", 0), ("a", 1000), ("b", 100), ("a", 0), ("b", 200), ("a", 100), ("a", 200)]
+    rows = [r for r in rows if r != ("a", 900)]
+    collector = ViewCollector("ab")
+    sets = feed(collector, rows)
+    assert sorted((n, ms) for s in sets for n, ms in s.items()) == sorted(rows)
+    assert sets[-3:] == [{"a": t, "b": t} for t in (0, 100, 200)] and {"a": 1000} in sets
+
+
+def test_a_camera_whose_own_clock_restarts_does_not_stop_the_others():
+    collector = ViewCollector("abc")
+    feed(collector, drive("abc", 10, start=50_000))
+    rows = [(c, ms if c != "c" else ms - 50_000) for c, ms in drive("abc", 30, start=51_000)]
+    sets = feed(collector, rows)
+    assert {ms for s in sets for n, ms in s.items() if n == "a"} >= {51_000 + 100 * i for i in range(28)}
+    assert sets[-1].keys() == {"a", "b"} and "stale" in collector.lacking()["c"]
