@@ -160,7 +160,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--twins", type=Path, default=Path("runs/tsm_models"), help="where the others go")
     parser.add_argument("--cache", type=Path, default=Path("runs/video"))
     parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--every", type=int, default=4, help="score every so many frames")
+    parser.add_argument("--every", type=int, default=8, help="score every so many frames")
     parser.add_argument("--note", default="", help="a sentence for the card below its table")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)

@@ -41,7 +41,7 @@ class VideoTrainConfig:
     first keep them ("partial", the release's default), they learn ("train") or learn over all processes ("sync", GPUs)
     · supervise: "frame" (every frame has its label; causal networks) or "clip" (the mean has the last frame's) ·
     least_history: frames before the first supervised one · smoothing: of the labels · imagenet: start from those
-    weights.
+    weights · sided: share of the clips drawn from mirrored events, over their even share.
     """
 
     batch: int = 64
@@ -59,6 +59,7 @@ class VideoTrainConfig:
     dropout: float = 0.5
     imagenet: bool = True
     seed: int = 0
+    sided: float = 0.0
     checkpoint_minutes: float = 3.0
     optimiser: ClipOptimiser = field(default_factory=ClipOptimiser)
     augment: ClipAugment = field(default_factory=ClipAugment)

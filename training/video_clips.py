@@ -50,12 +50,14 @@ class EventClips:
     """
 
     def __init__(
-        self, root: str | Path, split: str, segments: int = 8, size: tuple[int, int] = (112, 224), limit: int = 0
-    ) -> None:
-        """size: (height, width) px at which frames are kept · limit: use the first so many clips (0: all). Raises
-        ModelError where the cache is empty or has no clip of `segments` frames."""
+        self, root: str | Path, split: str, segments: int = 8, size: tuple[int, int] = (112, 224), limit: int = 0,
+        sided: float = 0.0,
+    ) -> None:  # fmt: skip
+        """size: (height, width) px at which frames are kept · limit: use the first so many clips (0: all) · sided:
+        share of the draws that are of a mirrored event. Raises ModelError where the cache is empty or has no clip of
+        `segments` frames."""
         self.segments = segments
-        self.flip_labels: NDArray[np.int64] | None = mirrored_ids()
+        self.flip_labels = mirrored_ids()
         clips = [c for c in VideoCache(root, split) if len(c) >= segments]
         self.clips = clips[:limit] if limit else clips
         if not self.clips:
@@ -67,7 +69,10 @@ class EventClips:
         ends = [f + np.arange(segments - 1, len(c)) for f, c in zip(self.first, self.clips)]
         self.ends = np.concatenate(ends)  # every frame that has `segments` frames of its clip up to itself
         kinds = self.labels[self.ends]
-        self._by_class = [self.ends[kinds == k] for k in range(len(EVENTS)) if (kinds == k).any()]
+        found = [k for k in range(len(EVENTS)) if (kinds == k).any()]
+        self._by_class = [self.ends[kinds == k] for k in found]
+        self._sided = [i for i, k in enumerate(found) if self.flip_labels[k] != k]
+        self._sided_share = sided if self._sided else 0.0
 
     def at(self, end: int) -> Sample:
         """The clip that ends at packed frame `end`."""
@@ -76,7 +81,10 @@ class EventClips:
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """A class, then one of its frames."""
-        ends = self._by_class[int(rng.integers(len(self._by_class)))]
+        if self._sided_share > 0 and rng.random() < self._sided_share:
+            ends = self._by_class[self._sided[int(rng.integers(len(self._sided)))]]
+        else:
+            ends = self._by_class[int(rng.integers(len(self._by_class)))]
         return self.at(int(ends[int(rng.integers(len(ends)))]))
 
     def counts(self) -> dict[str, int]:
