@@ -15,6 +15,7 @@ from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.events import NONE, EventScorer
 from perception_nodes.evaluation.recorded import class_names, stamped
 from perception_nodes.messages.clock import read_events
+from perception_nodes.messages.detections2d import Detections2D, read_detections2d
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.events import CameraEvent, read_event
 from perception_nodes.messages.image import decode_image
@@ -25,7 +26,9 @@ from perception_nodes.viewer import pictures, video_pictures
 
 OUTPUT = "/perception/events"
 TRUTH = "/ground_truth/events"
+DETECTIONS = "/perception/detections2d"
 NEAR_NS = 60_000_000  # a picture's ground truth is the nearest one, at most so far away
+DRAWN_SCORE = 0.3  # of a box in the film strip
 TILES = 12
 TILE_WIDTH = 318
 
@@ -65,7 +68,7 @@ def evaluate_events(
     for camera, scorer in scorers.items():
         shown += _bars(folder, camera, scorer, classes, note)
     if truth is not None:
-        shown += _strip(folder, main, rows[main], scorers[main], truth, classes, note)
+        shown += _strip(folder, main, rows[main], scorers[main], (out, truth), classes, note)
     return metrics, shown
 
 
@@ -126,13 +129,15 @@ def _strip(
     camera: str,
     rows: list[tuple[CameraEvent, frozenset[str] | None]],
     scorer: EventScorer,
-    truth: BagReader,
+    bags: tuple[BagReader, BagReader],
     classes: tuple[ClassInfo, ...],
     note: str,
 ) -> list[tuple[str, str]]:
+    out, truth = bags
     topic = camera_topics(truth).get(camera)
     if topic is None or not rows:
         return []
+    boxes = _boxes(out)
     wanted = {event.stamp_ns: (event, what) for event, what in (rows[i] for i in chosen(rows, scorer))}
     colours = {info.name: info.rgb for info in classes}
     tiles = []
@@ -140,7 +145,9 @@ def _strip(
         if stamp not in wanted:
             continue
         event, what = wanted.pop(stamp)
-        small = video_pictures.overlay(decode_image(message).rgb, event, colours, width=TILE_WIDTH, note=note, bars=2)
+        image = decode_image(message)
+        found = boxes.get((stamp, image.frame_id))
+        small = video_pictures.overlay(image.rgb, event, colours, found, width=TILE_WIDTH, note=note, bars=2)
         right = None if what is None else event.event in (what or {NONE})
         seconds = (stamp - rows[0][0].stamp_ns) * 1e-9
         tiles.append(draw.strip_tile(small, seconds, event.event, None if what is None else sorted(what), right))
@@ -149,6 +156,15 @@ def _strip(
     file = f"pictures/film_{camera}.jpg"
     pictures.save(folder / file, draw.film_strip(tiles))
     return [(file, f"camera {camera}: what was said, and below what was under way (green: right, red: wrong)")]
+
+
+def _boxes(out: BagReader) -> dict[tuple[int, str], Detections2D]:
+    """Recorded boxes that are sure enough to be drawn, by stamp and frame."""
+    found = {}
+    for _, message in stamped(out, DETECTIONS) if DETECTIONS in out.topics() else ():
+        boxes = read_detections2d(message).above(DRAWN_SCORE)
+        found[boxes.stamp_ns, boxes.frame_id] = boxes
+    return found
 
 
 def chosen(rows: list[tuple[CameraEvent, frozenset[str] | None]], scorer: EventScorer) -> list[int]:

@@ -51,6 +51,12 @@ class Detections2D:
             raise ValueError(f"{len(boxes)} boxes, {n} classes, {len(scores)} scores and {len(names)} tracks")
         return Detections2D(boxes, tuple(category), scores, names, size, frame_id, stamp_ns)
 
+    def above(self, score: float) -> Detections2D:
+        """The boxes of at least this score."""
+        keep = [i for i in range(len(self)) if self.score[i] >= score]
+        names = ([self.category[i] for i in keep], self.score[keep], [self.track[i] for i in keep])
+        return Detections2D.build(self.frame_id, self.stamp_ns, self.size, self.box[keep], *names)
+
 
 def detections2d_values(boxes: Detections2D) -> dict:
     """vision_msgs/Detection2DArray as plain values; class_id is the class name, id the track."""

@@ -66,6 +66,12 @@ def test_boxes_come_back_through_bytes():
     np.testing.assert_allclose(found.score, BOXES.score)
 
 
+def test_faint_boxes_are_left_out():
+    sure = BOXES.above(0.3)
+    assert sure.category == ("car",) and sure.box.tolist() == [[10, 20, 30, 60]] and sure.size == (200, 100)
+    assert len(BOXES.above(0.9)) == 0
+
+
 def test_boxes_that_are_none_are_refused():
     with pytest.raises(ValueError, match="2 boxes, 1 classes"):
         Detections2D.build("c", 0, (9, 9), np.zeros((2, 4)), ["car"])

@@ -122,13 +122,13 @@ def test_03_a_camera_of_another_time_is_masked_and_named(bench, off, said):
     assert b.node.health.counter("input", "masked_views") >= 5
 
 
-@pytest.mark.parametrize("off", [-1.0, 1.0])
+@pytest.mark.parametrize("off", [-20.0, 20.0])
 def test_03_one_camera_is_held_against_the_clock(bench, stage, off):
-    b = bench()
+    b = bench(**{"collect.max_age_s": 8.0})
     now = stage.client.get_clock().now().nanoseconds * 1e-9
     b.send(jpeg(now + off))
     b.says("input", 1, "camera front: stale" if off < 0 else "camera front: stamped", masked_views=1)
-    b.send(jpeg(now + off / 10 if off < 0 else now + 0.01))
+    b.send(jpeg(now))
     b.answered(1)
 
 
@@ -288,7 +288,7 @@ def test_01_a_bag_looped_by_the_player_gives_three_equal_outputs(stage, tmp_path
     player = PlayerNode(overrides={**QUICK, **play}, context=stage.context)
     player.finish = lambda code: None
     stage.add(player)
-    stage.until(lambda: player.health.counter("playback", "loops") >= 3, timeout=60.0)
+    stage.until(lambda: len(answers) >= 3 * 16 + 2, timeout=120.0)
     player.trigger_deactivate()
     rows = [json.loads(m.data) for m in answers]
     for camera, count in (("front", 10), ("left", 6)):
