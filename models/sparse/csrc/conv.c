@@ -48,9 +48,12 @@ typedef struct {
 
 static int64_t element(const Term *term) { return term->kind == FLOAT ? 4 : term->kind == INT16 ? 2 : 1; }
 
+/* Bytes from one gathered row to the next. */
+static int64_t step_of(const Term *term) { return (term->channels * element(term) + 15) / 16 * 16; }
+
 static void multiply(const Plan *plan, const Chunk *now, const Chunk *next, int64_t rows, Scratch *scratch) {
     const Term *term = now->term;
-    const int64_t size = element(term), bytes = term->channels * size, step = (bytes + 63) / 64 * 64;
+    const int64_t size = element(term), bytes = term->channels * size, step = step_of(term);
     PairList list = {.channels = (int)term->channels, .count = now->count, .write = now->first};
     if (now->in) {
         plan->isa->gather(term->rows, term->stride * size, now->in, now->count, bytes, scratch->rows, step);
@@ -96,7 +99,7 @@ static void add_offset(const Plan *plan, const Term *term, int64_t k, int64_t ro
         chunk.in = term->in + begin;
         chunk.out = term->out + begin;
     }
-    int64_t most = CHUNK_BYTES / ((term->channels * size + 63) / 64 * 64) / 12 * 12;
+    int64_t most = CHUNK_BYTES / step_of(term) / 12 * 12;
     if (most < 24) most = 24;
     for (; left > 0; left -= chunk.count) {
         /* A last part of less than half a chunk joins the one before it. */

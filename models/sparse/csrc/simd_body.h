@@ -179,15 +179,30 @@ MULTIPLY(f32, BIG)
 MULTIPLY(i16, BIG)
 MULTIPLY(u8, BIG8)
 
-/* Rows of `in` side by side: to + i * step bytes, step a multiple of 64 that holds a row. */
+INLINE TARGET void gather_rows(const void *rows, int64_t stride, const int32_t *in, int64_t count, const int64_t bytes,
+                               char *to, int64_t step) {
+    for (int64_t i = 0; i < count; i++, to += step) memcpy(to, (const char *)rows + in[i] * stride, (size_t)bytes);
+}
+
+/* Rows of `in` side by side: to + i * step bytes. Sizes that networks have are copied without loops. */
 static TARGET void gather(const void *rows, int64_t stride, const int32_t *in, int64_t count, int64_t bytes, char *to,
                           int64_t step) {
-    for (int64_t i = 0; i < count; i++, to += step) {
-        const char *from = (const char *)rows + in[i] * stride;
-        int64_t at = 0;
-        for (; at + 4 * LANES <= bytes; at += 4 * LANES) STORE((float *)(to + at), LOAD((const float *)(from + at)));
-        for (; at + 16 <= bytes; at += 16) memcpy(to + at, from + at, 16);
-        for (; at < bytes; at += 4) memcpy(to + at, from + at, 4);
+    switch (bytes) {
+    case 16: gather_rows(rows, stride, in, count, 16, to, step); break;
+    case 32: gather_rows(rows, stride, in, count, 32, to, step); break;
+    case 48: gather_rows(rows, stride, in, count, 48, to, step); break;
+    case 64: gather_rows(rows, stride, in, count, 64, to, step); break;
+    case 96: gather_rows(rows, stride, in, count, 96, to, step); break;
+    case 128: gather_rows(rows, stride, in, count, 128, to, step); break;
+    case 192: gather_rows(rows, stride, in, count, 192, to, step); break;
+    case 256: gather_rows(rows, stride, in, count, 256, to, step); break;
+    default:
+        for (int64_t i = 0; i < count; i++, to += step) {
+            const char *from = (const char *)rows + in[i] * stride;
+            int64_t at = 0;
+            for (; at + 4 * LANES <= bytes; at += 4 * LANES) STORE((float *)(to + at), LOAD((const float *)(from + at)));
+            for (; at < bytes; at += 4) memcpy(to + at, from + at, 4);
+        }
     }
 }
 
@@ -197,60 +212,74 @@ INLINE TARGET V load_kind(int kind, const void *rows, int64_t at) {
 }
 
 /* One panel of a finished row: scale, bias, residual, ReLU. */
-INLINE TARGET void finish_panel(const Finish *j, int64_t row, int column, V *out) {
+INLINE TARGET void finish_panel(const int residual, const Finish *j, int64_t row, int column, V *out) {
     const float *from = j->tile + column * j->panel_rows + (row - j->base) * PANEL;
     FOR_V {
         const int at = column + v * LANES;
-        V x = LOAD(from + v * LANES);
-        V extra = SET1(0.0f);
-        if (j->residual) {
+        V x = LOAD(from + v * LANES), extra = SET1(0.0f);
+        if (residual) {
             extra = load_kind(j->residual_kind, j->residual, row * j->residual_stride + at);
             if (j->residual_kind != FLOAT) extra = MUL(extra, SET1(j->residual_scale[row]));
         }
         if (j->column_scale) x = MUL(x, LOAD(j->column_scale + at));
         if (j->bias) x = ADD(x, LOAD(j->bias + at));
-        if (j->residual && !j->residual_after_relu) x = ADD(x, extra);
+        if (residual && !j->residual_after_relu) x = ADD(x, extra);
         if (j->relu) x = MAXIMUM(x, SET1(0.0f));
-        if (j->residual && j->residual_after_relu) x = ADD(x, extra);
+        if (residual && j->residual_after_relu) x = ADD(x, extra);
         out[v] = x;
     }
 }
 
-static TARGET void finish(const Finish *j) {
+INLINE TARGET void finish_float(const int residual, const Finish *j) {
     for (int64_t row = j->base; row < j->base + j->rows; row++) {
+        float *to = (float *)j->out + row * j->out_stride;
         V x[NV];
-        if (j->out_kind == FLOAT) {
-            float *to = (float *)j->out + row * j->out_stride;
-            if (row + AHEAD < j->base + j->rows)
-                for (int column = 0; column < j->width; column += 16) __builtin_prefetch(to + AHEAD * j->out_stride + column, 1);
-            for (int column = 0; column < j->width; column += PANEL) {
-                finish_panel(j, row, column, x);
-                FOR_V STORE(to + column + v * LANES, x[v]);
-            }
-            continue;
-        }
-        /* Quantised rows: the finished values wait in the tile until the row's largest is known. */
-        float *wait = j->tile + (row - j->base) * PANEL;
-        V largest = SET1(0.0f);
+        if (row + AHEAD < j->base + j->rows)
+            for (int c = 0; c < j->width; c += 16) __builtin_prefetch(to + AHEAD * j->out_stride + c, 1);
         for (int column = 0; column < j->width; column += PANEL) {
-            finish_panel(j, row, column, x);
+            finish_panel(residual, j, row, column, x);
+            FOR_V STORE(to + column + v * LANES, x[v]);
+        }
+    }
+}
+
+/* The finished values wait in the tile until the row's largest is known. */
+INLINE TARGET void finish_quantised(const int kind, const int residual, const Finish *j) {
+    const float limit = kind == INT16 ? INT16_MAXIMUM : UINT8_MAXIMUM;
+    for (int64_t row = j->base; row < j->base + j->rows; row++) {
+        float *wait = j->tile + (row - j->base) * PANEL;
+        V largest = SET1(0.0f), x[NV];
+        for (int column = 0; column < j->width; column += PANEL) {
+            finish_panel(residual, j, row, column, x);
             FOR_V {
                 largest = MAXIMUM(largest, ABSOLUTE(x[v]));
                 STORE(wait + column * j->panel_rows + v * LANES, x[v]);
             }
         }
         const float most = HMAX(largest);
-        const float limit = j->out_kind == INT16 ? INT16_MAXIMUM : UINT8_MAXIMUM;
-        const V factor = SET1(most > 0 ? limit / most : 0.0f);
+        const int some = most > 1e-30f; /* less than that has no reciprocal */
+        const V factor = SET1(some ? limit / most : 0.0f);
         for (int column = 0; column < j->width; column += PANEL) {
             const float *from = wait + column * j->panel_rows;
             const int64_t to = row * j->out_stride + column;
-            if (j->out_kind == INT16)
+            if (kind == INT16)
                 FOR_V STORE16((int16_t *)j->out + to + v * LANES, MUL(LOAD(from + v * LANES), factor));
             else
                 FOR_V STORE8((uint8_t *)j->out + to + v * LANES, MUL(LOAD(from + v * LANES), factor));
         }
-        j->out_scale[row] = most / limit;
+        j->out_scale[row] = some ? most / limit : 0.0f;
+    }
+}
+
+static TARGET void finish(const Finish *j) {
+    const int residual = j->residual != NULL;
+    switch (2 * j->out_kind + residual) {
+    case 2 * FLOAT: finish_float(0, j); break;
+    case 2 * FLOAT + 1: finish_float(1, j); break;
+    case 2 * INT16: finish_quantised(INT16, 0, j); break;
+    case 2 * INT16 + 1: finish_quantised(INT16, 1, j); break;
+    case 2 * UINT8: finish_quantised(UINT8, 0, j); break;
+    default: finish_quantised(UINT8, 1, j); break;
     }
 }
 
