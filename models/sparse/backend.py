@@ -65,7 +65,9 @@ def describe() -> str:
     if native.library() is not None:
         forced = os.environ.get("PERCEPTION_SPARSE_ISA")
         reason = f"forced by PERCEPTION_SPARSE_ISA={forced}" if forced else "the best this processor offers"
-        lines.append(f"instruction set: {native.LEVELS[native.level()]} ({reason}); fused inference in fp32 and int16")
+        lines.append(
+            f"instruction set: {native.LEVELS[native.level()]} ({reason}); fused inference in fp32, int16 and int8"
+        )
     else:
         lines.append(
             "fused inference: fp32 in numpy, maps in numba; install a C compiler and run `pip install -e .` for more"
