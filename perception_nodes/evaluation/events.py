@@ -24,6 +24,7 @@ from perception_nodes.evaluation.segmentation import NO_DATA, or_no_data
 from perception_nodes.messages.events import CameraEvent
 
 NONE = "none"
+GAP_S = 1.0  # pictures further apart belong to different spans
 GRACE_S = 0.5  # a span is hit so long after its end: its last moments need time to be seen
 
 
@@ -82,7 +83,7 @@ class EventScorer:
         table, found = self.under_way(), []
         for i, name in enumerate(self.names):
             if name != NONE:
-                found += [Span(name, first, last) for first, last in runs(table[:, i])]
+                found += [Span(name, first, last) for first, last in self._runs(table[:, i])]
         return found
 
     def metrics(self) -> dict[str, Any]:
@@ -117,6 +118,15 @@ class EventScorer:
             "by_event": by_event,
             "confusion": self._confusion(known, table, predicted),
         }
+
+    def _runs(self, mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """(first, last) of each run of True without a gap of more than `GAP_S` in the stamps."""
+        found = []
+        gaps = np.flatnonzero(np.diff(self.stamps_ns) > GAP_S * 1e9) + 1
+        for first, last in runs(mask):
+            cuts = [int(g) for g in gaps if first < g <= last]
+            found += list(zip([first, *cuts], [*(c - 1 for c in cuts), last]))
+        return found
 
     def _rows(self) -> list[tuple[int, str]]:
         return list(enumerate(self.names))
@@ -162,9 +172,10 @@ class EventScorer:
         for i, name in self._rows():
             if name == NONE:
                 continue
-            ends = [self.stamps_ns[last] + GRACE_S * 1e9 for _, last in runs(table[:, i])]
-            begins = [self.stamps_ns[first] for first, _ in runs(table[:, i])]
-            for first, last in runs(predicted == i):
+            truth = self._runs(table[:, i])
+            ends = [self.stamps_ns[last] + GRACE_S * 1e9 for _, last in truth]
+            begins = [self.stamps_ns[first] for first, _ in truth]
+            for first, last in self._runs(predicted == i):
                 start, stop = self.stamps_ns[first], self.stamps_ns[last]
                 count += not any(b <= stop and start <= e for b, e in zip(begins, ends))
         return count

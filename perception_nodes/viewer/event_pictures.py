@@ -33,6 +33,7 @@ def event_bars(
     span = max(seconds[-1] - seconds[0], 1e-3)
     columns = (LABELS + (np.asarray(seconds) - seconds[0]) / span * (width - LABELS - 12)).astype(int)
     edges = [*columns.tolist(), width - 12 + max(2, (width - LABELS) // max(len(seconds), 1))]
+    widest = max(2, int(3 * np.median(np.diff(edges))))  # a gap in time stays empty
     height = 30 + ROW * len(classes) + 24
     canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
     truth_words = "" if under_way is None else ", below it the ground truth"
@@ -42,7 +43,7 @@ def event_bars(
         text(canvas, info.name, 6, y + 12, WHITE, 0.4)
         colour = np.array(info.rgb, np.float64)
         for t, (left, right) in enumerate(zip(edges[:-1], edges[1:])):
-            right = min(max(right, left + 1), width - 2)
+            right = min(max(right, left + 1), left + widest, width - 2)
             share = 0.08 + 0.92 * float(scores[t, k])
             canvas[y : y + ROW - TRUTH_ROW - 4, left:right] = (colour * share).astype(np.uint8)
             if predicted[t] == k:

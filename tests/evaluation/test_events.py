@@ -105,6 +105,14 @@ def test_average_precision_by_hand(scores, truth, wanted):
     assert found is None if wanted is None else found == pytest.approx(wanted)
 
 
+def test_a_gap_in_time_ends_a_span():
+    scorer = EventScorer(NAMES)
+    for i in (0, 1, 2, 30, 31):
+        scorer.add(said(B, i), frozenset({B}))
+    assert [(s.first, s.last) for s in scorer.spans()] == [(0, 2), (3, 4)]
+    assert scorer.metrics()["spans"]["hit"] == 2
+
+
 def test_runs():
     assert runs(np.array([1, 0, 1, 1, 0, 1], bool)) == [(0, 0), (2, 3), (5, 5)]
     assert runs(np.zeros(0, bool)) == []
