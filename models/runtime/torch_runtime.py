@@ -20,8 +20,10 @@ class TorchCompiled(Compiled):
         import torch
 
         super().__init__(signature, threads, precision)
-        mine: Any = copy.deepcopy(module).eval().requires_grad_(False)
-        self._module = mine.to(memory_format=torch.channels_last)
+        self._module: Any = copy.deepcopy(module).eval().requires_grad_(False)
+        for parameter in self._module.parameters():
+            if parameter.ndim == 4:  # Module.to(memory_format=…) refuses networks with kernels over time
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def run(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """See Compiled."""

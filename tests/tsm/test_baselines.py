@@ -39,7 +39,6 @@ def test_inflated_networks_see_their_neighbours_in_both_formats():
     with torch.inference_mode():
         expected = network.frame_logits(x)
         assert expected.shape == (2, 4, 5) and not close(network.frame_logits(later)[:, 0], expected[:, 0], 1e-4)
-        network.to(memory_format=torch.channels_last)
         last = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 4))
         assert close(network.frame_logits(last), expected)
 
