@@ -13,6 +13,7 @@ from perception_nodes.messages.events import CameraEvent
 
 BOX_COLOURS = {c.name: c.rgb for c in BOX_CLASSES}
 WHITE, DIM, RED = (235, 235, 235), (150, 155, 165), (255, 60, 60)
+NAMED_WIDTH = 400  # px; in smaller pictures names would hide what they name
 RIGHT, WRONG = (70, 190, 90), (230, 60, 60)
 
 
@@ -56,7 +57,8 @@ def overlay(
         left, top, right, bottom = (int(round(float(v) * scale)) for v in boxes.box[i])
         colour = box_colours.get(boxes.category[i], DIM)
         cv2.rectangle(out, (left, top), (right, bottom), colour, 1)
-        text(out, f"{boxes.category[i]} {boxes.score[i]:.2f}", left, max(10, top - 3), colour, 0.36)
+        if out.shape[1] >= NAMED_WIDTH:
+            text(out, f"{boxes.category[i]} {boxes.score[i]:.2f}", left, max(10, top - 3), colour, 0.36)
     if event is not None:
         best = sorted(event.scores.items(), key=lambda row: (row[0] != event.event, -row[1]))[:bars]
         panel = out[: 16 * len(best) + 8, : min(out.shape[1], 300)]
