@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.node", description=__doc__)
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument(
-        "--model", default="spvcnn-lite", help="model name or folder; random:spvcnn-lite without weights"
+        "--model", default="spvnas-lite", help="model name or folder; random:spvcnn-lite without weights"
     )
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--threads", type=int, default=2)

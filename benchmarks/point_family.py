@@ -86,7 +86,7 @@ def _frugal_macs(session: Any, sweep: Points, per_point: int) -> int:
     from models.pvcnn.layers import PVConv
     from models.pvcnn.needed import needed
 
-    layers = [m for m in session._network.network.modules() if isinstance(m, PVConv)]
+    layers = [m for m in session.network.network.modules() if isinstance(m, PVConv)]
     total = 0
     for rows, centre in session._squares(np.ascontiguousarray(sweep[:, :3])):
         features = torch.from_numpy(crop_features(sweep[rows, :3], sweep[rows, 3], centre))[None]

@@ -72,7 +72,7 @@ def street_parts(session: Any, xyz: NDArray[np.float32], intensity: NDArray[np.f
     from models.pvcnn.grid import Grids
 
     targets = [(Grids, "at", "index"), (sessions, "crop_features", "input")]
-    if isinstance(session._network, frugal.FrugalNetwork):
+    if isinstance(session.network, frugal.FrugalNetwork):
         targets += [(frugal, "needed", "index"), (frugal, "_means", "movement"), (frugal, "_add_corners", "movement")]
     else:
         targets += [(m, f, "movement") for m in (layers, voxel_unet) for f in ("voxelise", "devoxelise")]
@@ -89,7 +89,7 @@ def street_parts(session: Any, xyz: NDArray[np.float32], intensity: NDArray[np.f
 
     session.step(xyz[:500], intensity[:500])  # compiles and loads everything
     real = once()
-    if isinstance(session._network, frugal.FrugalNetwork):
+    if isinstance(session.network, frugal.FrugalNetwork):
         made = frugal.needed
         frugal.needed = lambda *a: _orderly_plan(made(*a))  # type: ignore[assignment]
         try:

@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=__doc__)
     parser.add_argument("--json", type=Path, required=True, help="where the result goes")
     parser.add_argument("--sweeps", type=Path, default=DEFAULT_SWEEPS / "semantickitti", help="SemanticKITTI folder")
-    parser.add_argument("--models", nargs="+", default=["spvcnn-lite"])
+    parser.add_argument("--models", nargs="+", default=["spvnas-lite"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=3, help="timed steps per sweep and precision")
     options = parser.parse_args()

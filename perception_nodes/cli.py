@@ -48,7 +48,7 @@ class ExportFormat(str, Enum):
 def demo(
     seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 12.0,
     out: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
-    model: Model = "spvcnn-lite",
+    model: Model = "spvnas-lite",
 ) -> None:
     """Replay a held-out simulated drive over DDS through the trained networks, score it, draw it."""
     from perception_nodes.commands.demo import run
@@ -76,7 +76,7 @@ def replay(
     ] = 0.0,
     start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
-    model: Model = "spvcnn-lite",
+    model: Model = "spvnas-lite",
     precision: Annotated[str, typer.Option(help="fp32, int16, int8 or auto (the fastest).")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 2,
     nodes: Annotated[str, typer.Option(help="spvcnn,tsm or one of them; default: all with input.")] = "",

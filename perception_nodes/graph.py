@@ -83,7 +83,7 @@ class Plan:
         raise ConfigError(f"the {self.name} launch has no argument {name!r}; known: {known}")
 
 
-MODEL = Argument("model", "spvcnn-lite", "network: a name of `perception weights list`, or a folder with model.yaml")
+MODEL = Argument("model", "spvnas-lite", "network: a name of `perception weights list`, or a folder with model.yaml")
 PRECISION = Argument("precision", "auto", "the network's arithmetic", choices=("auto", "fp32", "int16", "int8", "bf16"))
 THREADS = Argument("threads", "2", "CPU threads of the network", "int")
 VIDEO_MODEL = Argument("video_model", "tsm-events-online", "video network: a name or folder, as `model`")

@@ -17,7 +17,7 @@ class DemoError(RuntimeError):
     """The demo cannot run; the message says what to do."""
 
 
-def run(seconds: float = 12.0, root: Path = Path("results"), model: str = "spvcnn-lite") -> Path:
+def run(seconds: float = 12.0, root: Path = Path("results"), model: str = "spvnas-lite") -> Path:
     """Simulate (once: the drive is kept in root/demo_drive), replay, evaluate; returns the results folder."""
     from perception_nodes.commands.replay import run as replay
 

@@ -23,7 +23,7 @@ def run(
     rate: float = 0.0,
     start: float = 0.0,
     duration: float | None = None,
-    model: str = "spvcnn-lite",
+    model: str = "spvnas-lite",
     precision: str = "auto",
     threads: int = 2,
     nodes: Sequence[str] = (),

@@ -93,7 +93,7 @@ class Model(Section):
     """Which network, and how it runs."""
 
     name: str = Field(
-        default="spvcnn-lite", description="a name of `perception weights list`, or a folder with model.yaml"
+        default="spvnas-lite", description="a name of `perception weights list`, or a folder with model.yaml"
     )
     precision: Literal["auto", "fp32", "int16", "int8", "bf16"] = Field(default="auto", description="arithmetic of the network")
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")

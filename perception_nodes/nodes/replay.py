@@ -29,7 +29,7 @@ class ReplayPlan:
     """
 
     rate: float = 1.0
-    model: str = "spvcnn-lite"
+    model: str = "spvnas-lite"
     precision: str = "auto"
     threads: int = 2
     start: float = 0.0
@@ -48,7 +48,7 @@ def replay(
     out: str | Path | None = None,
     *,
     rate: float = 1.0,
-    model: str = "spvcnn-lite",
+    model: str = "spvnas-lite",
     progress: Callable[[float], None] | None = None,
     **plan: Any,
 ) -> ReplayResult:

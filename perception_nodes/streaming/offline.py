@@ -36,7 +36,7 @@ def offline(
     bag: str | Path,
     out: str | Path | None = None,
     *,
-    model: str = "spvcnn-lite",
+    model: str = "spvnas-lite",
     precision: str = "auto",
     threads: int = 2,
     max_points: int = 200_000,
