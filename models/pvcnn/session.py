@@ -50,7 +50,7 @@ class PointSession:
             raise ModelError(f"engine {engine!r} is unknown; known: {', '.join(ENGINES)}")
         self.facts, self.points, self.threads = facts, points, threads
         frugal = engine == "frugal" or (engine == "auto" and FrugalNetwork.fits(network))
-        self._network: Network = FrugalNetwork(network, threads) if frugal else network.eval()
+        self.network: Network = FrugalNetwork(network, threads) if frugal else network.eval()
         self.engine = f"{'frugal' if frugal else 'dense'}, fp32, {threads} thread{'s' * (threads > 1)}"
         self.seconds: dict[str, float] = {}
 
@@ -110,6 +110,6 @@ class PointSession:
     def _label(self, features: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        logits = self._network(torch.from_numpy(features)[None])[0]
+        logits = self.network(torch.from_numpy(features)[None])[0]
         score, label = logits.softmax(0).max(0)
         return label.to(torch.uint8).numpy(), score.numpy()
