@@ -242,3 +242,14 @@ def test_two_streams_see_the_flow_of_their_own_camera():
     assert not np.allclose(still, moving, atol=1e-3)
     with pytest.raises(ValueError, match="sees flow, which caches do not hold"):
         one.step_caches(base[:64, :64], one.zero_caches())
+
+
+def test_networks_that_look_ahead_stream_as_a_window_of_their_last_frames():
+    spec = TsmSpec("mobilenetv2", "none", 12, width=0.25, segments=3, architecture="tsm-i3d")
+    network = enliven(build_tsm(spec, 0))
+    one, pictures = TsmSession(network, facts_of(spec, "deep", image=IMAGE), "torch", 1), frames(4)
+    found = [one.step(p, i * TENTH) for i, p in enumerate(pictures)]
+    with torch.inference_mode():
+        expected = network(as_clip(pictures[1:]))[0].numpy()
+    np.testing.assert_allclose(found[3].logits, expected, atol=1e-5 * np.abs(expected).max())
+    assert [f.warm for f in found] == [False, False, True, True]
