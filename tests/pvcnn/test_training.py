@@ -120,3 +120,16 @@ def test_a_checkpoint_is_released_with_its_story(crops, tmp_path):
 def test_without_crops_the_command_says_how_to_make_them(tmp_path, capsys):
     assert main(["--crops", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "python -m training.street_crops" in capsys.readouterr().err
+
+
+def test_a_card_says_what_was_not_scored(crops, tmp_path):
+    facts = load_facts("random:pvcnn-lite")
+    from models.pvcnn.build import build_network
+
+    scores = evaluate_pvcnn.crop_scores(build_network(facts, 0), crops[:3], 64, lambda: None)
+    assert scores["crops"] == 3 and 0 <= scores["accuracy"] <= 1 and scores["by_pattern"].keys() == {"hand"}
+    metrics = {"crops": scores, "crops_real": scores, "training": {"steps": 1}, "parameters": 5, "sweeps": 0}
+    metrics |= {"macs": {"points": 64, "crop": 10**9}, "command": "python …", "date": "today"}
+    text = evaluate_pvcnn.card(facts, metrics)
+    assert "Not scored on whole sweeps" in text and "3 crops of real sweeps" in text and "steps: 1" in text
+    assert evaluate_pvcnn.real_crops(tmp_path) == []
