@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, load_network, save_facts
 from models.official import save_model
@@ -51,23 +53,58 @@ MOTION_WINDOW = max(1, round(WINDOW_S * RATE))  # frames
 
 
 def score_clips(
-    detector: VideoDetector, clips: Sequence[Clip], scorer: Detection2dScorer, show: Callable[[], None] = lambda: None
+    detector: VideoDetector | None,
+    clips: Sequence[Clip],
+    scorer: Detection2dScorer,
+    show: Callable[[], None] = lambda: None,
+    kept: Path | None = None,
 ) -> list[float]:
-    """Streams clips through a detector, from empty caches each, and counts every frame; `show` after each clip.
-    Returns the network's seconds per frame."""
-    seconds = []
+    """Counts every frame of clips; `show` after each clip. Returns the network's seconds per frame.
+
+    `kept`: folder with what this detector found before, clip by clip; what is missing there is added (where nothing is,
+    there need not be a detector).
+    """
+    seconds: list[float] = []
     for clip in clips:
         rows = [clip.boxes(i) for i in range(len(clip))]
         motion = motion_ious([r.box for r in rows], [r.track for r in rows], MOTION_WINDOW)
-        detector.reset()
+        found = found_in(detector, clip, None if kept is None else kept / f"{clip.folder.name}.npz")
+        seconds += found["seconds"].tolist()
         for i, row in enumerate(rows):
             boxes, label, share = truth_of(row)
             truth = TrueBoxes2D(boxes, label, hard_to_see(boxes, share), motion[i])
-            found = detector.step(clip.image(i))
-            seconds.append(detector.seconds["network"])
-            scorer.add(truth, found.box, found.label, found.score, group=str(clip.facts.seed))
+            here = found["frame"] == i
+            scorer.add(truth, found["box"][here], found["label"][here], found["score"][here], str(clip.facts.seed))
         show()
     return seconds
+
+
+def found_in(detector: VideoDetector | None, clip: Clip, file: Path | None) -> dict[str, NDArray]:
+    """What a detector finds in a clip, streamed from empty caches: frame [N], box [N, 4], label [N], score [N], seconds
+    per frame; from `file` where it is there, else written to it."""
+    if file is not None and file.is_file():
+        with np.load(file, allow_pickle=False) as known:
+            return {k: known[k] for k in known.files}
+    if detector is None:
+        raise ValueError(f"nothing is kept of {clip.folder.name} and there is no detector to look at it")
+    detector.reset()
+    found, seconds = [], []
+    for i in range(len(clip)):
+        found.append(detector.step(clip.image(i)))
+        seconds.append(detector.seconds["network"])
+    out: dict[str, NDArray] = {
+        "frame": np.repeat(np.arange(len(found)), [len(f) for f in found]),
+        "box": np.concatenate([f.box for f in found]),
+        "label": np.concatenate([f.label for f in found]),
+        "score": np.concatenate([f.score for f in found]),
+        "seconds": np.array(seconds),
+    }
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.npz")
+        np.savez(part, **out)  # type: ignore[arg-type]
+        part.replace(file)
+    return out
 
 
 def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
@@ -90,38 +127,44 @@ def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
     return save_model(network, facts, out / name), training
 
 
-def evaluate(models: list[tuple[ModelFacts, dict[str, Any]]], clips: list[Clip], runtime: str, threads: int) -> tuple:
-    """({name: metrics}, {name: scorer}) of models on the same clips."""
+def evaluate(
+    models: list[tuple[ModelFacts, dict[str, Any]]], clips: list[Clip], runtime: str, threads: int, kept: Path
+) -> tuple:
+    """({name: metrics}, {name: scorer}) of models on the same clips; what they find is kept, by the weights' hash."""
     found, scorers = {}, {}
     for facts, training in models:
-        detector = VideoDetector.from_weights(facts.folder, runtime, threads)
-        scorers[facts.name] = Detection2dScorer(BOX_NAMES)
-        seconds = score_clips(detector, clips, scorers[facts.name], Progress(facts.name, len(clips)).step)
         network, _ = load_network(facts.folder)
+        folder = kept / facts.sha256[:16]
+        show = Progress(facts.name, len(clips)).step
+        if all((folder / f"{c.folder.name}.npz").is_file() for c in clips):
+            detector = None  # nothing to be found any more: no need to wait for a runtime
+        else:
+            detector = VideoDetector(network, facts, runtime, threads)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "engine.txt").write_text(detector.engine)
+        scorers[facts.name] = Detection2dScorer(BOX_NAMES)
+        seconds = score_clips(detector, clips, scorers[facts.name], show, folder)
+        shapes = network.cache_shapes(*facts.image["size"])
         found[facts.name] = {
             "detection2d": scorers[facts.name].summary(),
             "params": sum(p.numel() for p in network.parameters()),
-            "cache_bytes": detector.cache_bytes,
+            "cache_bytes": int(sum(4 * np.prod(s) for s in shapes)),
             "network_ms": round(1e3 * float(np.median(seconds)), 2),
-            "engine": detector.engine,
+            "engine": (folder / "engine.txt").read_text(),
             "training": training or _kept(facts).get("training", {}),
         }
     return found, scorers
 
 
 def gains(new: Detection2dScorer, old: Detection2dScorer) -> dict[str, Any]:
-    """What the shift brings at each speed: points of map50 and map, and the 90 % interval over draws of test drives."""
+    """What the shift brings at each speed: points of map50 and map; the 90 % interval of map50 over draws of drives."""
     out: dict[str, Any] = {}
     for speed in ("", *SPEEDS):
-        row: dict[str, Any] = {}
-        for key in ("map", "map50"):
-            a, b = new.means(speed)[key], old.means(speed)[key]
-            if a is None or b is None:
-                continue
-            row[key] = round(a - b, 4)
-            interval = interval_of_gain(new, old, key, speed)
-            if interval is not None:
-                row[f"{key}_interval"] = [round(v, 4) for v in interval]
+        a, b = new.means(speed), old.means(speed)
+        row: dict[str, Any] = {k: round(a[k] - b[k], 4) for k in a if a[k] is not None and b[k] is not None}
+        interval = interval_of_gain(new, old, speed)
+        if interval is not None:
+            row["map50_interval"] = [round(v, 4) for v in interval]
         out[speed or "all"] = row
     return out
 
@@ -136,6 +179,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
     parser.add_argument("--cache", type=Path, default=Path("runs/video"), help="video cache")
+    parser.add_argument(
+        "--kept", type=Path, default=Path("runs/detections2d"), help="what was found before, to go on from"
+    )
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--clips", type=int, default=0, help="the first so many clips (0: all)")
     parser.add_argument("--runtime", default="auto")
@@ -152,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
         wrong = [facts.name for facts, _ in models if facts.architecture != ARCHITECTURE]
         if wrong:
             raise ModelError(f"{', '.join(wrong)}: no video detector ({ARCHITECTURE})")
-        found, scorers = evaluate(models, clips, options.runtime, options.threads)
+        found, scorers = evaluate(models, clips, options.runtime, options.threads, options.kept)
         common = {
             "command": " ".join(["python -m training.evaluate_detector2d", *(arguments or sys.argv[1:])]),
             "split": options.split,

@@ -100,11 +100,13 @@ class Detection2dScorer:
     least: tuple[float, float] = LEAST_SIZE
     pictures: int = 0
     _groups: dict[str, list[list[_Picture]]] = field(default_factory=dict)
+    _judged: dict[tuple[str, int, str], _Ranked] = field(default_factory=dict)
 
     def add(self, truth: TrueBoxes2D, boxes: NDArray, label: NDArray, score: NDArray, group: str = "") -> None:
         """One picture: what there is, and what was found (boxes [N, 4] px, label [N], score [N]). `group`: the drive
         that it belongs to, for `interval_of_gain`."""
         self.pictures += 1
+        self._judged.clear()
         best = np.argsort(-score, kind="stable")[:MOST]
         boxes, label, score = boxes[best], label[best], score[best]
         rows = self._groups.setdefault(group, [[] for _ in self.names])
@@ -136,37 +138,53 @@ class Detection2dScorer:
         """Names of the groups."""
         return tuple(self._groups)
 
-    def means(self, speed: str = "", groups: Sequence[str] | None = None) -> dict[str, float | None]:
-        """map and map50 of a speed ("": all); of these groups only, each as often as it is named."""
-        return _means(self._table(speed, groups))
+    def means(
+        self, speed: str = "", groups: Sequence[str] | None = None, thresholds: int = len(THRESHOLDS)
+    ) -> dict[str, float | None]:
+        """map and map50 of a speed ("": all); of these groups only, each as often as it is named; map over the first
+        `thresholds` of THRESHOLDS."""
+        return _means(self._table(speed, groups, thresholds))
 
-    def _table(self, speed: str, groups: Sequence[str] | None = None) -> list[tuple[float | None, float | None, int]]:
+    def _table(
+        self, speed: str, groups: Sequence[str] | None = None, thresholds: int = len(THRESHOLDS)
+    ) -> list[tuple[float | None, float | None, int]]:
         """(AP, AP at 0.5, true boxes that count) of each class."""
         rows: list[tuple[float | None, float | None, int]] = []
-        chosen = [self._groups[g] for g in (self._groups if groups is None else groups)]
+        chosen = list(self._groups if groups is None else groups)
         for c in range(len(self.names)):
-            pictures = [p for group in chosen for p in group[c]]
-            counted = sum(p.counted(speed) for p in pictures)
+            counted = sum(self._flat(g, c, speed).counted for g in chosen)
             if counted == 0:
                 rows.append((None, None, 0))
                 continue
-            share = counted / sum(p.counted("") for p in pictures)
-            values = average_precisions(pictures, speed, counted, share)
+            share = counted / sum(self._flat(g, c, "").counted for g in chosen)
+            values = average_precisions([self._flat(g, c, speed) for g in chosen], counted, share, thresholds)
             rows.append((float(np.mean(values)), values[0], counted))
         return rows
 
+    def _flat(self, group: str, c: int, speed: str) -> _Ranked:
+        """One class of one group, judged once."""
+        key = (group, c, speed)
+        if key not in self._judged:
+            pictures = self._groups[group][c]
+            score = np.concatenate([p.score for p in pictures]) if pictures else np.zeros(0)
+            verdicts = [p.match(p.ignored(speed)) for p in pictures]
+            verdict = np.concatenate(verdicts, 1) if pictures else np.zeros((len(THRESHOLDS), 0), np.int8)
+            self._judged[key] = _Ranked(score, verdict, sum(int((~p.ignored(speed)).sum()) for p in pictures))
+        return self._judged[key]
+
 
 def interval_of_gain(
-    new: Detection2dScorer, old: Detection2dScorer, key: str = "map50", speed: str = "", draws: int = 200, seed: int = 0
+    new: Detection2dScorer, old: Detection2dScorer, speed: str = "", draws: int = 100, seed: int = 0
 ) -> tuple[float, float] | None:
-    """90 % interval of new - old, from drawing the groups (drives) with replacement: what another choice of test drives
-    might have shown. Both must have scored the same pictures. None without a score; ValueError for other groups."""
+    """90 % interval of map50 of `new` - `old`, from drawing the groups (drives) with replacement: what another choice
+    of test drives might have shown. Both must have scored the same pictures. None without a score; ValueError for other
+    groups."""
     if new.groups != old.groups:
         raise ValueError(f"{len(new.groups)} and {len(old.groups)} groups of pictures: expected the same ones")
     rng, gains = np.random.default_rng(seed), []
     for _ in range(draws):
         groups = [new.groups[i] for i in rng.integers(len(new.groups), size=len(new.groups))]
-        a, b = new.means(speed, groups)[key], old.means(speed, groups)[key]
+        a, b = (scorer.means(speed, groups, 1)["map50"] for scorer in (new, old))
         if a is not None and b is not None:
             gains.append(a - b)
     if not gains:
@@ -184,23 +202,13 @@ class _Picture:
     small: NDArray
     ignore: NDArray
     speed: NDArray
-    _known: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
     def ignored(self, speed: str) -> NDArray[np.bool_]:
         """True boxes that do not count for a speed ("": all)."""
         return self.ignore if not speed else self.ignore | (self.speed != speed)
 
-    def counted(self, speed: str) -> int:
-        """How many true boxes count."""
-        return int((~self.ignored(speed)).sum())
-
-    def verdict(self, speed: str) -> NDArray[np.int8]:
+    def match(self, ignored: NDArray[np.bool_]) -> NDArray[np.int8]:
         """Per IoU threshold and detection [T, N]: 1 right, 0 false, -1 does not count."""
-        if speed not in self._known:
-            self._known[speed] = self._match(self.ignored(speed))
-        return self._known[speed]
-
-    def _match(self, ignored: NDArray[np.bool_]) -> NDArray[np.int8]:
         least = np.array(THRESHOLDS)[:, None]
         every = np.arange(len(THRESHOLDS))
         verdict = np.zeros((len(THRESHOLDS), len(self.score)), np.int8)
@@ -218,11 +226,19 @@ class _Picture:
         return verdict
 
 
-def average_precisions(pictures: list[_Picture], speed: str, counted: int, share: float) -> list[float]:
-    """AP of one class at each of THRESHOLDS; `counted` true boxes, false detections weigh `share`."""
-    score = np.concatenate([p.score for p in pictures])
-    order = np.argsort(-score, kind="stable")
-    verdicts = np.concatenate([p.verdict(speed) for p in pictures], 1)[:, order]
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """One class of many pictures: score [N], verdict int8 [T, N] of `_Picture.match`, how many true boxes count."""
+
+    score: NDArray
+    verdict: NDArray[np.int8]
+    counted: int
+
+
+def average_precisions(parts: list[_Ranked], counted: int, share: float, thresholds: int) -> list[float]:
+    """AP of one class at the first `thresholds` of THRESHOLDS; `counted` true boxes, false detections weigh `share`."""
+    order = np.argsort(-np.concatenate([p.score for p in parts]), kind="stable")
+    verdicts = np.concatenate([p.verdict[:thresholds] for p in parts], 1)[:, order]
     return [_area(v[v >= 0] == 1, counted, share) for v in verdicts]
 
 
