@@ -15,6 +15,7 @@ import argparse
 import datetime
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -189,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         }  # fmt: skip
         metrics = {
             "events": summary(variants, options.land), "variants": variants, "test": test, "note": options.note,
-            "command": " ".join(["python -m training.evaluate_tsm", *(arguments or sys.argv[1:])]),
+            "command": _command(arguments or sys.argv[1:], options.note),
             "seed": SPLITS[options.split][0], "split": options.split, "date": datetime.date.today().isoformat(),
         }  # fmt: skip
         _write(landed, metrics, matrix)
@@ -197,6 +198,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _command(arguments: list[str], note: str) -> str:
+    """How to call this again; the note stands in the card already."""
+    said = [a if a != note or not note else "…" for a in arguments]
+    return f"python -m training.evaluate_tsm {shlex.join(said)}"
 
 
 def _opened(text: str, options: argparse.Namespace) -> tuple[ModelFacts, dict[str, Any]]:

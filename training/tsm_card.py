@@ -18,7 +18,8 @@ LIMITS = """\
   hold nothing that a front camera can see: a vehicle that was passed, one that is about to overtake, people in fog.
 - One label a frame: where several events are under way the first of training/video_cache.PRIORITY counts.
 - Mirrored events are told apart by motion and by what one frame shows too: which way a body faces, on which side a
-  vehicle stands in the first half of a cut-in, where the road goes in a turn. TSN's figure says how far that leads.
+  vehicle stands in the first half of a cut-in, where the road goes in a turn. The figures of TSN and of standing clips
+  say how far that leads.
 - Made for a forward camera near the windscreen at 5 frames/s, horizontal view 64 to 81 degrees.
 - Not for safety functions."""
 TITLES = {"tsm": "TSM", "tsn": "TSN (2D)", "tsm-i3d": "inflated 3D", "tsm-lstm": "CNN + LSTM",
