@@ -34,11 +34,13 @@ class Bench:
             "stream.queue": 50, "qos.output.depth": 50, "qos.input.depth": 50, "cameras": list(cameras),
             "collect.patience_s": 0.3, **QUICK, **overrides,
         }  # fmt: skip
-        self.topics = {c: INPUT if len(cameras) == 1 else f"/tsm_node/input/{c}/image" for c in cameras}
+        one = INPUT if kind is None else "/pictures/raw"  # the middleware keeps a topic's type for the process's life
+        self.topics = {c: one if len(cameras) == 1 else f"/tsm_node/input/{c}/image" for c in cameras}
+        ros = {"cli_args": ["--ros-args", "-r", f"~/input/image:={one}"], "context": stage.context}
         self.out = {
             c: stage.publisher(kind or compressed(), t, qos) for c, t in self.topics.items() if c in (topics or cameras)
         }
-        self.node = stage.add(TsmNode(lambda config: self.session, overrides=overrides, context=stage.context))
+        self.node = stage.add(TsmNode(lambda config: self.session, overrides=overrides, **ros))
         for publisher in self.out.values():
             stage.connected(publisher)
         stage.until(lambda: self.node._out["~/output/events"].get_subscription_count())
