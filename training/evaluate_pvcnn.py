@@ -160,9 +160,7 @@ def _whole_sweeps(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if "crops_real" in metrics:
         real = metrics["crops_real"]
-        text = (
-            f"{real['crops']} crops of real sweeps (SemanticKITTI's): mIoU {real['miou10']} over ten common classes"
-        )
+        text = f"{real['crops']} crops of real sweeps (SemanticKITTI's): mIoU {real['miou10']} over ten common classes"
         lines += [f"{text}, accuracy {real['accuracy']:.3f}.", ""]
     if "sim" not in metrics:
         given = {"sim": metrics["crops"], "real": metrics.get("crops_real", {})}

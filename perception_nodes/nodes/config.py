@@ -95,7 +95,9 @@ class Model(Section):
     name: str = Field(
         default="spvnas-lite", description="a name of `perception weights list`, or a folder with model.yaml"
     )
-    precision: Literal["auto", "fp32", "int16", "int8", "bf16"] = Field(default="auto", description="arithmetic of the network")
+    precision: Literal["auto", "fp32", "int16", "int8", "bf16"] = Field(
+        default="auto", description="arithmetic of the network"
+    )
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")
 
 
