@@ -8,8 +8,8 @@ from models.facts import ModelFacts
 from perception_nodes.evaluation.detection2d import LEAST_SIZE, LEAST_VISIBLE, SPEEDS
 
 LIMITS = """\
-- Far from converged: it saw a few thousand pictures on a shared CPU. It finds most near cars and trucks, loosely boxed,
-  and few of the small and the rare (persons, two-wheelers, buses). Good for trying the stack out, not for more.
+- Far from converged: it saw a few thousand pictures, on two CPU cores shared with much else. It finds near and middling
+  cars, loosely boxed, and hardly any of the other classes. Good for trying the stack out, not for more.
 - Trained on a simulator only; no labelled real video is at hand, so nothing is known of its scores on real streets.
 - Boxes are those of the whole object, hidden parts included, cut at the picture's edges, as KITTI's and nuScenes' are.
 - Wide front cameras (horizontal view of about 65 to 81 degrees), upright, 1 to 1.7 m above the road; pictures of any
@@ -77,7 +77,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         "",
         f"    {metrics['command']}",
         "",
-        f"on {metrics['date']}; network {metrics['network_ms']} ms a frame ({metrics['engine']}) beside other work.",
+        f"on {metrics['date']}, with {metrics['engine']}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -95,9 +95,9 @@ def _gain(gain: dict[str, Any]) -> list[str]:
     lines += ["; ".join(rows) + ".", ""]
     if gain.get("all", {}).get("map50", 0.0) <= 0.0:
         lines += [
-            "In this training the shift did not pay. Both twins start from a detector without shift, so the shift first",
-            "costs an eighth of the channels of eight layers that had learned without it, and there were few steps to",
-            "make good for it: nothing is said about longer trainings.",
+            "In this training the shift did not pay. Both twins start from a detector without shift, so that the shift",
+            "first costs an eighth of the channels in eight layers that had learned without it, and there were few",
+            "steps to make good for it. Nothing is said about longer trainings.",
             "",
         ]
     return lines

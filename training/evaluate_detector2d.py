@@ -58,46 +58,39 @@ def score_clips(
     scorer: Detection2dScorer,
     show: Callable[[], None] = lambda: None,
     kept: Path | None = None,
-) -> list[float]:
-    """Counts every frame of clips; `show` after each clip. Returns the network's seconds per frame.
+) -> None:
+    """Counts every frame of clips; `show` after each clip.
 
     `kept`: folder with what this detector found before, clip by clip; what is missing there is added (where nothing is,
     there need not be a detector).
     """
-    seconds: list[float] = []
     for clip in clips:
         rows = [clip.boxes(i) for i in range(len(clip))]
         motion = motion_ious([r.box for r in rows], [r.track for r in rows], MOTION_WINDOW)
         found = found_in(detector, clip, None if kept is None else kept / f"{clip.folder.name}.npz")
-        seconds += found["seconds"].tolist()
         for i, row in enumerate(rows):
             boxes, label, share = truth_of(row)
             truth = TrueBoxes2D(boxes, label, hard_to_see(boxes, share), motion[i])
             here = found["frame"] == i
             scorer.add(truth, found["box"][here], found["label"][here], found["score"][here], str(clip.facts.seed))
         show()
-    return seconds
 
 
 def found_in(detector: VideoDetector | None, clip: Clip, file: Path | None) -> dict[str, NDArray]:
-    """What a detector finds in a clip, streamed from empty caches: frame [N], box [N, 4], label [N], score [N], seconds
-    per frame; from `file` where it is there, else written to it."""
+    """What a detector finds in a clip, streamed from empty caches: frame [N], box [N, 4], label [N], score [N]; from
+    `file` where it is there, else written to it."""
     if file is not None and file.is_file():
         with np.load(file, allow_pickle=False) as known:
             return {k: known[k] for k in known.files}
     if detector is None:
         raise ValueError(f"nothing is kept of {clip.folder.name} and there is no detector to look at it")
     detector.reset()
-    found, seconds = [], []
-    for i in range(len(clip)):
-        found.append(detector.step(clip.image(i)))
-        seconds.append(detector.seconds["network"])
+    found = [detector.step(clip.image(i)) for i in range(len(clip))]
     out: dict[str, NDArray] = {
         "frame": np.repeat(np.arange(len(found)), [len(f) for f in found]),
         "box": np.concatenate([f.box for f in found]),
         "label": np.concatenate([f.label for f in found]),
         "score": np.concatenate([f.score for f in found]),
-        "seconds": np.array(seconds),
     }
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -143,13 +136,12 @@ def evaluate(
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "engine.txt").write_text(detector.engine)
         scorers[facts.name] = Detection2dScorer(BOX_NAMES)
-        seconds = score_clips(detector, clips, scorers[facts.name], show, folder)
+        score_clips(detector, clips, scorers[facts.name], show, folder)
         shapes = network.cache_shapes(*facts.image["size"])
         found[facts.name] = {
             "detection2d": scorers[facts.name].summary(),
             "params": sum(p.numel() for p in network.parameters()),
             "cache_bytes": int(sum(4 * np.prod(s) for s in shapes)),
-            "network_ms": round(1e3 * float(np.median(seconds)), 2),
             "engine": (folder / "engine.txt").read_text(),
             "training": training or _kept(facts).get("training", {}),
         }
