@@ -12,7 +12,7 @@ help:  ## what can be made
 
 setup: $(STAMP)  ## .venv with everything pinned in constraints.txt (idempotent)
 
-$(STAMP): setup.py constraints.txt $(wildcard models/sparse/csrc/*)
+$(STAMP): setup.py constraints.txt $(wildcard models/*/csrc/*)
 	@$(PYTHON) scripts/bootstrap.py --venv $(VENV) --extras $(EXTRAS)
 	@touch $(STAMP)
 
@@ -37,4 +37,4 @@ bench: $(STAMP)  ## side by side with peers; JSON into results/
 	@$(BIN)/python -m benchmarks.node --json results/bench_node.json
 
 clean:  ## remove build products, keep .venv and results
-	rm -rf build install log *.egg-info models/sparse/*.so
+	rm -rf build install log *.egg-info models/*/*.so

@@ -18,6 +18,16 @@ KERNELS = Extension(
     optional=True,
 )
 
+# The same for dense networks (OpenVINO, ONNX Runtime or torch run them without).
+DENSE = Extension(
+    "models.runtime._dense",
+    sources=sorted(glob("models/runtime/csrc/*.c")),
+    depends=sorted(glob("models/runtime/csrc/*.h")),
+    extra_compile_args=["-O3", "-std=c11", "-fno-math-errno", "-fvisibility=hidden", "-pthread"],
+    extra_link_args=["-pthread"],
+    optional=True,
+)
+
 # The nodes start by name under ROS (`ros2 run perception_nodes spvcnn_node`) and under pip alike.
 NODES = ["spvcnn_node", "tsm_node", "player_node", "simulator_node"]
 
@@ -35,8 +45,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[f"{p}{s}" for p in (NAME, "models", "training", "benchmarks") for s in ("", ".*")]),
-    package_data={"models": ["weights/*/*", "sparse/csrc/*"], NAME: ["py.typed", "evaluation/*.j2"]},
-    ext_modules=[KERNELS] if KERNELS.sources else [],
+    package_data={"models": ["weights/*/*", "sparse/csrc/*", "runtime/csrc/*"], NAME: ["py.typed", "evaluation/*.j2"]},
+    ext_modules=[extension for extension in (KERNELS, DENSE) if extension.sources],
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -1,6 +1,7 @@
 """Which runtime runs a network.
 
 auto      the first of RUNTIMES that is installed, takes the network and agrees with torch on a random input
+native    our own kernels (csrc/), built with the package: 2D convolutional networks, the shift without any copy
 torch     the module itself · openvino · onnx (ONNX Runtime): `pip install 'perception_nodes[fast]'`
 """
 
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.facts import ModelError
+from models.runtime import native
 from models.runtime.compiled import Compiled, Signature
+from models.runtime.lower import Unsupported
 from models.runtime.torch_runtime import TorchCompiled
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-RUNTIMES = ("openvino", "onnx", "torch")  # fastest first, as `benchmarks.tsm` measured
+RUNTIMES = ("openvino", "native", "onnx", "torch")  # fastest first, as `benchmarks.tsm` measured
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
 PRECISIONS = ("auto", "fp32", "bf16")
 HOW_TO_GET = "pip install 'perception_nodes[fast]'"
@@ -36,6 +39,9 @@ def available() -> dict[str, str]:
     """Version of every runtime, fastest first; "" where it is not installed."""
     found = {}
     for name in RUNTIMES:
+        if name == "native":
+            found[name] = "AVX2" if native.level() else ""
+            continue
         package = PACKAGES[name]
         try:
             found[name] = importlib.metadata.version(package) if importlib.util.find_spec(package) else ""
@@ -86,7 +92,8 @@ def compile_network(
         except Exception as error:  # whatever a foreign runtime does not like about a network, torch runs it
             if name == RUNTIMES[-1]:
                 raise
-            passed_over.append(" ".join(str(error).split())[:200])
+            if not isinstance(error, Unsupported):  # our kernels are not for every network; that is no news
+                passed_over.append(" ".join(str(error).split())[:200])
             continue
         if passed_over:
             _warn_once(f"the network runs on {name}, which is slower: {'; '.join(passed_over)}")
@@ -97,6 +104,12 @@ def compile_network(
 def _build(
     name: str, module: nn.Module, examples: tuple[Tensor, ...], signature: Signature, threads: int, precision: str
 ) -> Compiled:
+    if name == "native":
+        if not available()[name]:
+            raise ModelError(f"runtime native is not there: {native.absence() or 'this processor has no AVX2'}")
+        from models.runtime.native_runtime import NativeCompiled
+
+        return NativeCompiled(module, examples, signature, threads, "fp32" if precision == "auto" else precision)
     if not available()[name]:
         raise ModelError(f"runtime {name} is not installed: {HOW_TO_GET}")
     if name == "torch":

@@ -31,6 +31,7 @@ class WindowStep(StepNetwork):
         """frame [N, C, H, W], caches ([N, (T-1) C, H, W],) -> (logits [N, K] of the window, new caches)."""
         self.check(frame, caches)
         window = torch.cat((*caches, frame), 1)  # [N, T C, H, W]
-        clip = window.unflatten(1, (self.spec.segments, self.spec.in_channels))
+        size = (self.spec.segments, self.spec.in_channels, *window.shape[2:])
+        clip = window.reshape(-1, *size)  # [N, T, C, H, W]; -1: exported graphs take any N
         kept = (window[:, self.spec.in_channels :],) if self.depth else ()
         return self.network(clip), kept

@@ -1,0 +1,187 @@
+/* The inner loops, written once over a few vector macros and compiled once per instruction set.
+ *
+ * The including file defines TARGET (function attribute), V (float vector of LANES), LOAD, STORE, SET1, FMA(x, y, z) =
+ * x * y + z, ADD, LEAST, MOST and KERNELS (the table's name).
+ */
+
+/* One block: mr pixels by nv vectors of output channels. a[s * ROWS + r]: input of pixel r for segment s (one tap of
+ * one source), length[s % sources] channels long. */
+INLINE TARGET void block(const int mr, const int nv, const Operation *op, int64_t segments, int sources,
+                         const float *const *a, const float *w, int64_t row, int64_t column) {
+    V acc[ROWS][2];
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int v = 0; v < nv; v++) acc[r][v] = LOAD(op->bias + column + v * LANES);
+    for (int64_t s = 0; s < segments; s++) {
+        const float *const *p = a + s * ROWS;
+        const int64_t length = op->channels[sources == 1 ? 0 : s & 1];
+        const float *x[ROWS];
+        UNROLL for (int r = 0; r < mr; r++) x[r] = p[r];
+        for (int64_t k = 0; k < length; k++) {
+            V b[2];
+            UNROLL for (int v = 0; v < nv; v++) b[v] = LOAD(w + v * LANES);
+            w += nv * LANES;
+            UNROLL for (int r = 0; r < mr; r++) {
+                const V one = SET1(x[r][k]);
+                UNROLL for (int v = 0; v < nv; v++) acc[r][v] = FMA(one, b[v], acc[r][v]);
+            }
+        }
+    }
+    const V low = SET1((float)op->low), high = SET1((float)op->high);
+    float *out = op->out + row * op->out_stride + column;
+    const float *residual = op->residual ? op->residual + row * op->out_stride + column : 0;
+    UNROLL for (int r = 0; r < mr; r++)
+        UNROLL for (int v = 0; v < nv; v++) {
+            const int64_t at = r * op->out_stride + v * LANES;
+            V y = acc[r][v];
+            if (residual) y = ADD(y, LOAD(residual + at));
+            STORE(out + at, LEAST(MOST(y, low), high));
+        }
+}
+
+INLINE TARGET void any_block(int mr, const int nv, const Operation *op, int64_t segments, int sources,
+                             const float *const *a, const float *w, int64_t row, int64_t column) {
+    switch (mr) {
+    case 1: block(1, nv, op, segments, sources, a, w, row, column); break;
+    case 2: block(2, nv, op, segments, sources, a, w, row, column); break;
+    case 3: block(3, nv, op, segments, sources, a, w, row, column); break;
+    case 4: block(4, nv, op, segments, sources, a, w, row, column); break;
+    case 5: block(5, nv, op, segments, sources, a, w, row, column); break;
+    default: block(6, nv, op, segments, sources, a, w, row, column);
+    }
+}
+
+/* Pointers to the inputs of the pixels [first, last), block by block: [block][segment][ROWS]. */
+INLINE TARGET void gather(const Operation *op, int64_t first, int64_t last, int sources, const float **pointers,
+                          const float *zeros) {
+    const int64_t area = op->out_height * op->out_width, taps = op->kernel_height * op->kernel_width;
+    for (int64_t pixel = first; pixel < last; pixel++) {
+        const int64_t block_at = (pixel - first) / ROWS, r = (pixel - first) % ROWS;
+        const float **to = pointers + block_at * taps * sources * ROWS + r;
+        const int64_t n = pixel / area, y = pixel % area / op->out_width, x = pixel % op->out_width;
+        for (int64_t i = 0; i < op->kernel_height; i++)
+            for (int64_t j = 0; j < op->kernel_width; j++) {
+                const int64_t v = y * op->step + i - op->pad_top, u = x * op->step + j - op->pad_left;
+                const int inside = v >= 0 && v < op->in_height && u >= 0 && u < op->in_width;
+                const int64_t in = (n * op->in_height + v) * op->in_pitch + u;
+                for (int s = 0; s < sources; s++, to += ROWS) *to = inside ? op->source[s] + in * op->stride[s] : zeros;
+            }
+    }
+}
+
+static TARGET void convolve(const Operation *op, int64_t item, const float **pointers, const float *zeros) {
+    const int64_t pixels = op->batch * op->out_height * op->out_width;
+    const int64_t panels = (op->out_stride + PANEL - 1) / PANEL, groups = (panels + op->panels - 1) / op->panels;
+    const int64_t first = item / groups * op->chunk, last = first + op->chunk < pixels ? first + op->chunk : pixels;
+    const int64_t begin = item % groups * op->panels, end = begin + op->panels < panels ? begin + op->panels : panels;
+    const int sources = op->channels[1] ? 2 : 1;
+    const int64_t taps = op->kernel_height * op->kernel_width, segments = taps * sources;
+    const int64_t depth = taps * (op->channels[0] + op->channels[1]);
+    gather(op, first, last, sources, pointers, zeros);
+    for (int64_t p = begin; p < end; p++) {
+        const float *w = op->weights + p * depth * PANEL;
+        const int narrow = op->out_stride - p * PANEL < PANEL;
+        for (int64_t row = first; row < last; row += ROWS) {
+            const float *const *a = pointers + (row - first) * segments;
+            const int mr = last - row < ROWS ? (int)(last - row) : ROWS;
+            if (narrow)
+                any_block(mr, 1, op, segments, sources, a, w, row, p * PANEL);
+            else
+                any_block(mr, 2, op, segments, sources, a, w, row, p * PANEL);
+        }
+    }
+}
+
+/* Four neighbouring pixels whose windows lie inside the line; they share the loads of the weights. `in`: the input under
+ * the first tap of the first pixel, `lines`: rows of the kernel that are inside. */
+INLINE TARGET void four_inside(const int kernel, const int step, const Operation *op, const float *in, int64_t lines,
+                               const float *w, V *acc) {
+    const int64_t stride = op->stride[0], line = op->in_pitch * stride;
+    for (int64_t i = 0; i < lines; i++, in += line)
+        UNROLL for (int j = 0; j < kernel; j++, w += op->out_stride) {
+            const V tap = LOAD(w);
+            UNROLL for (int r = 0; r < 4; r++) acc[r] = FMA(LOAD(in + (r * step + j) * stride), tap, acc[r]);
+        }
+}
+
+/* The same anywhere: what is outside is zero. */
+INLINE TARGET void four_anywhere(const Operation *op, const float *in, int64_t lines, int64_t u, const float *w,
+                                 const float *zeros, V *acc) {
+    const int64_t stride = op->stride[0], line = op->in_pitch * stride;
+    for (int64_t i = 0; i < lines; i++, in += line)
+        for (int64_t j = 0; j < op->kernel_width; j++, w += op->out_stride) {
+            const V tap = LOAD(w);
+            UNROLL for (int r = 0; r < 4; r++) {
+                const int64_t at = r * op->step + j;
+                const int inside = u + at >= 0 && u + at < op->in_width;
+                acc[r] = FMA(LOAD(inside ? in + at * stride : zeros), tap, acc[r]);
+            }
+        }
+}
+
+/* One output line. */
+static TARGET void depthwise(const Operation *op, int64_t item, const float *zeros) {
+    const int64_t n = item / op->out_height, y = item % op->out_height, k = op->kernel_width, step = op->step;
+    const V low = SET1((float)op->low), high = SET1((float)op->high);
+    const int64_t top = y * step - op->pad_top, skipped = top < 0 ? -top : 0;
+    const int64_t over = top + op->kernel_height - op->in_height;
+    const int64_t lines = op->kernel_height - skipped - (over > 0 ? over : 0);
+    const float *line = op->source[0] + (n * op->in_height + top + skipped) * op->in_pitch * op->stride[0];
+    const float *weights = op->weights + skipped * k * op->out_stride;
+    for (int64_t x = 0; x < op->out_width; x += 4) {
+        const int count = op->out_width - x < 4 ? (int)(op->out_width - x) : 4;
+        const int64_t u = x * step - op->pad_left;
+        const int inside = u >= 0 && u + 3 * step + k <= op->in_width;
+        for (int64_t c = 0; c < op->out_stride; c += LANES) {
+            V acc[4];
+            UNROLL for (int r = 0; r < 4; r++) acc[r] = LOAD(op->bias + c);
+            const float *in = line + u * op->stride[0] + c, *w = weights + c;
+            if (inside && c % 16 == 0) /* the pixels of the next four, which no hardware prefetcher foresees */
+                for (int64_t i = 0; i < lines; i++)
+                    for (int64_t r = k; r < 4 * step + k; r++)
+                        __builtin_prefetch(in + (i * op->in_pitch + r) * op->stride[0]);
+            if (inside && k == 3 && step == 1)
+                four_inside(3, 1, op, in, lines, w, acc);
+            else if (inside && k == 3 && step == 2)
+                four_inside(3, 2, op, in, lines, w, acc);
+            else if (inside && k == 5 && step == 1)
+                four_inside(5, 1, op, in, lines, w, acc);
+            else if (inside && k == 5 && step == 2)
+                four_inside(5, 2, op, in, lines, w, acc);
+            else
+                four_anywhere(op, in, lines, u, w, zeros, acc);
+            float *out = op->out + ((n * op->out_height + y) * op->out_width + x) * op->out_stride + c;
+            for (int r = 0; r < count; r++) STORE(out + r * op->out_stride, LEAST(MOST(acc[r], low), high));
+        }
+    }
+}
+
+static TARGET void maximum_pool(const Operation *op, int64_t item) {
+    const int64_t n = item / op->out_height, y = item % op->out_height;
+    for (int64_t x = 0; x < op->out_width; x++)
+        for (int64_t c = 0; c < op->out_stride; c += LANES) {
+            V best = SET1(-__builtin_inff());
+            for (int64_t i = 0; i < op->kernel_height; i++) {
+                const int64_t v = y * op->step + i - op->pad_top;
+                if (v < 0 || v >= op->in_height) continue;
+                for (int64_t j = 0; j < op->kernel_width; j++) {
+                    const int64_t u = x * op->step + j - op->pad_left;
+                    if (u < 0 || u >= op->in_width) continue;
+                    const int64_t in = (n * op->in_height + v) * op->in_pitch + u;
+                    best = MOST(best, LOAD(op->source[0] + in * op->stride[0] + c));
+                }
+            }
+            STORE(op->out + ((n * op->out_height + y) * op->out_width + x) * op->out_stride + c, best);
+        }
+}
+
+static TARGET void mean(const Operation *op, int64_t item) {
+    const int64_t area = op->in_height * op->in_width;
+    const V share = SET1(1.0f / (float)area);
+    for (int64_t c = 0; c < op->out_stride; c += LANES) {
+        V sum = SET1(0.0f);
+        for (int64_t i = 0; i < area; i++) sum = ADD(sum, LOAD(op->source[0] + (item * area + i) * op->stride[0] + c));
+        STORE(op->out + item * op->out_stride + c, FMA(sum, share, SET1(0.0f)));
+    }
+}
+
+const Kernels KERNELS = {convolve, depthwise, maximum_pool, mean};

@@ -1,0 +1,18 @@
+/* AVX2 + FMA: blocks of 6 pixels by 16 channels in twelve accumulators. */
+#include "dense.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define TARGET __attribute__((target("avx2,fma")))
+#define KERNELS kernels_avx2
+typedef __m256 V;
+#define LOAD(p) _mm256_loadu_ps(p)
+#define STORE(p, x) _mm256_storeu_ps(p, x)
+#define SET1(x) _mm256_set1_ps(x)
+#define FMA(x, y, z) _mm256_fmadd_ps(x, y, z)
+#define ADD(x, y) _mm256_add_ps(x, y)
+#define LEAST(x, y) _mm256_min_ps(x, y)
+#define MOST(x, y) _mm256_max_ps(x, y)
+#include "body.h"
+#endif

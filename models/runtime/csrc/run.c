@@ -1,0 +1,131 @@
+/* Threads work through a program in step: they live for one run, nothing is left to shut down. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dense.h"
+
+#define MAX_THREADS 64
+#define SPINS 4000 /* looks at the others' progress before the processor is given away */
+
+typedef struct {
+    const Operation *program;
+    int64_t count;
+    int threads;
+    const Kernels *kernels;
+    int64_t pointers; /* of the largest chunk */
+    int64_t zeros;
+    atomic_llong *next; /* work items taken, per operation */
+    atomic_llong *done; /* threads that found no more items, per operation */
+    atomic_int failed;
+} Run;
+
+static int64_t items(const Operation *op) {
+    if (op->kind == CONVOLVE) {
+        const int64_t pixels = op->batch * op->out_height * op->out_width;
+        const int64_t panels = (op->out_stride + PANEL - 1) / PANEL;
+        return (pixels + op->chunk - 1) / op->chunk * ((panels + op->panels - 1) / op->panels);
+    }
+    if (op->kind == DEPTHWISE || op->kind == MAXIMUM_POOL) return op->batch * op->out_height;
+    return op->batch;
+}
+
+static void from_planes(const Operation *op, int64_t n) {
+    const int64_t lines = op->in_height + 2 * op->pad_top, channels = op->channels[0];
+    const float *in = op->source[0] + n * channels * op->in_height * op->in_width;
+    for (int64_t y = 0; y < op->in_height; y++) {
+        float *out = op->out + ((n * lines + y + op->pad_top) * op->in_pitch + op->pad_left) * op->out_stride;
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t x = 0; x < op->in_width; x++)
+                out[x * op->out_stride + c] = in[(c * op->in_height + y) * op->in_width + x];
+    }
+}
+
+static void to_planes(const Operation *op, int64_t n) {
+    const int64_t area = op->in_height * op->in_width, channels = op->channels[0];
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < area; i++)
+            op->out[(n * channels + c) * area + i] = op->source[0][(n * area + i) * op->stride[0] + c];
+}
+
+static void copy(const Operation *op, int64_t n) {
+    const int64_t area = op->in_height * op->in_width;
+    for (int64_t i = n * area; i < (n + 1) * area; i++)
+        memcpy(op->out + i * op->out_stride, op->source[0] + i * op->stride[0],
+               (size_t)op->channels[0] * sizeof(float));
+}
+
+static void work(const Run *run, const Operation *op, int64_t item, const float **pointers, const float *zeros) {
+    switch (op->kind) {
+    case CONVOLVE: run->kernels->convolve(op, item, pointers, zeros); break;
+    case DEPTHWISE: run->kernels->depthwise(op, item, zeros); break;
+    case MAXIMUM_POOL: run->kernels->maximum_pool(op, item); break;
+    case MEAN: run->kernels->mean(op, item); break;
+    case COPY: copy(op, item); break;
+    case FROM_PLANES: from_planes(op, item); break;
+    case TO_PLANES: to_planes(op, item); break;
+    }
+}
+
+static void *drain(void *argument) {
+    Run *run = argument;
+    const float **pointers = malloc((size_t)run->pointers * sizeof *pointers);
+    float *zeros = calloc((size_t)run->zeros, sizeof *zeros);
+    if (!pointers || !zeros) atomic_store(&run->failed, 1);
+    for (int64_t o = 0; o < run->count; o++) {
+        const Operation *op = &run->program[o];
+        const int64_t total = items(op);
+        for (;;) {
+            const int64_t item = atomic_fetch_add_explicit(&run->next[o], 1, memory_order_relaxed);
+            if (item >= total) break;
+            if (pointers && zeros) work(run, op, item, pointers, zeros);
+        }
+        atomic_fetch_add_explicit(&run->done[o], 1, memory_order_acq_rel);
+        for (int spin = 0; atomic_load_explicit(&run->done[o], memory_order_acquire) < run->threads; spin++)
+            if (spin > SPINS) sched_yield();
+    }
+    free(pointers);
+    free(zeros);
+    return NULL;
+}
+
+/* Runs `count` operations on `threads` threads with the kernels of `level` (0 plain, 1 AVX2). pointers: elements of the
+ * largest pointer table; zeros: floats of the widest row. 0, or 1 where memory or threads are lacking. */
+EXPORT int dense_run(const Operation *program, int64_t count, int threads, int level, int64_t pointers,
+                     int64_t zeros) {
+    Run run = {.program = program, .count = count, .threads = threads, .pointers = pointers, .zeros = zeros};
+    run.kernels = &kernels_plain;
+#if defined(__x86_64__)
+    if (level == 1) run.kernels = &kernels_avx2;
+#else
+    (void)level;
+#endif
+    pthread_t others[MAX_THREADS];
+    if (threads < 1 || threads > MAX_THREADS) return 1;
+    run.next = calloc((size_t)(2 * count), sizeof *run.next);
+    if (!run.next) return 1;
+    run.done = run.next + count;
+    int started = 0;
+    while (started < threads - 1 && pthread_create(&others[started], NULL, drain, &run) == 0) started++;
+    if (started < threads - 1) /* the missing ones count as done with everything: work that the others do */
+        for (int64_t o = 0; o < count; o++) atomic_fetch_add(&run.done[o], threads - 1 - started);
+    drain(&run);
+    for (int t = 0; t < started; t++) pthread_join(others[t], NULL);
+    free((void *)run.next);
+    return atomic_load(&run.failed);
+}
+
+/* 1 where this processor runs the AVX2 kernels, 2 where it has AVX-512 too, 0 elsewhere. */
+EXPORT int dense_level(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f")) return 2;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return 0;
+#endif
+}
+
+EXPORT int dense_abi(void) { return 1; }

@@ -1,0 +1,114 @@
+"""Our kernels against torch, layer by layer in odd sizes; what they have no layer for is refused by name."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.runtime import compile_network, native
+from models.runtime.choose import difference
+from models.runtime.lower import Unsupported, lower
+from tests.models.runtime.nets import TinyStep, examples
+
+pytestmark = pytest.mark.skipif(not native.level(), reason="the dense kernels are not built here")
+
+
+class Layers(nn.Module):
+    """Every layer that the kernels have; `k`, `stride` and `same` are those of its middle."""
+
+    def __init__(self, k=3, stride=1, same=False, channels=20):
+        super().__init__()
+        self.k, self.stride, self.same = k, stride, same
+        self.stem = nn.Conv2d(3, channels, 7, 2, 3, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        pad = 0 if same else k // 2
+        self.depthwise = nn.Conv2d(channels, channels, k, stride, pad, groups=channels)
+        self.dense = nn.Conv2d(channels, channels, k, stride, pad)
+        self.side = nn.Conv2d(channels, channels, 1, 1)
+        self.classifier = nn.Linear(channels, 7)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.norm(self.stem(x))))
+        y = F.pad(x, (1, self.k - 2, 0, self.k - 1)) if self.same else x
+        z = F.relu6(self.depthwise(y))
+        z = torch.relu(self.side(z) + self.dense(y))  # the later convolution takes the sum
+        return self.classifier(z.mean((2, 3)))
+
+
+def check(module, inputs, threads=1):
+    module.eval()
+    network = compile_network(module, inputs, "native", threads)
+    with torch.inference_mode():
+        expected = module(*inputs)
+    expected = [expected] if isinstance(expected, torch.Tensor) else expected
+    found = network(*(i.numpy() for i in inputs))
+    assert difference(found, [e.numpy() for e in expected]) < 2e-5
+    return found
+
+
+@pytest.mark.parametrize("k", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("same", [False, True])
+def test_layers_are_torchs(k, stride, same):
+    torch.manual_seed(0)
+    check(Layers(k, stride, same), (torch.randn(2, 3, 61, 83),))
+
+
+@pytest.mark.parametrize("channels", [8, 17, 33, 50])
+def test_any_number_of_channels(channels):
+    torch.manual_seed(channels)
+    check(Layers(channels=channels), (torch.randn(1, 3, 40, 36),))
+
+
+def test_threads_do_not_change_a_bit():
+    torch.manual_seed(1)
+    module, inputs = Layers(), (torch.randn(1, 3, 96, 96),)
+    (one,), (three,) = check(module, inputs, 1), check(module, inputs, 3)
+    assert np.array_equal(one, three)
+
+
+def test_the_shift_is_no_layer():
+    """A convolution behind a shift reads its first channels from the cache: there is nothing in between."""
+    lowered = lower(TinyStep(), examples())
+    assert [layer.kind for layer in lowered.layers] == [
+        "convolve", "convolve", "depthwise", "convolve", "convolve", "mean", "convolve",
+    ]  # fmt: skip
+    expand, last = lowered.layers[1], lowered.layers[4]
+    assert [v.channels for v in expand.inputs] == [1, 7] and expand.inputs[0].rows is lowered.inputs[1]
+    assert [v.channels for v in last.inputs] == [2, 6] and last.inputs[0].rows is lowered.inputs[2]
+    assert lowered.layers[3].residual is lowered.layers[0].out
+
+
+class Sigmoid(nn.Module):
+    def forward(self, x):
+        return torch.sigmoid(x)
+
+
+class Grouped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1, groups=2)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class SumOfInputs(nn.Module):
+    def forward(self, x):
+        return x + x
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [(Sigmoid(), "aten::sigmoid"), (Grouped(), "grouped"), (SumOfInputs(), "add to the result of a convolution only")],
+)
+def test_what_has_no_layer_is_named(module, said):
+    with pytest.raises(Unsupported, match=said):
+        lower(module, (torch.rand(1, 4, 8, 8),))
+
+
+def test_clips_go_to_another_runtime():
+    with pytest.raises(Unsupported, match="frames"):
+        lower(nn.Conv3d(3, 4, 1), (torch.rand(1, 3, 2, 8, 8),))
