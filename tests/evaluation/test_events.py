@@ -124,7 +124,7 @@ def table(names=EVENTS):
     )
 
 
-def bags(tmp_path, frames=20, cameras=("front",), names=EVENTS, with_table=True, shift_ns=0):
+def bags(tmp_path, frames=20, cameras=("front",), names=EVENTS, with_table=True, shift_ns=0, warm=True):
     """Outputs that brake from 0.5 s to 0.9 s, and a truth that does so from 0.4 s to 0.9 s."""
     with BagWriter(tmp_path / "truth") as bag:
         for i in range(frames):
@@ -139,7 +139,7 @@ def bags(tmp_path, frames=20, cameras=("front",), names=EVENTS, with_table=True,
             for camera in cameras:
                 name = B if 5 <= i <= 9 and camera == "front" else N
                 event = said(name, i, camera=camera, names=EVENTS)
-                event = CameraEvent(event.stamp_ns + shift_ns, camera, name, event.score, event.scores, True)
+                event = CameraEvent(event.stamp_ns + shift_ns, camera, name, event.score, event.scores, warm)
                 bag.write(OUTPUT, make("std_msgs/msg/String", **event_values(event)), event.stamp_ns)
     return tmp_path / "out", tmp_path / "truth"
 
@@ -159,6 +159,12 @@ def test_the_front_camera_is_scored_in_full_and_others_by_top1(tmp_path):
     folder = evaluate(*bags(tmp_path, cameras=("back", "front")), tmp_path / "r")
     found = json.loads((folder / "metrics.json").read_text())["events"]
     assert found["camera"] == "front" and found["cameras"] == {"back": 0.7, "front": 0.95}
+
+
+def test_a_recording_too_short_to_warm_up_has_no_score_and_is_no_error(tmp_path):
+    out, truth = bags(tmp_path, frames=5, warm=False)
+    metrics = json.loads((evaluate(out, truth, tmp_path / "results") / "metrics.json").read_text())
+    assert metrics["events"]["top1"] == "no data" and metrics["events"]["warming_up"] == 5
 
 
 def test_without_truth_events_are_drawn_and_the_score_is_no_data(tmp_path):
