@@ -8,7 +8,7 @@ import torch
 
 from models.facts import ModelError
 from models.tsm.detector_head import decode, places
-from training import detector2d
+from training import detector2d, evaluate_detector2d
 from training.detector2d_clips import ClipAugment, ClipSampler, _augmented, _moved, _view
 from training.detector2d_loss import Truth, assign, detection_loss, iou_and_giou
 from training.video_cache import ClipFacts, FrameBoxes, VideoCache, write_clip
@@ -203,6 +203,27 @@ def test_processes_of_one_twin_each_see_the_same_batches(cache, tmp_path, monkey
         losses.append(detector2d.averaged_weights(file))
     (together, a), (alone, b) = losses
     assert a["steps"] == b["steps"] == 2 and all(torch.equal(together[k], alone[k]) for k in together)
+
+
+def test_checkpoints_are_released_and_scored_beside_each_other(cache, tmp_path, monkeypatch, capsys):
+    torch.set_num_threads(1)
+    config = detector2d.load_config(str(config_file(tmp_path)))
+    monkeypatch.setattr(detector2d, "EarlyLayers", lambda *_: None)
+    detector2d.Trainer(detector2d.ARCHITECTURES["both"], config, cache, pretrained=False).save(tmp_path, 1.0)
+    files = [str(tmp_path / f"{name}.checkpoint.safetensors") for name in detector2d.ARCHITECTURES["both"]]
+    common = ["--out", str(tmp_path / "w"), "--cache", str(cache), "--split", "val", "--kept", str(tmp_path / "k")]
+    assert evaluate_detector2d.main([*files, *common, "--runtime", "torch"]) == 0
+    folder = tmp_path / "w" / "tsm-detector-lite"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["frames"] == 10 and metrics["drives"] == 2 and "tsn-detector-lite" in metrics["twin"]
+    assert metrics["detection2d"]["boxes"]["car"] == 10 and "all" in metrics["gain"]
+    assert "without shift" not in (folder / "CARD.md").read_text().split("## Training")[0]
+    monkeypatch.setattr(evaluate_detector2d, "VideoDetector", None)  # what was found is kept
+    assert evaluate_detector2d.main([str(folder), *common]) == 0
+    again = json.loads((folder / "metrics.json").read_text())
+    assert again["detection2d"] == metrics["detection2d"] and again["training"] == metrics["training"]
+    assert evaluate_detector2d.main(["spvcnn-lite", *common]) == 2
+    assert "no video detector" in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
