@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from models.pvcnn.grid import check_coords, point_grid
-from models.pvcnn.layers import SLOPE, VOXEL_NORM_EPS, PointLinear, SharedMLP
+from models.pvcnn.layers import SLOPE, VOXEL_NORM_EPS, GridConv, PointLinear, SharedMLP
 from models.pvcnn.ops import devoxelise, voxelise
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1),
+        GridConv(inputs, outputs, 3, stride),
         nn.BatchNorm3d(outputs, eps=VOXEL_NORM_EPS),
         nn.LeakyReLU(SLOPE, True),
     )
