@@ -6,6 +6,7 @@ period that the network was trained with: in real time (latency, CPU), and as fa
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -71,6 +72,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=12.0, help="of pictures in each run")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # `timeout` ends the node under test, too
     found = rows(given.model, given.runtime, given.threads, given.seconds)
     for row in found:
         print(json.dumps(row))

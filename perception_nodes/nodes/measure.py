@@ -108,6 +108,8 @@ def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], ans
     topics = list(inputs)
     plan.parameters.update({"playback.wait_for": topics, "playback.wait_s": START_S, "playback.topics": topics})
     plan.parameters.update({"answer.inputs": topics, "answer.topics": [answers.topic] * len(topics)})
+    # Nodes of somebody else on this machine would answer, too, or be taken for the node under test.
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     child = subprocess.Popen(process_command(node), start_new_session=True)
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
