@@ -18,14 +18,13 @@ def count_macs(network: nn.Module, inputs: Tensor) -> dict[str, int]:
 
     def note(module: nn.Module, given: Any, result: Tensor) -> None:
         if isinstance(module, nn.Linear):
-            work = result.numel() * module.in_features
+            kind, work = "Linear", result.numel() * module.in_features
         elif isinstance(module, nn.ConvTranspose3d):
-            work = given[0].numel() * int(module.weight[0].numel())
+            kind, work = "ConvTranspose3d", given[0].numel() * int(module.weight[0].numel())
         elif isinstance(module, nn.Conv3d):
-            work = result.numel() * int(module.weight[0].numel())
+            kind, work = "Conv3d", result.numel() * int(module.weight[0].numel())
         else:
             return
-        kind = type(module).__name__
         found[kind] = found.get(kind, 0) + work
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
