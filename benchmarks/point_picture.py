@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ COLOURS = {"input": (176, 190, 197), "index": (255, 183, 77), "movement": (229, 
 
 
 def draw_parts(bars: list[tuple[str, dict[str, float]]], table: list[str], title: str) -> Any:
-    """uint8 RGB [H, WIDTH, 3]. bars: (name, milliseconds by part) · table: lines of text below."""
+    """uint8 RGB [H, WIDTH, 3]. bars: (name, milliseconds by part) · table: lines of text below,
+    columns apart by two spaces in the first and by one in the others."""
     import cv2
 
     height = TOP + ROW * len(bars) + 46 + 22 * len(table) + 20
@@ -42,7 +44,8 @@ def draw_parts(bars: list[tuple[str, dict[str, float]]], table: list[str], title
         write(f"{total:.0f} ms", WIDTH - RIGHT + 12, y + 17, 0.5, SOFT)
     y = TOP + ROW * len(bars) + 40
     for i, line in enumerate(table):
-        write(line, 24, y + 22 * i, 0.44, INK if i else SOFT)
+        for column, cell in enumerate(re.split(r"\s{2,}", line) if i == 0 else line.split()):
+            write(cell, 24 + 130 * column, y + 22 * i, 0.44, INK if i else SOFT)
     return canvas
 
 
