@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS ?= ros,viz,fast,dev
+EXTRAS ?= ros,viz,fast,train,dev
 
 .PHONY: help setup demo test test-slow lint bench clean
 

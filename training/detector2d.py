@@ -111,6 +111,7 @@ class Trainer:
 
     def __init__(self, names: tuple[str, ...], config: DetectorTrainConfig, cache: Path, pretrained: bool = True):
         self.config, self.cache = config, cache
+        VideoCache(cache, "train")  # raises where there is nothing to learn from, before weights are looked for
         self.trainees = []
         for name in names:
             network = build_network(facts_of(PRESETS[name], name), config.seed, imagenet_backbone=pretrained)
