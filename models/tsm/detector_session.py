@@ -25,7 +25,7 @@ from models.facts import ModelError, ModelFacts, load_network
 from models.runtime import Compiled, compile_network
 from models.tsm.detector import DetectorStep, TsmDetector
 from models.tsm.detector_boxes import Detections2D, best_boxes
-from models.tsm.policy import CachePolicy, Move
+from models.tsm.policy import CachePolicy, next_move
 from models.tsm.preprocess import ImageFacts, Preprocessor, check_rgb
 
 Rgb = NDArray[np.uint8]
@@ -172,17 +172,7 @@ class VideoDetector:
 
     def _moves(self, stream: _Camera, rgb: Rgb, stamp_ns: int | None) -> bool:
         """Judges a frame, restarts the caches where the verdict says so; False where the last answer is held."""
-        move = Move.NEXT
-        if stream.frames == 0:
-            move = Move.FIRST
-        elif stream.size != rgb.shape[:2]:
-            move = Move.RESIZED
-        elif stamp_ns is not None and stream.stamp_ns is not None:
-            move = self.policy.judge(stream.stamp_ns, stamp_ns)
-            if move is Move.LATE and stamp_ns < stream.stamp_ns:
-                rising = not stream.late or stamp_ns > stream.late[-1]
-                stream.late = [*stream.late, stamp_ns] if rising else [stamp_ns]
-                move = Move.JUMP_BACK if len(stream.late) >= self.policy.late_in_a_row else Move.LATE
+        move = next_move(self.policy, stream, rgb.shape[:2], stamp_ns)
         if move.held:
             return False
         if move.restarts:

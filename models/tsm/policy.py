@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 
 class Move(Enum):
@@ -62,3 +63,28 @@ class CachePolicy:
             if step < self.early * self.period_s:
                 return Move.EARLY
         return Move.NEXT
+
+
+class Stream(Protocol):
+    """What a camera's state tells about its last frame: how many since the restart, size, stamp (ns), latecomers."""
+
+    frames: int
+    size: tuple[int, ...]
+    stamp_ns: int | None
+    late: list[int]
+
+
+def next_move(policy: CachePolicy, stream: Stream, size: tuple[int, ...], stamp_ns: int | None) -> Move:
+    """How a stream takes a frame of `size` (rows, columns) with that stamp; notes latecomers in the stream."""
+    if stream.frames == 0:
+        return Move.FIRST
+    if stream.size != size:
+        return Move.RESIZED
+    if stamp_ns is None or stream.stamp_ns is None:
+        return Move.NEXT
+    move = policy.judge(stream.stamp_ns, stamp_ns)
+    if move is Move.LATE and stamp_ns < stream.stamp_ns:
+        rising = not stream.late or stamp_ns > stream.late[-1]
+        stream.late = [*stream.late, stamp_ns] if rising else [stamp_ns]
+        move = Move.JUMP_BACK if len(stream.late) >= policy.late_in_a_row else Move.LATE
+    return move

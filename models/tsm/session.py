@@ -24,7 +24,7 @@ from models.facts import ModelError, ModelFacts, load_network
 from models.tsm.engine import compile_step
 from models.tsm.flow import FlowStack
 from models.tsm.network import VideoNetwork
-from models.tsm.policy import CachePolicy, Move
+from models.tsm.policy import CachePolicy, Move, next_move
 from models.tsm.preprocess import ImageFacts, Preprocessor, check_rgb, fitted
 from models.tsm.spec import FLOW_CHANNELS
 from models.tsm.steps import step_network
@@ -216,17 +216,7 @@ class TsmSession:
 
     def _move(self, stream: _Camera, rgb: Rgb, stamp_ns: int | None) -> Move:
         """Judges a frame and restarts the caches where its verdict says so."""
-        move = Move.NEXT
-        if stream.frames == 0:
-            move = Move.FIRST
-        elif stream.size != rgb.shape[:2]:
-            move = Move.RESIZED
-        elif stamp_ns is not None and stream.stamp_ns is not None:
-            move = self.policy.judge(stream.stamp_ns, stamp_ns)
-            if move is Move.LATE and stamp_ns < stream.stamp_ns:
-                rising = not stream.late or stamp_ns > stream.late[-1]
-                stream.late = [*stream.late, stamp_ns] if rising else [stamp_ns]
-                move = Move.JUMP_BACK if len(stream.late) >= self.policy.late_in_a_row else Move.LATE
+        move = next_move(self.policy, stream, rgb.shape[:2], stamp_ns)
         if move.held:
             return move
         if move.restarts:
