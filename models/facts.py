@@ -53,9 +53,10 @@ class ModelFacts:
     name · architecture: a key of FAMILIES and of that family's builder · network: the builder's numbers (channels, …) ·
     classes: rows {name, rgb}, id = position · voxel_size m, 0 for networks without voxels · features: names of the
     input channels in order · normalisation: how they are scaled, in words · point_range: x, y, z least and most (m) or
-    None · image: for networks that see: {size: [height, width] px, mean, std: RGB of 0..1, period_s: s between frames}
-    · sha256 of the weights file · trained: False for random weights · training_data, licence: text · metrics: nested
-    numbers · folder: where the files are.
+    None · image: for networks that see: {size: [height, width] px, mean, std: RGB of 0..1, period_s: s between frames,
+    taught: "frame" where every frame was taught its label, "clip" where the mean over a clip was} · sha256 of the
+    weights file · trained: False for random weights · training_data, licence: text · metrics: nested numbers · folder:
+    where the files are.
     """
 
     name: str

@@ -49,6 +49,8 @@ class Trainee:
         self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step_count, self.skipped = 0, 0
 
+    aside: nn.Module | None = None  # layers that serve the training alone: kept in checkpoints, never released
+
     def learn(self, loss: Tensor, progress: float) -> bool:
         """One step down `loss`; a loss or gradient that is not finite is skipped. True where the step was taken."""
         self.begin(progress)
@@ -106,6 +108,8 @@ class Trainee:
         """`<name>.checkpoint.safetensors` (weights and running average) and `<name>.optimiser.safetensors`."""
         tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
+        if self.aside is not None:
+            tensors |= {f"aside.{k}": v for k, v in self.aside.state_dict().items()}
         states = self.optimiser.state_dict()["state"]
         moments = {f"{i}.{k}": v for i, state in states.items() for k, v in state.items()}
         notes = dict(notes, steps=self.step_count, skipped=self.skipped)
@@ -125,7 +129,12 @@ class Trainee:
             raise ModelError(
                 f"{folder}: checkpoint and optimiser of {self.name} are of different steps; copy both files"
             )
+        aside = {k[6:]: v for k, v in tensors.items() if k.startswith("aside.")}
+        if bool(aside) != (self.aside is not None):
+            raise ModelError(f"{path} was trained {'with' if aside else 'without'} an extra lesson; set motion alike")
         self.network.load_state_dict(model)
+        if self.aside is not None:
+            self.aside.load_state_dict(aside)
         for key, value in tensors.items():
             if key.startswith("ema."):
                 self.ema[key[4:]].copy_(value)

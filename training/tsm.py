@@ -33,9 +33,10 @@ from models.tsm.build import build_network, facts_of
 from models.tsm.presets import PRESETS
 from training.clip_augment import augment
 from training.frame_lists import TEMPLATES
+from training.motion import cell_flow, motion_loss
 from training.tsm_config import VideoTrainConfig, load_config, merged
 from training.tsm_start import start_from, state_of
-from training.tsm_trainee import ClipTrainee, Supervised, clip_loss, prepare
+from training.tsm_trainee import ClipTrainee, Supervised, clip_loss, motion_reader, prepare
 from training.video_clips import Clips, EventClips, ListClips
 
 PERIOD = 0.2  # s between frames of the cache
@@ -75,7 +76,7 @@ def network_facts(name: str, config: VideoTrainConfig, classes: tuple[str, ...] 
     preset = PRESETS[name]
     names = classes or preset.classes
     spec = replace(preset.spec, segments=config.segments, dropout=config.dropout, num_classes=len(names))
-    image = dict(preset.image, size=list(config.size))
+    image = dict(preset.image, size=list(config.size), taught=config.supervise)
     if classes is None and name in events_presets():
         image["period_s"] = PERIOD
     return facts_of(spec, name, names, image)
@@ -106,12 +107,14 @@ class VideoTrainer:
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         prepare(network, config)
-        supervised: nn.Module = Supervised(network, config.supervise)
+        reader = motion_reader(network).to(process.device) if config.motion > 0 else None
+        supervised: nn.Module = Supervised(network, config.supervise, reader)
         if process.world > 1:
             ids = [process.device.index] if process.device.type == "cuda" else None
             supervised = nn.parallel.DistributedDataParallel(supervised, device_ids=ids, broadcast_buffers=False)
-        self.trainee = ClipTrainee(name, network, config.optimiser, supervised)
+        self.trainee = ClipTrainee(name, network, config.optimiser, supervised, reader)
         self.elapsed = 0.0
+        self.motion: Tensor | None = None  # the newest loss of the lesson of motion
 
     @property
     def step_number(self) -> int:
@@ -159,8 +162,12 @@ class VideoTrainer:
         config = self.config
         torch.manual_seed(hash((config.seed, self.step_number, self.process.rank)))  # dropout
         truth = torch.from_numpy(labels).to(self.process.device)
-        logits = self.trainee.forward(self.tensor(clips))
+        logits, read = self.trainee.forward(self.tensor(clips))
         loss = clip_loss(logits, truth, config.least_history, config.smoothing)
+        if read:
+            flow = torch.from_numpy(cell_flow(clips)).to(self.process.device)
+            self.motion = motion_loss(read, flow)
+            loss = loss + config.motion * self.motion
         last = logits if logits.ndim == 2 else logits[:, -1]
         right = float((last.argmax(1) == truth[:, -1]).float().mean())
         value = float(loss.detach())
@@ -194,6 +201,8 @@ def train(trainer: VideoTrainer, out: Path, stop_after: float = 0.0, speak: floa
         if process.rank == 0 and (now - spoken > speak or trainer.step_number == config.steps):
             spoken, rate = now, config.batch * len(losses) / (now - begun)
             row = {"step": trainer.step_number, "loss": round(recent[0], 4), "right": round(recent[1], 3)}
+            if trainer.motion is not None:
+                row["motion"] = round(float(trainer.motion.detach()), 4)
             print(json.dumps({**row, "seconds": round(trainer.elapsed, 1), "clips_per_s": round(rate, 3)}), file=log)
             log.flush()
             bar = "#" * (24 * trainer.step_number // config.steps)

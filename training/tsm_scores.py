@@ -18,9 +18,11 @@ from training.video_cache import MIRRORED
 from training.video_clips import EventClips
 
 
-def per_frame(network: VideoNetwork) -> bool:
-    """Whether the last frame's logits are the clip's answer (causal networks), not the mean over the frames."""
-    return network.spec.mode == "online" or network.spec.architecture == "tsm-lstm"
+def per_frame(network: VideoNetwork, facts: ModelFacts) -> bool:
+    """Whether the last frame's logits are the clip's answer (causal networks, and those that were taught so), not the
+    mean over the frames."""
+    taught = (facts.image or {}).get("taught")
+    return network.spec.mode == "online" or network.spec.architecture == "tsm-lstm" or taught == "frame"
 
 
 def network_input(clips: NDArray[np.uint8], facts: ModelFacts, flow: bool) -> Tensor:
@@ -40,7 +42,7 @@ def network_input(clips: NDArray[np.uint8], facts: ModelFacts, flow: bool) -> Te
 def clip_logits(network: VideoNetwork, clips: NDArray[np.uint8], facts: ModelFacts) -> NDArray[np.float32]:
     """float32 [N, K] of clips uint8 [N, T, H, W, 3]: the answer at each clip's last frame."""
     logits = network.frame_logits(network_input(clips, facts, network.spec.in_channels > 3))
-    return (logits[:, -1] if per_frame(network) else logits.mean(1)).numpy()
+    return (logits[:, -1] if per_frame(network, facts) else logits.mean(1)).numpy()
 
 
 def all_logits(
@@ -125,7 +127,7 @@ def cost(network: VideoNetwork, facts: ModelFacts, segments: int, repeats: int =
         "macs_per_frame": round(macs / segments),
         "clip_ms": _least(lambda: network.frame_logits(x), repeats),
     }
-    if per_frame(network) or network.spec.architecture == "tsn":
+    if network.spec.mode == "online" or network.spec.architecture in ("tsn", "tsm-lstm"):
         from models.tsm.steps import step_network
 
         step = step_network(network)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from models.facts import ModelError
 from models.tsm.inflate import TimeConv
-from models.tsm.network import VideoNetwork
+from models.tsm.network import ClipNetwork, VideoNetwork
 from models.tsm.shift import Shifted
+from training.motion import MotionReader
 from training.trainee import Trainee, one_cycle
 from training.tsm_config import ClipOptimiser, VideoTrainConfig
 
@@ -19,15 +20,27 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Supervised(nn.Module):
-    """What DistributedDataParallel wraps: clips [N, T, C, H, W] -> logits [N, T, K] (frame) or [N, K] (clip)."""
+    """What DistributedDataParallel wraps: clips [N, T, C, H, W] -> (logits [N, T, K] (frame) or [N, K] (clip), motion
+    that a reader finds in the features, per stride; none without a reader)."""
 
-    def __init__(self, network: nn.Module, supervise: str):
+    def __init__(self, network: nn.Module, supervise: str, reader: MotionReader | None = None):
         super().__init__()
-        self.network, self.per_frame = network, supervise == "frame"
+        self.network, self.per_frame, self.reader = network, supervise == "frame", reader
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Logits."""
-        return self.network.frame_logits(clips) if self.per_frame else self.network(clips)
+    def forward(self, clips: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """See the class."""
+        if self.reader is None:
+            return (self.network.frame_logits(clips) if self.per_frame else self.network(clips)), []
+        features = self.network.features(clips)
+        logits = self.network.classify(features[-1], clips.shape[0])
+        return (logits if self.per_frame else logits.mean(1)), self.reader(features)
+
+
+def motion_reader(network: VideoNetwork) -> MotionReader:
+    """A reader of motion for `network`; ModelError where its features are not those of one picture each."""
+    if not isinstance(network, ClipNetwork):
+        raise ModelError(f"motion is taught to TSM and TSN alone, not to {network.spec.architecture}; set motion to 0")
+    return MotionReader(network.feature_channels)
 
 
 def clip_loss(logits: Tensor, labels: Tensor, least_history: int = 0, smoothing: float = 0.0) -> Tensor:
@@ -94,9 +107,10 @@ def in_chunks(forward: Callable[..., Tensor], frames: int = 2) -> Callable[..., 
 
 
 def parameter_groups(network: nn.Module, config: ClipOptimiser) -> Iterator[dict]:
-    """Groups with `rate` (multiple of the learning rate) and `weight_decay`: classifier and biases learn faster, only
-    weights of convolutions and classifiers decay."""
-    heads = {id(p) for n, p in network.named_parameters() if "new_fc" in n or "classifier" in n}
+    """Groups with `rate` (multiple of the learning rate) and `weight_decay`: classifier, motion reader and biases learn
+    faster, only weights of convolutions and classifiers decay."""
+    names = ("new_fc", "classifier", "maps.")
+    heads = {id(p) for n, p in network.named_parameters() if any(name in n for name in names)}
     found: dict[tuple[float, float], list[Tensor]] = {}
     norms = {id(p) for m in network.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)}
     for parameter in network.parameters():
@@ -125,10 +139,14 @@ def rate_at(config: ClipOptimiser, progress: float) -> float:
 class ClipTrainee(Trainee):
     """A video network with its optimiser; checkpoints and running average are Trainee's."""
 
-    def __init__(self, name: str, network: nn.Module, config: ClipOptimiser, wrapped: nn.Module | None = None):
-        self.name, self.network, self.recipe = name, network, config
+    def __init__(
+        self, name: str, network: nn.Module, config: ClipOptimiser, wrapped: nn.Module | None = None,
+        aside: nn.Module | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self.network, self.recipe, self.aside = name, network, config, aside
         self.forward = wrapped or network
-        groups = list(parameter_groups(network, config))
+        trained = network if aside is None else nn.ModuleList([network, aside])
+        groups = list(parameter_groups(trained, config))
         if config.kind == "sgd":
             self.optimiser = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
         else:

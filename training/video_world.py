@@ -55,6 +55,8 @@ DEALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("crossing",), "", "city"),
     (("lead_brakes",), "", "suburb"),
 )
+# share of the speed limit at which training's ego vehicle lets others pass and cut in; held-out drives keep their own
+EGO_SPEED = {"cut_in": 0.85, "overtake": 0.7}
 CAMERAS = (("nuscenes", "front"), ("kitti", "left"), ("nuscenes", "front"), ("vlp16", "front"))
 WEIGHT = {"oncoming_vehicle_passing": 1.0, "ego_braking": 1.0, "lead_vehicle_braking": 2.0, "cut_out": 2.5,
           "ego_turning_left": 2.0, "ego_turning_right": 2.0, "being_overtaken": 2.0}  # fmt: skip
@@ -101,7 +103,7 @@ def windows(events: list[tuple[str, ...]], rng: np.random.Generator) -> list[Win
 
 
 def scenario_of(seed: int, number: int):
-    """(scenario, rig name, camera name) of the `number`-th drive of a split."""
+    """(scenario, rig name, camera name) of the `number`-th drive of the split that `seed` belongs to."""
     from perception_nodes.simulator.scenarios import random_scenario
 
     scripts, turns, style = DEALS[number % len(DEALS)]
@@ -112,6 +114,7 @@ def scenario_of(seed: int, number: int):
     scenario = replace(
         base, name=name, style=style or base.style, vehicles=vehicles, provoke=scripts, turns=turns,
         people=max(base.people, 16) if "crossing" in scripts else base.people,
+        speed=min([base.speed, *(EGO_SPEED.get(s, 1.0) for s in scripts if split_of(seed) == "train")]),
     )  # fmt: skip
     return scenario, rig, camera
 

@@ -55,6 +55,10 @@ class ClipNetwork(VideoNetwork):
         features = self.base_model(frames, ClipTime(clip.shape[1], self.spec.direction))
         return self.new_fc(self.dropout(features)).unflatten(0, (clip.shape[0], -1))
 
+    def classify(self, last: Tensor, clips: int) -> Tensor:
+        """The last of `features` of so many clips -> logits of every frame [N, T, K]."""
+        return self.new_fc(self.dropout(self.base_model.embed(last))).unflatten(0, (clips, -1))
+
     def features(self, clip: Tensor) -> list[Tensor]:
         """Clips [N, T, C, H, W] -> features of their frames at strides 8, 16, 32: [N*T, C', H', W'] each."""
         frames = frames_of(clip, self.spec.in_channels)

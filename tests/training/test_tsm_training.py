@@ -41,6 +41,20 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path):
     assert losses == pytest.approx(straight, abs=1e-6)
 
 
+def test_an_extra_lesson_survives_an_interruption_and_is_not_released(tmp_path: Path):
+    straight = tsm.train(trainer(tmp_path, motion=2.0), tmp_path)
+    first = trainer(tmp_path, motion=2.0)
+    losses = [first.step(*first.batch(k))[0] for k in range(2)]
+    first.save(tmp_path)
+    second = trainer(tmp_path, motion=2.0)
+    second.resume(tmp_path)
+    losses += tsm.train(second, tmp_path)
+    assert losses == pytest.approx(straight, abs=1e-6)
+    assert not any("maps" in key for key in second.trainee.network.state_dict())
+    with pytest.raises(ModelError, match="set motion alike"):
+        trainer(tmp_path).resume(tmp_path)
+
+
 def test_every_process_takes_its_part_of_the_same_batch(tmp_path: Path):
     one = trainer(tmp_path)
     whole = one.batch(3)[0]
