@@ -10,15 +10,19 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
 
 from perception_nodes.nodes.config import NodeConfig, Qos
 from perception_nodes.nodes.diagnostics import DiagnosticsPublisher
+from perception_nodes.nodes.intake import Intake
 from perception_nodes.nodes.parameters import Parameters
 from perception_nodes.nodes.qos import profile, publisher_events
 from perception_nodes.streaming.clock import StartWatch
 from perception_nodes.streaming.health import Health, Level, RepeatedErrors
 
 C = TypeVar("C", bound=NodeConfig)
+
+CLOCK = "/clock"
 
 
 class PerceptionNode(LifecycleNode, Generic[C]):
@@ -38,6 +42,8 @@ class PerceptionNode(LifecycleNode, Generic[C]):
     Raises:
         ConfigError: an unknown parameter, or a value that is not allowed.
     """
+
+    _intake: Intake | None = None  # rclpy's constructor subscribes to /clock before ours is through
 
     def __init__(
         self,
@@ -77,6 +83,30 @@ class PerceptionNode(LifecycleNode, Generic[C]):
             else:
                 results.append(SetParametersResult(successful=False, reason=self._typed.unknown(parameter.name)))
         return results
+
+    @property
+    def intake(self) -> Intake:
+        """Callback group of the topics whose messages come often or must not wait."""
+        if self._intake is None:
+            self._intake = Intake(self.context, self._on_undecodable)
+        return self._intake
+
+    def create_subscription(self, msg_type: Any, topic: str, *args: Any, **kwargs: Any) -> Subscription[Any]:
+        """As rclpy's; /clock, which comes a hundred times a second, goes past the executor."""
+        if topic == CLOCK:
+            kwargs["callback_group"] = self.intake
+        return super().create_subscription(msg_type, topic, *args, **kwargs)
+
+    def destroy_subscription(self, subscription: Subscription[Any]) -> bool:
+        done = super().destroy_subscription(subscription)
+        if self._intake is not None:
+            self._intake.wake()
+        return done
+
+    def destroy_node(self) -> None:
+        if self._intake is not None:
+            self._intake.close()
+        super().destroy_node()
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -171,6 +201,9 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         return TransitionCallbackReturn.FAILURE
 
     # --- watches --------------------------------------------------------------------------------------------------
+
+    def _on_undecodable(self, error: Exception) -> None:
+        self.report("input", "undecodable", Level.ERROR, error, f"a message could not be received: {error}")
 
     def _on_qos_mismatch(self, topic: str, sentence: str) -> None:
         self.health.count("qos", "mismatches")

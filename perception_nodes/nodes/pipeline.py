@@ -39,7 +39,7 @@ class Arrival(NamedTuple):
 class PipelineNode(PerceptionNode[P]):
     """Adds to `PerceptionNode`: `listen`, `process` and `reset_state`.
 
-    The executor's thread only judges stamps and fills the mailbox; decoding, inference and publishing happen on one
+    The intake's thread only judges stamps and fills the mailbox; decoding, inference and publishing happen on one
     worker thread, so that the node answers to services and parameters while the network computes.
     """
 
@@ -89,13 +89,12 @@ class PipelineNode(PerceptionNode[P]):
         self._worker.start()
 
     def subscribe(self, message_type: Any, topic: str, receive: Callable[[bytes], None]) -> None:
-        """Serialised messages of a topic go to `receive`, on the executor's thread, until the node is deactivated."""
+        """Serialised messages of a topic go to `receive`, on the intake's thread, until the node is deactivated."""
         events = subscription_events(self, topic, self._on_qos_mismatch)
         events.message_lost = self._on_message_lost
+        how = {"event_callbacks": events, "callback_group": self.intake, "raw": True}
         self._inputs.append(
-            self.create_subscription(
-                message_type, topic, receive, profile(self.config.qos.input), event_callbacks=events, raw=True
-            )
+            self.create_subscription(message_type, topic, receive, profile(self.config.qos.input), **how)
         )
 
     def leave(self, arrival: Arrival) -> None:
@@ -124,7 +123,7 @@ class PipelineNode(PerceptionNode[P]):
         for line in self.errors.summary():
             self.get_logger().warning(line)
 
-    # --- the executor's thread ------------------------------------------------------------------------------------
+    # --- the intake's thread --------------------------------------------------------------------------------------
 
     def _on_message(self, raw: bytes) -> None:
         try:

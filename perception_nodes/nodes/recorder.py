@@ -86,7 +86,8 @@ class RecorderNode(PerceptionNode[NodeConfig]):
                 self.get_logger().warning(f"not recording {row.topic}: message type {row.type} is not installed here")
                 continue
             qos = Qos(durability="transient_local" if row.latched else "volatile", depth=row.depth)
-            subscription = self.create_subscription(kind, row.topic, self._receiver(row), profile(qos), raw=True)
+            how = {"callback_group": self.intake, "raw": True}
+            subscription = self.create_subscription(kind, row.topic, self._receiver(row), profile(qos), **how)
             self._subscriptions_made.append(subscription)
 
     def stop(self) -> None:

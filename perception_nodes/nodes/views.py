@@ -97,12 +97,12 @@ class ViewsNode(PipelineNode[V]):
             if not found:
                 return
             transport = "compressed" if "compressed" in found else "raw"
+        self._kinds[camera] = TYPES[transport]
         try:
             self.subscribe(TYPES[transport], self._topics[camera], partial(self._on_view, camera))
         except Exception as error:  # the middleware refuses a second type under one name in one process
+            del self._kinds[camera]
             self.report("input", "refused_topics", Level.ERROR, error)
-            return
-        self._kinds[camera] = TYPES[transport]
 
     def _published(self, camera: str) -> list[str]:
         """Message types that are published on a camera's topic."""
@@ -117,6 +117,8 @@ class ViewsNode(PipelineNode[V]):
         if not set(kinds) & set(wanted):
             return f"{reason}: {topic} carries {', '.join(sorted(set(kinds)))}, expected {' or '.join(wanted)}"
         return f"{reason} on {topic}" if "no" in reason.split() else reason
+
+    # --- the intake's thread --------------------------------------------------------------------------------------
 
     def _on_view(self, camera: str, raw: bytes) -> None:
         try:

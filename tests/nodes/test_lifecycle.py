@@ -112,6 +112,7 @@ def test_no_attribute_of_ours_shadows_rclpys(stage):
     theirs = set(vars(plain)) | set(dir(LifecycleNode))
     plain.destroy_node()
     hooks = {"set_parameters", "on_configure", "on_activate", "on_deactivate", "on_cleanup", "on_shutdown", "on_error"}
+    hooks |= {"create_subscription", "destroy_subscription", "destroy_node"}
     nodes = [
         make(stage),
         PlayerNode(context=stage.context),
