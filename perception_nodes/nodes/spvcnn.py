@@ -9,7 +9,8 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 
 from perception_nodes.classes import POINT_CLASSES
-from perception_nodes.messages.point_cloud import CloudLayout, decode_point_cloud2, fill_point_cloud2
+from perception_nodes.messages.cloud_cdr import CdrCloud, read_point_cloud2, write_point_cloud2
+from perception_nodes.messages.point_cloud import CloudLayout, decode_point_cloud2
 from perception_nodes.nodes.config import SpvcnnConfig
 from perception_nodes.nodes.pipeline import PipelineNode
 from perception_nodes.nodes.qos import LATCHED
@@ -91,7 +92,10 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         if self.session is not None:
             self.session.reset()
 
-    def process(self, message: PointCloud2, watch: Stopwatch) -> None:
+    def open_message(self, raw: bytes) -> CdrCloud:
+        return read_point_cloud2(raw)
+
+    def process(self, message: CdrCloud, watch: Stopwatch) -> None:
         """One cloud in, up to three out, with its stamp and frame."""
         wanted = [topic for topic, publisher in self._out.items() if publisher.get_subscription_count()]
         with watch.stage("preprocess"):
@@ -105,7 +109,7 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         with watch.stage("postprocess"):
             for topic in wanted:
                 layout = self._encode(topic, result)
-                self._out[topic].publish(fill_point_cloud2(PointCloud2(), layout, cloud.frame_id, cloud.stamp_ns))
+                self._out[topic].publish(write_point_cloud2(layout, cloud.frame_id, cloud.stamp_ns))
                 self.health.count("processing", f"published_{topic.rsplit('/', 1)[-1]}")
 
     def _encode(self, topic: str, result: Segmented) -> CloudLayout:

@@ -79,17 +79,21 @@ class Segmented:
 
 def segment(session: Session, cloud: PointCloud) -> Segmented:
     """Labels every point of a cloud; points that are not finite never reach the network and get `IGNORE`."""
-    label = np.full(len(cloud), IGNORE, np.uint8)
-    score = np.zeros(len(cloud), np.float32)
-    use: NDArray[np.bool_] | slice = slice(None) if cloud.finite.all() else cloud.finite  # no copy of the usual cloud
-    xyz = np.ascontiguousarray(cloud.xyz[use], np.float32)
-    intensity = np.ascontiguousarray(cloud.intensity[use], np.float32)
-    if len(xyz):
-        # An intensity that is not finite would spread through the sparse convolutions; it counts as unknown.
-        points = session.step(xyz, np.nan_to_num(intensity, nan=0.0, posinf=0.0, neginf=0.0))
-        label[use] = points.label
-        score[use] = points.score
+    if len(cloud) and cloud.finite.all():  # the usual cloud: nothing is copied
+        points = _step(session, cloud.xyz, cloud.intensity)
+        label, score = points.label, points.score
+    else:
+        label, score = np.full(len(cloud), IGNORE, np.uint8), np.zeros(len(cloud), np.float32)
+        if cloud.finite.any():
+            points = _step(session, cloud.xyz[cloud.finite], cloud.intensity[cloud.finite])
+            label[cloud.finite], score[cloud.finite] = points.label, points.score
     return Segmented(cloud, cloud.expand(label, IGNORE), cloud.expand(score, 0.0))
+
+
+def _step(session: Session, xyz: NDArray[np.float32], intensity: NDArray[np.float32]) -> Any:
+    if not np.isfinite(intensity).all():  # it would spread through the sparse convolutions; it counts as unknown
+        intensity = np.nan_to_num(intensity, nan=0.0, posinf=0.0, neginf=0.0)
+    return session.step(np.ascontiguousarray(xyz, np.float32), np.ascontiguousarray(intensity, np.float32))
 
 
 def segmentation_layout(result: Segmented) -> CloudLayout:
