@@ -9,15 +9,15 @@ at 400 m).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from perception_nodes.simulator.jit import lean
 from perception_nodes.simulator.simd import LANES, boxes_met, triangles_met
 
 WIDTH = LANES
 OX, OY, OZ, DX, DY, DZ, IX, IY, IZ, LIMIT = range(10)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def coin(seed, ray, item):
     """Uniform float32 in [0, 1) from three integers (splitmix64 finaliser)."""
     x = np.uint64(seed) + np.uint64(ray) * np.uint64(0x9E3779B97F4A7C15)
@@ -28,7 +28,7 @@ def coin(seed, ray, item):
     return np.float32(x >> np.uint64(40)) * np.float32(5.9604645e-08)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def set_direction(packet, k, x, y, z):
     """Direction of ray k and its inverse (never infinite)."""
     packet[DX, k], packet[DY, k], packet[DZ, k] = x, y, z
@@ -39,7 +39,7 @@ def set_direction(packet, k, x, y, z):
     packet[IZ, k] = one / (z if abs(z) > tiny else tiny)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _meets_box(packet, bounds, node):
     """Mask of the rays that meet a node's box. (Rows are indexed, never sliced: a slice costs two atomic counts.)"""
     return boxes_met(
@@ -49,7 +49,7 @@ def _meets_box(packet, bounds, node):
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _left_first(bounds, first, dx, dy, dz):
     """Does a ray come to the left one of two children (`first` and the next node) first?"""
     x = bounds[first, 0] + bounds[first, 3] - bounds[first + 1, 0] - bounds[first + 1, 3]
@@ -58,7 +58,7 @@ def _left_first(bounds, first, dx, dy, dz):
     return x * dx + y * dy + z * dz < np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _distance(packet, k, corners, i):
     """Distance of ray k to the triangle, or infinity: the same arithmetic as `triangles_met`."""
     slack = np.float32(1e-5)
@@ -77,7 +77,7 @@ def _distance(packet, k, corners, i):
     return t if inside & (t > np.float32(1e-4)) & (t < packet[LIMIT, k]) else np.float32(np.inf)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt, stack):
     """Lowers the packet's limits to the closest hits in the tree at `root` and writes their triangles to `found` (int32
     [8]; left alone where nothing is nearer). A ray passes through a porous triangle where coin(seed, rays[k], triangle
@@ -123,7 +123,7 @@ def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt
     return any_hit
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _place(actors, a, moments, placed):
     """Where actor `a` is at each ray's moment: cos, sin of its yaw and x, y, z into `placed[a]` float32 [5, 8]."""
     position, heading = actors[6], actors[7]
@@ -139,7 +139,7 @@ def _place(actors, a, moments, placed):
         placed[a, 4, k] = position[a, 0, 2] + m * (position[a, 1, 2] - position[a, 0, 2])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _into_actor(packet, placed, a, local):
     """The packet as actor `a` sees it."""
     tiny, one = np.float32(1e-12), np.float32(1.0)
@@ -155,7 +155,7 @@ def _into_actor(packet, placed, a, local):
         local[IZ, k], local[LIMIT, k] = packet[IZ, k], packet[LIMIT, k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def trace_actors(actors, moments, group, packet, local, placed, since, found, mine, who, seed, rays, stack, outer):
     """The same for the moving actors (`instances.Instances.arrays()`), each where it is at the ray's moment (float32
     [8], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [8].

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from weakref import finalize
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.bvh import DEPTH, build_bvh
+from perception_nodes.simulator.jit import lean, maker
 from perception_nodes.simulator.packets import DX, DY, DZ, LIMIT, OX, OY, OZ, WIDTH, set_direction, trace, trace_actors
 from perception_nodes.simulator.scene import Mesh
 
@@ -58,7 +58,7 @@ def packed(mesh: Mesh) -> PackedMesh:
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _incidence(corners, i, dx, dy, dz):
     """|cosine| between a unit ray and a triangle's normal."""
     nx = corners[i, 4] * corners[i, 8] - corners[i, 5] * corners[i, 7]
@@ -68,23 +68,27 @@ def _incidence(corners, i, dx, dy, dz):
     return abs(nx * dx + ny * dy + nz * dz) / norm if norm > np.float32(0.0) else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def cast_columns(
+@lean
+def _cosine(packet, k, hit, who, moment, static, actors):
+    """|cosine| of incidence of ray k on what it hit (0: nothing)."""
+    dx, dy, dz = packet[DX, k], packet[DY, k], packet[DZ, k]
+    if hit < 0:
+        return np.float32(0.0)
+    if who == STATIC:
+        return _incidence(static[2], hit, dx, dy, dz)
+    way = actors[7]  # an actor's triangles are turned about z: turn the ray instead
+    c = way[who, 0, 0] + moment * (way[who, 1, 0] - way[who, 0, 0])
+    s = way[who, 0, 1] + moment * (way[who, 1, 1] - way[who, 0, 1])
+    return _incidence(actors[2], hit, c * dx + s * dy, c * dy - s * dx, dz)
+
+
+@lean
+def _cast(
     first, last, origins, rotations, moments, rays, heights, limits, seed, static, actors, many,
     distance, triangle, actor, cosine,
+    packet, local, found, who, ids, when, mine, placed, since, stack, outer,
 ):  # fmt: skip
-    """Casts the firings of columns `first` (a multiple of WIDTH) to `last`.
-
-    origins float32 [C, 3] and rotations float32 [C, 3, 3] (map from sensor) · moments float32 [C] in 0..1 · rays
-    float32 [C, B, 3] unit, sensor frame · heights float32 [B] m of their starts above the origin · limits float32
-    [C, B] m · static: a PackedMesh' first four arrays · actors: `instances.Instances.arrays()`, `many` of them. Writes
-    distance (m), triangle, actor (STATIC, NOTHING or an index) and cosine of incidence, all [C, B].
-    """
-    packet, local = np.zeros((10, WIDTH), np.float32), np.zeros((10, WIDTH), np.float32)
-    found, who, ids = np.empty(WIDTH, np.int32), np.empty(WIDTH, np.int32), np.empty(WIDTH, np.int64)
-    when, mine = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.int32)
-    placed, since = np.empty((many, 5, WIDTH), np.float32), np.full(many, -1, np.int64)
-    stack, outer = np.empty(2 * DEPTH, np.int32), np.empty(2 * DEPTH, np.int32)
+    """`cast_columns` with room for its packets."""
     for start in range(first, last, WIDTH):
         inside = min(WIDTH, last - start)
         for b in range(rays.shape[1]):
@@ -115,15 +119,25 @@ def cast_columns(
                 cosine[c, b] = _cosine(packet, k, found[k], who[k], when[k], static, actors)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cosine(packet, k, hit, who, moment, static, actors):
-    """|cosine| of incidence of ray k on what it hit (0: nothing)."""
-    dx, dy, dz = packet[DX, k], packet[DY, k], packet[DZ, k]
-    if hit < 0:
-        return np.float32(0.0)
-    if who == STATIC:
-        return _incidence(static[2], hit, dx, dy, dz)
-    way = actors[7]  # an actor's triangles are turned about z: turn the ray instead
-    c = way[who, 0, 0] + moment * (way[who, 1, 0] - way[who, 0, 0])
-    s = way[who, 0, 1] + moment * (way[who, 1, 1] - way[who, 0, 1])
-    return _incidence(actors[2], hit, c * dx + s * dy, c * dy - s * dx, dz)
+@maker
+def cast_columns(
+    first, last, origins, rotations, moments, rays, heights, limits, seed, static, actors, many,
+    distance, triangle, actor, cosine,
+):  # fmt: skip
+    """Casts the firings of columns `first` (a multiple of WIDTH) to `last`.
+
+    origins float32 [C, 3] and rotations float32 [C, 3, 3] (map from sensor) · moments float32 [C] in 0..1 · rays
+    float32 [C, B, 3] unit, sensor frame · heights float32 [B] m of their starts above the origin · limits float32
+    [C, B] m · static: a PackedMesh' first four arrays · actors: `instances.Instances.arrays()`, `many` of them. Writes
+    distance (m), triangle, actor (STATIC, NOTHING or an index) and cosine of incidence, all [C, B].
+    """
+    packet, local = np.zeros((10, WIDTH), np.float32), np.zeros((10, WIDTH), np.float32)
+    found, who, ids = np.empty(WIDTH, np.int32), np.empty(WIDTH, np.int32), np.empty(WIDTH, np.int64)
+    when, mine = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.int32)
+    placed, since = np.empty((many, 5, WIDTH), np.float32), np.full(many, -1, np.int64)
+    stack, outer = np.empty(2 * DEPTH, np.int32), np.empty(2 * DEPTH, np.int32)
+    _cast(
+        first, last, origins, rotations, moments, rays, heights, limits, seed, static, actors, many,
+        distance, triangle, actor, cosine,
+        packet, local, found, who, ids, when, mine, placed, since, stack, outer,
+    )  # fmt: skip

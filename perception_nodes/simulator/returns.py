@@ -6,9 +6,9 @@ p(return) = 1 - exp(-k rho cos(theta) exp(-2 alpha r) / r^2). Randomness is a ha
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from perception_nodes.classes import IGNORE
+from perception_nodes.simulator.jit import lean, maker
 from perception_nodes.simulator.packets import coin
 from perception_nodes.simulator.raycast import NOTHING, STATIC
 from perception_nodes.simulator.scene import Surface
@@ -23,7 +23,7 @@ _LOSS, _NOISE_A, _NOISE_B, _SPECKLE, _MIX, _MIX_WHERE, _BLOOM, _AIR, _AIR_WHERE,
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _normal(seed, ray, purpose):
     """Nearly standard normal from one hash: the sum of its four 16-bit parts (at most 3.4 sigma)."""
     x = np.uint64(seed) + np.uint64(ray) * np.uint64(0x9E3779B97F4A7C15)
@@ -36,11 +36,11 @@ def _normal(seed, ray, purpose):
     return (np.float32(total) - np.float32(131070.0)) * np.float32(2.6429e-05)  # sqrt(3) / 65536
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _surfaces(first, last, triangle, actor, static_surface, shape_surface):
-    """Surface of every hit of columns `first` - 1 to `last` (around the turn), uint8 [last - first + 2, B]."""
+@lean
+def _surfaces(first, triangle, actor, static_surface, shape_surface, out):
+    """Surface of every hit of columns `first` - 1 to `last` (around the turn) into `out` uint8 [last - first + 2, B];
+    _NO_SURFACE where there is none."""
     columns, beams = actor.shape
-    out = np.empty((last - first + 2, beams), np.uint8)
     for k in range(len(out)):
         c = (first - 1 + k) % columns
         for b in range(beams):
@@ -51,10 +51,9 @@ def _surfaces(first, last, triangle, actor, static_surface, shape_surface):
                 out[k, b] = shape_surface[triangle[c, b]]
             else:
                 out[k, b] = _PAINTED if who == EGO else _NO_SURFACE
-    return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _edge(c, b, r, distance, actor, footprint, seed, ray):
     """Range of a beam that an edge splits: part of it goes on to what its neighbour in the ring sees."""
     columns = distance.shape[0]
@@ -69,7 +68,7 @@ def _edge(c, b, r, distance, actor, footprint, seed, ray):
     return r + gap * u / footprint if u < footprint else r
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _bloom(c, b, row, r, distance, actor, surfaces, table, seed, ray):
     """-1 or 1: the side of the neighbour whose retro-reflector outshines this beam; 0: none does. `row` is the column's
     place in `surfaces`."""
@@ -86,7 +85,7 @@ def _bloom(c, b, row, r, distance, actor, surfaces, table, seed, ray):
     return 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@lean
 def _reflect(surface, shade, cos, table, owner, seed):
     """(reflectivity that counts for the return, the same for intensity, chance of an echo)."""
     one = np.float32(1.0)
@@ -108,28 +107,19 @@ def _reflect(surface, shade, cos, table, owner, seed):
     return strong, bright, echo
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def receive(
+@lean
+def _receive(
     first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
-    object_seed,
-    out_range, out_intensity, out_label,
+    object_seed, surfaces, out_range, out_intensity, out_label,
 ):  # fmt: skip
-    """Receiver of columns `first` to `last`.
-
-    distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
-    own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
-    materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
-    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle,
-    chance of an echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes
-    range (m, 0 = no return), intensity 0..1 and label [C, B].
-    """
+    """`receive` with room for the surfaces."""
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
     fall, speckle, own_echo = constants[10], constants[11], constants[12]
     one = np.float32(1.0)
     columns, beams = distance.shape
     static_label, static_shade, shape_label, shape_shade = static[1], static[2], shapes[1], shapes[2]
-    surfaces = _surfaces(first, last, triangle, actor, static[0], shapes[0])
+    _surfaces(first, triangle, actor, static[0], shapes[0], surfaces)
     for c in range(first, last):
         row = c - first + 1
         for b in range(beams):
@@ -178,3 +168,25 @@ def receive(
             out_range[c, b] = r
             out_intensity[c, b] = np.floor(min(max(seen, np.float32(0.0)), one) * levels + np.float32(0.5)) / levels
             out_label[c, b] = label
+
+
+@maker
+def receive(
+    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
+    object_seed,
+    out_range, out_intensity, out_label,
+):  # fmt: skip
+    """Receiver of columns `first` to `last`.
+
+    distance, triangle, actor, cosine [C, B] as `raycast.cast_columns` leaves them (actor EGO where the beam meets the
+    own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
+    materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
+    columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle,
+    chance of an echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes
+    range (m, 0 = no return), intensity 0..1 and label [C, B].
+    """
+    surfaces = np.empty((last - first + 2, distance.shape[1]), np.uint8)
+    _receive(
+        first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
+        object_seed, surfaces, out_range, out_intensity, out_label,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import helper, kernel
+from perception_nodes.simulator.render.jit import helper, kernel, maker
 from perception_nodes.simulator.render.noise import hash3
 
 GAMMA_STEPS = 4096
@@ -189,7 +189,7 @@ def streaks(light, seed, amount, r, g, b, slant):
                 light[i, j + d, 2] += a * (b - 0.5 * light[i, j + d, 2])
 
 
-@kernel
+@maker
 def droplets(picture, seed, time):
     """Drops on the lens: each shows the scene upside down and small; they stay a while, then others come."""
     height, width, _ = picture.shape

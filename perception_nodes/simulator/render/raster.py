@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.render.jit import helper, kernel
+from perception_nodes.simulator.render.jit import helper, kernel, maker
 from perception_nodes.simulator.render.noise import floor_int, hash3
 from perception_nodes.simulator.scene import Surface
 
@@ -54,7 +54,7 @@ class Drawn(NamedTuple):
     source: NDArray[np.int32]
 
 
-@kernel
+@maker
 def visible(objects, view):
     """Objects inside the view frustum, nearest first, int64 [n], and the number of their triangles."""
     found = np.empty(len(objects.ranges), np.int64)
@@ -90,7 +90,7 @@ def visible(objects, view):
     return found[:count][np.argsort(near[:count], kind="mergesort")], total
 
 
-@kernel
+@maker
 def project(objects, order, corners, view, out):
     """Clips and projects the triangles of objects `order` into `out` (Drawn, with room for two each); their count."""
     count = 0

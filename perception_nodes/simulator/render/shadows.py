@@ -58,10 +58,10 @@ def no_shadow(sun: NDArray[np.float64]) -> ShadowMap:
 
 
 @kernel
-def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, texel, height):
-    """Draws triangles [start, stop) with pose float64 [3, 4] into a height map, keeping the greatest height."""
+def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, texel, p, height):
+    """Draws triangles [start, stop) with pose float64 [3, 4] into a height map, keeping the greatest height; `p` is
+    room for three corners, float64 [3, 3]."""
     rows, columns = height.shape
-    p = np.empty((3, 3))
     for t in range(start, stop):
         if casts[surface[t]] == 0:
             continue
@@ -115,10 +115,10 @@ def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, t
 
 
 @kernel
-def _cast_all(corners, surface, porosity, casts, ranges, frame, poses, origin, texel, height):
+def _cast_all(corners, surface, porosity, casts, ranges, frame, poses, origin, texel, p, height):
     """`_cast` of every range with its pose."""
     for i in range(len(ranges)):
-        _cast(corners, surface, porosity, casts, ranges[i, 0], ranges[i, 1], frame, poses[i], origin, texel, height)
+        _cast(corners, surface, porosity, casts, ranges[i, 0], ranges[i, 1], frame, poses[i], origin, texel, p, height)
 
 
 @kernel
@@ -165,7 +165,7 @@ def _empty_and_cast(geometry, start, stop, frame, low, high) -> ShadowMap:
     origin = low - texel
     height = np.full((rows, columns), EMPTY, np.float32)
     _cast(geometry.corners, geometry.surface, geometry.porosity, CASTS, start, stop, frame, np.eye(3, 4), origin,
-          texel, height)  # fmt: skip
+          texel, np.empty((3, 3)), height)  # fmt: skip
     return _finished(height, frame, origin, texel)
 
 
@@ -187,7 +187,7 @@ def actor_map(
     gaps = np.abs(middles @ frame[:2].T - origin - 0.5 * size * ACTOR_TEXEL).max(1, initial=0.0)
     near = gaps < 0.5 * size * ACTOR_TEXEL + spheres[:, 3]  # the others' shadows fall elsewhere
     _cast_all(geometry.corners, geometry.surface, geometry.porosity, CASTS, ranges[near], frame, poses[near], origin,
-              ACTOR_TEXEL, height)  # fmt: skip
+              ACTOR_TEXEL, np.empty((3, 3)), height)  # fmt: skip
     return _finished(height, frame, origin, ACTOR_TEXEL)
 
 
