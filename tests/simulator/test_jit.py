@@ -26,4 +26,5 @@ def test_arrays_in_tuples_are_read_without_counting_references():
     before = sys.getrefcount(pair[0])
     for _ in range(3):
         lean(pair, out)
-    assert sys.getrefcount(pair[0]) == before
+    after = sys.getrefcount(pair[0])
+    assert after == before
