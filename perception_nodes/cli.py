@@ -83,7 +83,7 @@ def replay(
     cameras: Annotated[str, typer.Option(help="Cameras for tsm, a,b,…; default: front, else the first.")] = "",
     video_model: Annotated[str, typer.Option(help="The network for events, as --model.")] = "tsm-events-online",
     video_threads: Annotated[int, typer.Option(help="CPU threads of the network for events.")] = 1,
-    runtime: Annotated[str, typer.Option(help="What computes it: auto, torch, openvino or onnx.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="What computes it: auto, openvino, native, onnx or torch.")] = "auto",
     detector: Annotated[str, typer.Option(help="A 2-D detector for the same pictures, as --model.")] = "",
     offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,
     view: Annotated[bool, typer.Option(help="Look at it live in rerun.")] = False,

@@ -87,7 +87,7 @@ MODEL = Argument("model", "spvnas-lite", "network: a name of `perception weights
 PRECISION = Argument("precision", "auto", "the network's arithmetic", choices=("auto", "fp32", "int16", "int8", "bf16"))
 THREADS = Argument("threads", "2", "CPU threads of the network", "int")
 VIDEO_MODEL = Argument("video_model", "tsm-events-online", "video network: a name or folder, as `model`")
-RUNTIME = Argument("runtime", "auto", "what computes it", choices=("auto", "torch", "openvino", "onnx"))
+RUNTIME = Argument("runtime", "auto", "what computes it", choices=("auto", "openvino", "native", "onnx", "torch"))
 DETECTOR = Argument("detector", "", "2-D detector: a name or folder, as `model`; empty: none")
 CAMERA = Argument("camera", "front", "name of the camera in the outputs")
 IMAGE_IN = Argument("image", image_topic("front"), "topic of the camera's Image or CompressedImage")

@@ -41,7 +41,8 @@ def compressed(flow: Tensor) -> Tensor:
 
 
 class MotionReader(nn.Module):
-    """Linear maps from features at STRIDES to flow. channels: of the features."""
+    """Linear maps from features at STRIDES to flow. channels: of the features, which are brought to one scale first:
+    those of the early layers are large, and a map of large numbers overshoots at every step."""
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -52,7 +53,7 @@ class MotionReader(nn.Module):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """[B, C, h, w] per stride -> [B, 2, h, w] each."""
-        return [read(x) for read, x in zip(self.maps, features)]
+        return [read(nn.functional.group_norm(x, 1)) for read, x in zip(self.maps, features)]
 
 
 def motion_loss(read: list[Tensor], flow: Tensor) -> Tensor:

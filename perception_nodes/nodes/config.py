@@ -188,7 +188,7 @@ class VideoModel(Section):
     name: str = Field(
         default="tsm-events-online", description="a name of `perception weights list`, or a folder with model.yaml"
     )
-    runtime: Literal["auto", "torch", "openvino", "onnx"] = Field(
+    runtime: Literal["auto", "openvino", "native", "onnx", "torch"] = Field(
         default="auto", description="what computes the network; auto: the fastest that is installed"
     )
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")
