@@ -2,7 +2,7 @@
 
 For every message rclpy's executor asks all of a node's entities anew (fifty of them: services, QoS events of every
 publisher): a millisecond and more of Python in which a worker cannot go on, a hundred times a second where there is a
-/clock. This waits for a few subscriptions only; services, timers and QoS events stay with the executor.
+/clock. This waits for a few subscriptions and their QoS events only; the rest stays with the executor.
 """
 
 import threading
@@ -43,16 +43,17 @@ class Intake(CallbackGroup):
         context.on_shutdown(self.wake)
 
     def can_execute(self, entity: Any) -> bool:
-        return not isinstance(entity, Subscription)
+        """False, as the executor asks: were it left the events, it would still wake for every message."""
+        return False
 
     def beginning_execution(self, entity: Any) -> bool:
-        return True
+        return False
 
     def ending_execution(self, entity: Any) -> None:
-        """Nothing to note: QoS events, the only ones that the executor runs, may overlap."""
+        """Never called: nothing begins."""
 
     def add_entity(self, entity: Any) -> None:
-        """As rclpy calls it in `create_subscription`; QoS events of the subscription stay with the executor."""
+        """As rclpy calls it in `create_subscription`."""
         super().add_entity(entity)
         if not isinstance(entity, Subscription):
             return
@@ -93,31 +94,40 @@ class Intake(CallbackGroup):
     def _serve(self) -> None:
         """Takes messages until subscriptions come or go. What is waited for is held, so that nobody destroys it."""
         with ExitStack() as held:
-            changes, subscriptions = self._hold(held)
+            changes, subscriptions, events = self._hold(held)
             context: Any = self._context.handle
             held.enter_context(context)
             held.enter_context(self._guard.handle)
-            waiting = _rclpy.WaitSet(len(subscriptions), 1, 0, 0, 0, 0, context)
+            waiting = _rclpy.WaitSet(len(subscriptions), 1, 0, 0, 0, len(events), context)
             while self._open and self._changes == changes and self._context.ok():
                 waiting.clear_entities()
                 waiting.add_guard_condition(self._guard.handle)
                 for subscription in subscriptions.values():
                     waiting.add_subscription(subscription.handle)
+                for event in events:
+                    event.add_to_wait_set(waiting)
                 waiting.wait(FOREVER_NS)
                 for pointer in waiting.get_ready_entities("subscription"):
                     self._take(subscriptions[pointer])
+                for event in events:
+                    if event.is_ready(waiting) and (what := event.take_data()):
+                        event.callback(what)
 
-    def _hold(self, held: ExitStack) -> tuple[int, dict[int, Subscription[Any]]]:
-        """(number of changes so far, subscriptions by address); those that are being destroyed are forgotten."""
+    def _hold(self, held: ExitStack) -> tuple[int, dict[int, Subscription[Any]], list[Any]]:
+        """(changes so far, subscriptions by address, their QoS events); what is being destroyed is forgotten."""
         found: dict[int, Subscription[Any]] = {}
+        events: list[Any] = []
         with self._lock:
             for subscription in list(self._subscriptions):
                 try:
                     held.enter_context(subscription.handle)
+                    for event in subscription.event_handlers:
+                        held.enter_context(event)
+                        events.append(event)
                     found[subscription.handle.pointer] = subscription
                 except _rclpy.InvalidHandle:
                     self._subscriptions.remove(subscription)
-            return self._changes, found
+            return self._changes, found, events
 
     @staticmethod
     def _take(subscription: Subscription[Any]) -> None:
