@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from perception_nodes.nodes.environment import prepare_environment, rclpy_or_explain
+from perception_nodes.nodes.steady import freeze_objects, keep_memory
 
 Factory = Callable[[], Any]
 
@@ -79,6 +80,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         catch_signals(stop)
     prepare_environment()
+    keep_memory()
     try:
         rclpy_or_explain()
     except ImportError as error:
@@ -107,6 +109,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
             executor.add_node(node)
         spinner.start()
         _autostart_all(nodes, stop)
+        freeze_objects()
         stop.wait()
     finally:
         _end(executor, spinner, nodes, context)
