@@ -1,4 +1,4 @@
-"""What is done to the pictures of a clip, the same to all of its frames, on uint8 [T, H, W, C].
+"""What is done to the pictures of a clip, the same to all of its frames (but a pan), on uint8 [T, H, W, C].
 
 Cropping and testing follow the TSN/TSM recipe. A flip swaps the classes that have sides (`flip_labels`); for data whose
 labels speak of left and right without such a partner (Something-Something, Jester) it must be off. Stacked flow keeps
@@ -18,12 +18,15 @@ Clip = NDArray[np.uint8]
 @dataclass(frozen=True)
 class ClipAugment:
     """scales: crop sizes as shares of the shorter side (official: 1, .875, .75, .66; () for none) · distort: how many
-    places in `scales` height and width may differ · flip: its chance · light: spread of brightness and contrast."""
+    places in `scales` height and width may differ · flip: its chance · light: spread of brightness and contrast · pan:
+    share of the clips over which the crop travels, at a steady speed: motion that no single frame gives away, for
+    lessons of motion alone (it changes what turns look like)."""
 
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     distort: int = 1
     flip: float = 0.5
     light: float = 0.0
+    pan: float = 0.0
 
 
 def crop_offsets(width: int, height: int, crop_width: int, crop_height: int) -> list[tuple[int, int]]:
@@ -45,9 +48,19 @@ def multi_scale_crop(clip: Clip, size: tuple[int, int], config: ClipAugment, rng
         return resized(clip, size)
     i, j = pairs[int(rng.integers(len(pairs)))]
     high, wide = round(base[0] * config.scales[i]), round(base[1] * config.scales[j])
+    if config.pan > 0 and rng.random() < config.pan:
+        return resized(panned(clip, high, wide, rng), size)
     offsets = crop_offsets(width, height, wide, high)
     x, y = offsets[int(rng.integers(len(offsets)))]
     return resized(clip[:, y : y + high, x : x + wide], size)
+
+
+def panned(clip: Clip, high: int, wide: int, rng: np.random.Generator) -> Clip:
+    """A crop of `high` x `wide` px that travels from one random place to another."""
+    frames, height, width = clip.shape[:3]
+    ends = rng.uniform(0, [height - high, width - wide], size=(2, 2))  # first and last frame: y, x
+    places = np.linspace(*ends, frames).round().astype(int)
+    return np.stack([frame[y : y + high, x : x + wide] for frame, (y, x) in zip(clip, places)])
 
 
 def resized(clip: Clip, size: tuple[int, int]) -> Clip:

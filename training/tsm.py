@@ -163,7 +163,7 @@ class VideoTrainer:
         torch.manual_seed(hash((config.seed, self.step_number, self.process.rank)))  # dropout
         truth = torch.from_numpy(labels).to(self.process.device)
         logits, read = self.trainee.forward(self.tensor(clips))
-        loss = clip_loss(logits, truth, config.least_history, config.smoothing)
+        loss = config.labels * clip_loss(logits, truth, config.least_history, config.smoothing)
         if read:
             flow = torch.from_numpy(cell_flow(clips)).to(self.process.device)
             self.motion = motion_loss(read, flow)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.facts import ModelError
 from perception_nodes.classes import EVENTS
 from training import clip_sampling
-from training.clip_augment import ClipAugment, augment, crop_offsets, flipped, multi_scale_crop, resized
+from training.clip_augment import ClipAugment, augment, crop_offsets, flipped, multi_scale_crop, panned, resized
 from training.clip_augment import test_crops as crops_of
 from training.frame_lists import Video, read_list, write_list
 from training.video_cache import mirrored_ids, primary
@@ -82,6 +82,16 @@ def test_all_frames_of_a_clip_are_cropped_alike():
     clip = np.stack([frame] * 3)
     out = multi_scale_crop(clip, (24, 24), ClipAugment(), np.random.default_rng(3))
     assert out.shape == (3, 24, 24, 3) and (out[0] == out[1]).all() and (out[0] == out[2]).all()
+
+
+def test_a_panned_clip_travels_at_a_steady_speed_within_the_picture():
+    frame = np.add.outer(100 * np.arange(40), np.arange(60)).astype(np.int64)[..., None]  # every pixel tells its place
+    clip = panned(np.stack([frame] * 3), 24, 30, np.random.default_rng(1))
+    assert clip.shape == (3, 24, 30, 1)
+    places = np.stack(np.divmod(clip[:, 0, 0, 0], 100), 1)
+    steps = np.diff(places, axis=0)
+    assert np.abs(steps[0] - steps[1]).max() <= 1 and np.abs(steps).max() > 1
+    assert (clip[1] - clip[0] == clip[1, 0, 0, 0] - clip[0, 0, 0, 0]).all()
 
 
 def test_there_are_thirteen_crop_places_inside_the_picture():
