@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from perception_nodes.classes import IGNORE
 from perception_nodes.simulator.render import post, reflect
 from perception_nodes.simulator.render.ambient import ambient
+from perception_nodes.simulator.render.fill import bands_of, fill
 from perception_nodes.simulator.render.geometry import Geometry, Library, Part
 from perception_nodes.simulator.render.labels import label
 from perception_nodes.simulator.render.lights import gather
 from perception_nodes.simulator.render.noise import textures
-from perception_nodes.simulator.render.raster import Drawn, Objects, View, fill, project, visible
+from perception_nodes.simulator.render.raster import Drawn, Objects, View, project, visible
 from perception_nodes.simulator.render.shade import Stage, shade
 from perception_nodes.simulator.render.shadows import actor_map, no_shadow, static_map
 from perception_nodes.simulator.render.sky import air, dome
@@ -152,20 +153,28 @@ class CameraRenderer:
         depth, semantic = np.empty((h, w), np.float32), np.empty((h, w), np.uint8)
         instance, rgb = np.empty((h, w), np.uint16), np.empty((h, w, 3), np.uint8)
         threads, grain = self._threads, self._textures.grain
-        band = max(BAND, -(-h // (4 * threads)))
+        band = max(BAND, 2 * -(-h // (8 * threads)))
+        entries, starts = bands_of(drawn, count, h, band)
 
-        def rows(work, height: int = h) -> None:
-            split(work, height, threads, band)
+        def rows(work) -> None:
+            split(work, h, threads, band)
 
-        rows(lambda a, b: fill(drawn, count, geometry, stage.objects, view, 0.0, 0.0, a, b, ids, inverse))
-        rows(lambda a, b: fill(drawn, count, geometry, stage.objects, view, -0.5, -0.5, a, b, corners, spare), h + 1)
-        rows(lambda a, b: ambient(drawn, ids, inverse, view, a, b, open_), len(open_))
-        rows(lambda a, b: shade(drawn, ids, inverse, open_, geometry, stage, view, a, b, light, film))
-        rows(
-            lambda a, b: label(
+        def see(a: int, b: int) -> None:
+            for k in range(a // band, -(-b // band)):
+                top, stop = k * band, min(h, (k + 1) * band)
+                mine = entries, starts[k], starts[k + 1]
+                end = stop + (stop == h)
+                fill(drawn, *mine, geometry, stage.objects, view, top, stop, end, ids, inverse, corners, spare)
+
+        def paint(a: int, b: int) -> None:
+            ambient(drawn, ids, inverse, view, a // 2, (b + 1) // 2, open_)
+            shade(drawn, ids, inverse, open_, geometry, stage, view, a, b, light, film)
+            label(
                 drawn, ids, inverse, geometry, stage.objects, moment.instances, IGNORE, a, b, depth, semantic, instance
             )
-        )
+
+        rows(see)
+        rows(paint)
         reflect.halos(moment.halos, inverse, film, stage.air, view, _ground(moment.snapshot), light)
         if self._air.wet > 0.2:
             rows(lambda a, b: reflect.reflect(inverse, film, self._dome, stage.air, grain, view, a, b, light))

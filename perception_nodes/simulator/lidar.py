@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from perception_nodes.simulator.instances import Instances, ShapePool, place_actors
 from perception_nodes.simulator.materials import draw_materials
 from perception_nodes.simulator.motion import sensor_poses
+from perception_nodes.simulator.points import gather_points
 from perception_nodes.simulator.raycast import NOTHING, cast_columns, packed
 from perception_nodes.simulator.returns import EGO, receive
 from perception_nodes.simulator.rigs import LidarSpec
@@ -82,6 +83,8 @@ class LidarSensor:
         self._response = self._draw_response(rng, spread)
         self._times = table.times().reshape(shape)
         self._column_times = self._times.mean(1)
+        self._stamps = self._times.astype(np.float32)
+        self._blind = np.zeros(shape, bool) if spec.dead_sector is None else self._in_sector(*spec.dead_sector)
         self._limits, self._ego, self._ego_cosine = self._look_at_hull(hull)
         self._distance, self._cosine = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self._triangle, self._actor = np.empty(shape, np.int32), np.empty(shape, np.int16)
@@ -172,31 +175,21 @@ class LidarSensor:
 
     def _gather(self, actors: Instances, origin, turn, after: Snapshot) -> Sweep:
         """The firings that came back, as arrays."""
-        kept = self._range > 0.0
-        if self.spec.dead_sector is not None:
-            kept &= ~self._in_sector(*self.spec.dead_sector)
-        column, ring = np.nonzero(kept)
-        xyz = self._rays[kept] * self._range[kept][:, None]
-        xyz[:, 2] += self._heights[ring]
+        n = int(np.count_nonzero(self._range))
+        xyz, ring, label = np.empty((n, 3), np.float32), np.empty(n, np.uint16), np.empty(n, np.uint8)
+        intensity, time = np.empty(n, np.float32), np.empty(n, np.float32)
+        instance, column = np.empty(n, np.uint16), np.empty(n, np.int32)
+        n = gather_points(
+            self._range, self._blind, self._rays, self._heights, self._intensity, self._stamps, self._label,
+            self._actor, actors.track, xyz, intensity, ring, time, label, instance, column,
+        )  # fmt: skip
         now = after.ego.map_from_base @ self.spec.base_from_lidar
+        points = xyz[:n]
         if self.compensate:
-            world = np.einsum("nij,nj->ni", turn[column], xyz) + origin[column]
-            xyz = ((world - now[:3, 3]) @ now[:3, :3]).astype(np.float32)
-        who = self._actor[kept]
-        instance = np.zeros(len(xyz), np.uint16)
-        hit = who >= 0
-        instance[hit] = actors.track[who[hit]]
-        instance[self._label[kept] == 255] = 0
+            world = np.einsum("nij,nj->ni", turn[column[:n]], points) + origin[column[:n]]
+            points = ((world - now[:3, 3]) @ now[:3, :3]).astype(np.float32)
         return Sweep(
-            xyz,
-            self._intensity[kept],
-            ring.astype(np.uint16),
-            self._times[kept].astype(np.float32),
-            self._label[kept],
-            instance,
-            after.time,
-            now,
-            self._rays.shape[0] * self._rays.shape[1],
+            points, intensity[:n], ring[:n], time[:n], label[:n], instance[:n], after.time, now, self._range.size
         )
 
     def _in_sector(self, start: float, end: float) -> NDArray[np.bool_]:

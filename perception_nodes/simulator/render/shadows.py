@@ -57,91 +57,128 @@ def no_shadow(sun: NDArray[np.float64]) -> ShadowMap:
     return _finished(np.full((1, 1), EMPTY, np.float32), sun_frame(sun), np.array([1e9, 1e9]), 1.0)
 
 
+@helper
+def _across(a, b, c):
+    """First and last whole number between the least and the greatest of three."""
+    return np.int64(np.floor(min(a, b, c))), np.int64(np.floor(max(a, b, c)))
+
+
+@helper
+def _inside(value, slope, first, last):
+    """The part of [first, last] where `value + slope * k` is not negative; empty: first > last."""
+    if slope > 0.0:
+        return max(first, -value / slope), last
+    if slope < 0.0:
+        return first, min(last, -value / slope)
+    return (first, last) if value >= 0.0 else (1.0, 0.0)
+
+
 @kernel
-def _cast(corners, surface, porosity, casts, start, stop, frame, pose, origin, texel, p, height):
-    """Draws triangles [start, stop) with pose float64 [3, 4] into a height map, keeping the greatest height; `p` is
-    room for three corners, float64 [3, 3]."""
+def _cast(corners, surface, porosity, casts, start, stop, m, height):
+    """Draws triangles [start, stop) into a height map, keeping the greatest height; `m` float64 [3, 4] takes their
+    corners to (column, row, height)."""
     rows, columns = height.shape
     for t in range(start, stop):
         if casts[surface[t]] == 0:
             continue
-        for k in range(3):
-            x = corners[t, k, 0]
-            y = corners[t, k, 1]
-            z = corners[t, k, 2]
-            wx = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]
-            wy = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]
-            wz = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
-            p[k, 0] = (frame[0, 0] * wx + frame[0, 1] * wy + frame[0, 2] * wz - origin[0]) / texel
-            p[k, 1] = (frame[1, 0] * wx + frame[1, 1] * wy + frame[1, 2] * wz - origin[1]) / texel
-            p[k, 2] = frame[2, 0] * wx + frame[2, 1] * wy + frame[2, 2] * wz
-        x0 = max(0, int(np.floor(min(p[0, 0], p[1, 0], p[2, 0]))))
-        x1 = min(columns - 1, int(np.floor(max(p[0, 0], p[1, 0], p[2, 0]))))
-        y0 = max(0, int(np.floor(min(p[0, 1], p[1, 1], p[2, 1]))))
-        y1 = min(rows - 1, int(np.floor(max(p[0, 1], p[1, 1], p[2, 1]))))
+        x, y, z = float(corners[t, 0, 0]), float(corners[t, 0, 1]), float(corners[t, 0, 2])
+        u0 = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        v0 = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+        h0 = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        x, y, z = float(corners[t, 1, 0]), float(corners[t, 1, 1]), float(corners[t, 1, 2])
+        u1 = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        v1 = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+        h1 = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        x, y, z = float(corners[t, 2, 0]), float(corners[t, 2, 1]), float(corners[t, 2, 2])
+        u2 = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        v2 = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+        h2 = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        x0, x1 = _across(u0, u1, u2)
+        y0, y1 = _across(v0, v1, v2)
+        x0, x1, y0, y1 = max(x0, 0), min(x1, columns - 1), max(y0, 0), min(y1, rows - 1)
         if x1 < x0 or y1 < y0:
             continue
-        ax = p[1, 0] - p[0, 0]
-        ay = p[1, 1] - p[0, 1]
-        bx = p[2, 0] - p[0, 0]
-        by = p[2, 1] - p[0, 1]
+        top = np.float32(max(h0, h1, h2))
+        ax, ay, bx, by = u1 - u0, v1 - v0, u2 - u0, v2 - v0
         area = ax * by - ay * bx
-        inverse = 1.0 / area if area != 0.0 else 0.0
-        top = np.float32(max(p[0, 2], p[1, 2], p[2, 2]))
-        if abs(area) < 1e-9 or (x1 - x0 <= 1 and y1 - y0 <= 1):  # thin or tiny: its texels' corner takes it whole
+        if (x1 - x0 <= 1 and y1 - y0 <= 1) or abs(area) < 1e-9:  # tiny or thin: its texels' corner takes it whole
             if porosity[t] == 0.0 or hash3(t, 3, 5) >= porosity[t]:
-                for y in range(y0, y1 + 1):
-                    for x in range(x0, x1 + 1):
-                        height[y, x] = max(height[y, x], top)
+                for j in range(y0, y1 + 1):
+                    for i in range(x0, x1 + 1):
+                        height[j, i] = max(height[j, i], top)
             continue
-        gx = ((p[1, 2] - p[0, 2]) * by - (p[2, 2] - p[0, 2]) * ay) * inverse
-        gy = ((p[2, 2] - p[0, 2]) * ax - (p[1, 2] - p[0, 2]) * bx) * inverse
+        inverse = 1.0 / area
+        gx = ((h1 - h0) * by - (h2 - h0) * ay) * inverse
+        gy = ((h2 - h0) * ax - (h1 - h0) * bx) * inverse
         slack = -0.5 * (abs(ax) + abs(ay) + abs(bx) + abs(by)) * abs(inverse) * 0.6
-        low = np.float32(min(p[0, 2], p[1, 2], p[2, 2]))
-        for y in range(y0, y1 + 1):
-            cy = y + 0.5 - p[0, 1]
-            for x in range(x0, x1 + 1):
-                cx = x + 0.5 - p[0, 0]
-                u = (cx * by - cy * bx) * inverse
-                v = (cy * ax - cx * ay) * inverse
-                if u < slack or v < slack or u + v > 1.0 - slack:
+        low = np.float32(min(h0, h1, h2))
+        # along a row the barycentric coordinates u, v and 1 - u - v are linear: where all are inside is a span
+        gu, gv = by * inverse, -ay * inverse
+        for j in range(y0, y1 + 1):
+            cy = j + 0.5 - v0
+            cx = x0 + 0.5 - u0
+            u, v = (cx * by - cy * bx) * inverse, (cy * ax - cx * ay) * inverse
+            first, last = _inside(u - slack, gu, 0.0, x1 - x0 + 0.0)
+            first, last = _inside(v - slack, gv, first, last)
+            first, last = _inside(1.0 - slack - u - v, -gu - gv, first, last)
+            if first > last:
+                continue
+            base = h0 + gx * cx + gy * cy
+            for k in range(np.int64(np.ceil(first)), np.int64(np.floor(last)) + 1):
+                i = x0 + k
+                if porosity[t] > 0.0 and hash3(i, j, t) < porosity[t]:
                     continue
-                if porosity[t] > 0.0 and hash3(x, y, t) < porosity[t]:
-                    continue
-                h = np.float32(p[0, 2] + gx * cx + gy * cy)
-                h = min(max(h, low), top)
-                if h > height[y, x]:
-                    height[y, x] = h
+                h = min(max(np.float32(base + gx * k), low), top)
+                if h > height[j, i]:
+                    height[j, i] = h
 
 
 @kernel
-def _cast_all(corners, surface, porosity, casts, ranges, frame, poses, origin, texel, p, height):
-    """`_cast` of every range with its pose."""
+def _cast_all(corners, surface, porosity, casts, ranges, places, height):
+    """`_cast` of every range with its own matrix, float64 [A, 3, 4]."""
     for i in range(len(ranges)):
-        _cast(corners, surface, porosity, casts, ranges[i, 0], ranges[i, 1], frame, poses[i], origin, texel, p, height)
+        _cast(corners, surface, porosity, casts, ranges[i, 0], ranges[i, 1], places[i], height)
 
 
 @kernel
-def _blocks(height, low, high):
-    """Least and greatest height of blocks, as `ShadowMap` has them."""
+def _blocks(height, least, most, low, high):
+    """Least and greatest height of blocks, as `ShadowMap` has them; `least` and `most` float32 [C] are room for those
+    of a block's rows."""
     rows, columns = height.shape
     for j in range(low.shape[0]):
+        y0, y1 = max(8 * j - 2, 0), min(8 * j + 10, rows)
+        for x in range(columns):
+            least[x] = height[y0, x]
+            most[x] = height[y0, x]
+        for y in range(y0 + 1, y1):
+            for x in range(columns):
+                h = height[y, x]
+                least[x] = h if h < least[x] else least[x]
+                most[x] = h if h > most[x] else most[x]
         for i in range(low.shape[1]):
-            a = height[min(8 * j, rows - 1), min(8 * i, columns - 1)]
-            b = a
-            for y in range(max(8 * j - 2, 0), min(8 * j + 10, rows)):
-                for x in range(max(8 * i - 2, 0), min(8 * i + 10, columns)):
-                    h = height[y, x]
-                    a = min(a, h)
-                    b = max(b, h)
+            x0 = max(8 * i - 2, 0)
+            a = least[x0]
+            b = most[x0]
+            for x in range(x0 + 1, min(8 * i + 10, columns)):
+                a = min(a, least[x])
+                b = max(b, most[x])
             low[j, i] = a
             high[j, i] = b
+
+
+def _places(frame: NDArray[np.float64], poses: NDArray[np.float64], origin, texel: float) -> NDArray[np.float64]:
+    """Matrices float64 [A, 3, 4] from objects with `poses` [A, 3, 4] to (column, row, height) of a map."""
+    places = frame @ poses
+    places[:, :2, 3] -= origin
+    places[:, :2] /= texel
+    return places
 
 
 def _finished(height: NDArray[np.float32], frame, origin, texel: float) -> ShadowMap:
     low = np.empty(tuple(-(-n // 8) for n in height.shape), np.float32)
     high = np.empty_like(low)
-    _blocks(height, low, high)
+    least = np.empty(height.shape[1], np.float32)
+    _blocks(height, least, np.empty_like(least), low, high)
     return ShadowMap(height, low, high, frame, origin, texel)
 
 
@@ -164,8 +201,8 @@ def _empty_and_cast(geometry, start, stop, frame, low, high) -> ShadowMap:
     columns, rows = (int(np.ceil(s / texel)) + 2 for s in high - low)
     origin = low - texel
     height = np.full((rows, columns), EMPTY, np.float32)
-    _cast(geometry.corners, geometry.surface, geometry.porosity, CASTS, start, stop, frame, np.eye(3, 4), origin,
-          texel, np.empty((3, 3)), height)  # fmt: skip
+    place = _places(frame, np.eye(3, 4)[None], origin, texel)[0]
+    _cast(geometry.corners, geometry.surface, geometry.porosity, CASTS, start, stop, place, height)
     return _finished(height, frame, origin, texel)
 
 
@@ -186,8 +223,8 @@ def actor_map(
     middles = np.einsum("nij,nj->ni", poses[:, :, :3], spheres[:, :3]) + poses[:, :, 3]
     gaps = np.abs(middles @ frame[:2].T - origin - 0.5 * size * ACTOR_TEXEL).max(1, initial=0.0)
     near = gaps < 0.5 * size * ACTOR_TEXEL + spheres[:, 3]  # the others' shadows fall elsewhere
-    _cast_all(geometry.corners, geometry.surface, geometry.porosity, CASTS, ranges[near], frame, poses[near], origin,
-              ACTOR_TEXEL, np.empty((3, 3)), height)  # fmt: skip
+    places = _places(frame, poses[near], origin, ACTOR_TEXEL)
+    _cast_all(geometry.corners, geometry.surface, geometry.porosity, CASTS, ranges[near], places, height)
     return _finished(height, frame, origin, ACTOR_TEXEL)
 
 

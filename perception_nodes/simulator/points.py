@@ -1,0 +1,38 @@
+"""Gathers the firings of a turn that came back (numba)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perception_nodes.classes import IGNORE
+from perception_nodes.simulator.jit import lean
+
+
+@lean
+def gather_points(
+    distance, blind, rays, heights, intensity, times, label, actor, tracks, xyz, light, ring, time, point_label,
+    instance, column,
+):  # fmt: skip
+    """Writes the firings with `distance` float32 [C, B] above 0 that are not `blind` (bool [C, B]) to the front of the
+    last seven arrays, in firing order; gives how many.
+
+    rays float32 [C, B, 3] · heights float32 [B] m · intensity float32, times float32 (s), label uint8, actor int16
+    [C, B] · tracks uint16 [A]: instance of a point on an actor, unless its label is IGNORE · column int32 of
+    the firing.
+    """
+    count = 0
+    for c in range(distance.shape[0]):
+        for b in range(distance.shape[1]):
+            r = distance[c, b]
+            if not r > np.float32(0.0) or blind[c, b]:
+                continue
+            xyz[count, 0] = rays[c, b, 0] * r
+            xyz[count, 1] = rays[c, b, 1] * r
+            xyz[count, 2] = rays[c, b, 2] * r + heights[b]
+            light[count], time[count] = intensity[c, b], times[c, b]
+            ring[count], column[count] = b, c
+            point_label[count] = label[c, b]
+            who = actor[c, b]
+            instance[count] = tracks[who] if who >= 0 and label[c, b] != IGNORE else 0
+            count += 1
+    return count
