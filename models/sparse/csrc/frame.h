@@ -76,10 +76,11 @@ typedef struct {
     int32_t *voxel, *corners, *order; /* of the points: voxel, eight corners, points by voxel */
     float *weights;
     int64_t *order_starts;
+    int32_t *coords, *table; /* of the voxels: x, y, z, batch, and the rows of the eight that a corner may be */
 } FrameLevel;
 
-enum { KEYS, SAME, HALF, DOWN, PARENT, VOXEL, CORNERS, WEIGHTS, ORDER, ORDER_STARTS, LEVEL_BLOCKS };
-enum { CELLS, CELLS2, ROWS, ROWS2, STARTS, VOXEL_OF, HISTOGRAM, COORDS, TABLE, PLACES, VOXEL_LABEL, VOXEL_SCORE, FRAME_BLOCKS };
+enum { KEYS, SAME, HALF, DOWN, PARENT, VOXEL, CORNERS, WEIGHTS, ORDER, ORDER_STARTS, COORDS, TABLE, LEVEL_BLOCKS };
+enum { CELLS, CELLS2, ROWS, ROWS2, STARTS, VOXEL_OF, HISTOGRAM, PLACES, VOXEL_LABEL, VOXEL_SCORE, FRAME_BLOCKS };
 
 typedef struct {
     FrameLevel levels[MAX_LEVELS];

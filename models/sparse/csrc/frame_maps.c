@@ -58,18 +58,27 @@ static void third_part(void *context, int worker, int64_t item) {
     neighbours_assemble(&maps->half[item / 27], l->same_starts, l->same_in, l->same_out, item % 27);
 }
 
+static int32_t axis_of(int64_t key, int shift, int bits, int64_t bias) {
+    return (int32_t)(((key >> shift) & (((int64_t)1 << bits) - 1)) - bias);
+}
+
 static void unpack(const FrameLevel *level, int shift, int32_t *coords) {
     for (int64_t i = 0; i < level->n; i++) {
         const int64_t key = level->keys[i];
-        coords[4 * i] = (int32_t)((((key >> X_SHIFT) & (((int64_t)1 << X_BITS) - 1)) - X_BIAS) * (1 << shift));
-        coords[4 * i + 1] = (int32_t)((((key >> Y_SHIFT) & (((int64_t)1 << Y_BITS) - 1)) - Y_BIAS) * (1 << shift));
-        coords[4 * i + 2] = (int32_t)(((key & (((int64_t)1 << Z_BITS) - 1)) - Z_BIAS) * (1 << shift));
+        coords[4 * i] = axis_of(key, X_SHIFT, X_BITS, X_BIAS) * (1 << shift);
+        coords[4 * i + 1] = axis_of(key, Y_SHIFT, Y_BITS, Y_BIAS) * (1 << shift);
+        coords[4 * i + 2] = axis_of(key, 0, Z_BITS, Z_BIAS) * (1 << shift);
         coords[4 * i + 3] = (int32_t)(key >> B_SHIFT);
     }
 }
 
-/* Corners and means of the points, which are the voxels of the first level at their integer coordinates. */
-static int map_points(Frame *frame, int64_t at) {
+static void place_of(int64_t key, float *place) {
+    place[0] = (float)axis_of(key, X_SHIFT, X_BITS, X_BIAS);
+    place[1] = (float)axis_of(key, Y_SHIFT, Y_BITS, Y_BIAS);
+    place[2] = (float)axis_of(key, 0, Z_BITS, Z_BIAS);
+}
+
+static int take_points(Frame *frame, int64_t at) {
     FrameLevel *level = &frame->levels[at];
     const size_t points = (size_t)frame->levels[0].n, n = (size_t)level->n;
     level->voxel = level_take(frame, at, VOXEL, points * sizeof(int32_t));
@@ -77,41 +86,67 @@ static int map_points(Frame *frame, int64_t at) {
     level->weights = level_take(frame, at, WEIGHTS, points * 8 * sizeof(float));
     level->order = level_take(frame, at, ORDER, points * sizeof(int32_t));
     level->order_starts = level_take(frame, at, ORDER_STARTS, (n + 1) * sizeof(int64_t));
-    int32_t *coords = block_take(&frame->blocks[COORDS], n * 4 * sizeof(int32_t));
-    int32_t *table = block_take(&frame->blocks[TABLE], n * 8 * sizeof(int32_t));
-    const float *places = frame->blocks[PLACES].data;
-    if (!level->voxel || !level->corners || !level->weights || !level->order || !level->order_starts || !coords || !table)
-        return -1;
-    for (size_t p = 0; p < points; p++) {
+    level->coords = level_take(frame, at, COORDS, n * 4 * sizeof(int32_t));
+    level->table = level_take(frame, at, TABLE, n * 8 * sizeof(int32_t));
+    return level->voxel && level->corners && level->weights && level->order && level->order_starts && level->coords &&
+                   level->table
+               ? 0
+               : -1;
+}
+
+/* The level of the numbered bit of the program's points. */
+static int64_t level_of(const Program *program, int64_t number) {
+    int64_t at = 0;
+    for (;; at++)
+        if (program->points >> at & 1 && number-- == 0) return at;
+}
+
+/* The voxel of every point, and the eight corners that each voxel's points lie between. */
+static void point_voxels(void *context, int worker, int64_t item) {
+    const Maps *maps = context;
+    Frame *frame = maps->frame;
+    const int64_t at = level_of(maps->program, item / 2);
+    FrameLevel *level = &frame->levels[at];
+    (void)worker;
+    if (item % 2) {
+        unpack(level, (int)at, level->coords);
+        memset(level->table, -1, (size_t)level->n * 8 * sizeof(int32_t));
+        for (int c = 0; c < 8; c++) {
+            const int k = ((c & 1) + 1) * 9 + ((c >> 1 & 1) + 1) * 3 + (c >> 2) + 1;
+            for (int64_t i = level->same_starts[k]; i < level->same_starts[k + 1]; i++)
+                level->table[8 * (int64_t)level->same_out[i] + c] = level->same_in[i];
+        }
+        return;
+    }
+    for (int64_t p = 0; p < frame->levels[0].n; p++) {
         int32_t voxel = (int32_t)p;
         for (int64_t i = 0; i < at; i++) voxel = frame->levels[i].parent[voxel];
         level->voxel[p] = voxel;
     }
-    unpack(level, (int)at, coords);
-    memset(table, -1, n * 8 * sizeof(int32_t));
-    for (int c = 0; c < 8; c++) {
-        const int k = ((c & 1) + 1) * 9 + ((c >> 1 & 1) + 1) * 3 + (c >> 2) + 1;
-        for (int64_t i = level->same_starts[k]; i < level->same_starts[k + 1]; i++)
-            table[8 * (int64_t)level->same_out[i] + c] = level->same_in[i];
-    }
-    const float stride[3] = {(float)(1 << at), (float)(1 << at), (float)(1 << at)};
-    sparse_corners(places, (int64_t)points, stride, level->voxel, coords, table, level->corners, level->weights,
-                   frame->threads);
-    sparse_by_voxel(level->voxel, (int64_t)points, level->n, level->order, level->order_starts);
-    return 0;
+    sparse_by_voxel(level->voxel, frame->levels[0].n, level->n, level->order, level->order_starts);
 }
 
-static int all_point_maps(Frame *frame, const Program *program) {
-    const FrameLevel *first = &frame->levels[0];
+/* Corners and means of the points, which are the voxels of the first level at their integer coordinates. */
+static int all_point_maps(Maps *maps) {
+    Frame *frame = maps->frame;
+    const Program *program = maps->program;
+    FrameLevel *first = &frame->levels[0];
     if (!program->points) return 0;
-    int32_t *coords = block_take(&frame->blocks[COORDS], (size_t)first->n * 4 * sizeof(int32_t));
-    float *places = block_take(&frame->blocks[PLACES], (size_t)first->n * 3 * sizeof(float));
-    if (!coords || !places) return -1;
-    unpack(first, 0, coords);
-    for (int64_t i = 0; i < first->n; i++)
-        for (int a = 0; a < 3; a++) places[3 * i + a] = (float)coords[4 * i + a];
+    int64_t met = 0;
     for (int64_t at = 0; at <= program->depth; at++)
-        if (program->points >> at & 1 && map_points(frame, at)) return -1;
+        if (program->points >> at & 1 && (met++, take_points(frame, at))) return -1;
+    const int64_t n = first->n;
+    float *places = block_take(&frame->blocks[PLACES], (size_t)n * 3 * sizeof(float));
+    if (!places) return -1;
+    parallel_for(frame->threads, 2 * met, point_voxels, maps);
+    for (int64_t i = 0; i < n; i++) place_of(first->keys[i], places + 3 * i);
+    for (int64_t number = 0; number < met; number++) {
+        const int64_t at = level_of(program, number);
+        const FrameLevel *level = &frame->levels[at];
+        const float stride[3] = {(float)(1 << at), (float)(1 << at), (float)(1 << at)};
+        sparse_corners(places, n, stride, level->voxel, level->coords, level->table, level->corners, level->weights,
+                       frame->threads);
+    }
     return 0;
 }
 
@@ -132,5 +167,5 @@ int frame_maps(Frame *frame, const Program *program) {
         l->same_out = l->same_in + pairs;
     }
     parallel_for(frame->threads, 27 * (program->depth + 1), third_part, &maps);
-    return all_point_maps(frame, program);
+    return all_point_maps(&maps);
 }

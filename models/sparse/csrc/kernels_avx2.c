@@ -70,6 +70,7 @@ INLINE TARGET void store8(uint8_t *p, __m256 x) {
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
 }
 
+#include "classes_body.h"
 #include "simd_body.h"
 
 const Isa isa_avx2 = {ISA_ENTRIES};

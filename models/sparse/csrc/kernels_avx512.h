@@ -33,4 +33,5 @@ INLINE TARGET __m512i pair(const void *p) {
     return _mm512_set1_epi32(both);
 }
 
+#include "classes_body.h"
 #include "simd_body.h"

@@ -77,6 +77,7 @@ INLINE VI dot8(VI acc, VI a, VI b) {
 #define STORE8 store8
 #define DOT8(acc, x, y) acc = dot8(acc, x, y)
 
+#include "classes_body.h"
 #include "simd_body.h"
 
 const Isa isa_plain = {ISA_ENTRIES};

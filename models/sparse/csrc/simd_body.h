@@ -399,5 +399,5 @@ static TARGET double peak_u8(int64_t rounds) {
 }
 
 #define ISA_ENTRIES                                                                                                  \
-    ISA_NAME, {multiply_f32, multiply_i16, multiply_u8}, gather, finish, outer_f32, interpolate,                     \
+    ISA_NAME, {multiply_f32, multiply_i16, multiply_u8}, gather, finish, outer_f32, interpolate, best_class,         \
         {peak_f32, peak_i16, peak_u8}, {PEAK_WIDTH, 2 * PEAK_WIDTH, 4 * 4 * BIG8 * NV * LANES}

@@ -72,6 +72,8 @@ typedef struct {
     void (*interpolate)(int kind, const void *rows, const float *scales, int64_t stride, const int32_t *corners,
                         const float *weights, int64_t begin, int64_t end, int width, float *out, int64_t out_stride,
                         int add);
+    void (*best_class)(const float *logits, int64_t rows, int64_t width, int64_t classes, const float *lowered,
+                       uint8_t *label, float *score);
     double (*peak[3])(int64_t rounds); /* by kind */
     int peak_width[3]; /* multiply-adds in one round */
 } Isa;

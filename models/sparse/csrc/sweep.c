@@ -200,38 +200,22 @@ int frame_features(Frame *frame, const Program *program, const Sweep *sweep) {
     return 0;
 }
 
-/* exp(d) for d <= 0, as the 256th power of the cubic Taylor polynomial of exp(d / 256): only products, so that a loop
- * over classes is vectorised. */
-INLINE float exponential(float d) {
-    const float t = (d > -40.0f ? d : -40.0f) * (1.0f / 256.0f);
-    float p = 1.0f + t * (1.0f + t * (0.5f + t * (1.0f / 6.0f)));
-    for (int i = 0; i < 8; i++) p = p * p;
-    return p;
-}
-
 typedef struct {
     Frame *frame;
     const Sweep *sweep;
     const float *logits;
     int64_t width;
+    float lowered[256 + PANEL]; /* see best_class */
     uint8_t *label;
     float *score;
 } Labels;
 
 static void best_classes(void *context, int worker, int64_t item) {
     const Labels *job = context;
-    const int64_t n = job->frame->levels[0].n, end = (item + 1) * BLOCK < n ? (item + 1) * BLOCK : n,
-                  classes = job->sweep->classes;
+    const int64_t n = job->frame->levels[0].n, begin = item * BLOCK, end = begin + BLOCK < n ? begin + BLOCK : n;
     (void)worker;
-    for (int64_t v = item * BLOCK; v < end; v++) {
-        const float *row = job->logits + v * job->width;
-        int64_t best = 0;
-        for (int64_t c = 1; c < classes; c++) best = row[c] > row[best] ? c : best;
-        float total = 0;
-        for (int64_t c = 0; c < classes; c++) total += exponential(row[c] - row[best]);
-        job->label[v] = (uint8_t)best;
-        job->score[v] = 1.0f / total;
-    }
+    isa_by_level(job->frame->isa)->best_class(job->logits + begin * job->width, end - begin, job->width,
+                                              job->sweep->classes, job->lowered, job->label + begin, job->score + begin);
 }
 
 static void spread(void *context, int worker, int64_t item) {
@@ -253,7 +237,8 @@ int frame_labels(Frame *frame, const Program *program, const Sweep *sweep) {
     Labels job = {.frame = frame, .sweep = sweep, .logits = frame->slots[out->slot].data, .width = out->width,
                   .label = block_take(&frame->blocks[VOXEL_LABEL], n),
                   .score = block_take(&frame->blocks[VOXEL_SCORE], n * sizeof(float))};
-    if (!job.label || !job.score) return -1;
+    if (!job.label || !job.score || job.width > 256 + PANEL) return -1;
+    for (int64_t c = 0; c < job.width; c++) job.lowered[c] = c < sweep->classes ? 0.0f : -1e30f;
     parallel_for(frame->threads, blocks((int64_t)n), best_classes, &job);
     parallel_for(frame->threads, blocks(sweep->points), spread, &job);
     return 0;
