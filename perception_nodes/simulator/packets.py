@@ -1,6 +1,6 @@
-"""Closest hits of eight neighbouring rays at once.
+"""Closest hits of sixteen neighbouring rays at once.
 
-A packet is float32 [10, 8]: origin xyz, direction xyz, 1 / direction, and the distance beyond which a hit does not
+A packet is float32 [10, 16]: origin xyz, direction xyz, 1 / direction, and the distance beyond which a hit does not
 count, which falls as hits are found. Every ray gets the same bits as it would alone. Source: I. Wald et al.,
 "Interactive Rendering with Coherent Ray Tracing", 2001; triangles: T. Moeller and B. Trumbore, 1997, in float32 (5e-5 m
 at 400 m).
@@ -80,7 +80,7 @@ def _distance(packet, k, corners, i):
 @lean
 def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt, stack):
     """Lowers the packet's limits to the closest hits in the tree at `root` and writes their triangles to `found` (int32
-    [8]; left alone where nothing is nearer). A ray passes through a porous triangle where coin(seed, rays[k], triangle
+    [16]; left alone where nothing is nearer). A ray passes through a porous triangle where coin(seed, rays[k], triangle
     + salt) says so. `stack` int32 [2 DEPTH]. Gives whether anything was hit."""
     stack[0] = root
     top = 1
@@ -125,7 +125,7 @@ def trace(bounds, meta, corners, porosity, root, packet, found, seed, rays, salt
 
 @lean
 def _place(actors, a, moments, placed):
-    """Where actor `a` is at each ray's moment: cos, sin of its yaw and x, y, z into `placed[a]` float32 [5, 8]."""
+    """Where actor `a` is at each ray's moment: cos, sin of its yaw and x, y, z into `placed[a]` float32 [5, 16]."""
     position, heading = actors[6], actors[7]
     one = np.float32(1.0)
     for k in range(WIDTH):
@@ -158,10 +158,10 @@ def _into_actor(packet, placed, a, local):
 @lean
 def trace_actors(actors, moments, group, packet, local, placed, since, found, mine, who, seed, rays, stack, outer):
     """The same for the moving actors (`instances.Instances.arrays()`), each where it is at the ray's moment (float32
-    [8], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [8].
+    [16], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [16].
 
-    `local` is a spare packet, `mine` a spare int32 [8]. Rays of one `group` share their moments: actors are placed once
-    for each into `placed` float32 [A, 5, 8], and `since` int64 [A] holds the group for which they were.
+    `local` is a spare packet, `mine` a spare int32 [16]. Rays of one `group` share their moments: actors are placed once
+    for each into `placed` float32 [A, 5, 16], and `since` int64 [A] holds the group for which they were.
     """
     bounds, meta, corners, porosity, root, salt = actors[0], actors[1], actors[2], actors[3], actors[4], actors[5]
     tops, top_meta, leaf = actors[8], actors[9], actors[10]

@@ -2,8 +2,8 @@
 
 Every column of firings has its own sensor pose and its own moment, at which each actor is moved to where it was then;
 so the sweep is distorted by motion as a real one. A ray that meets a porous triangle passes through it or not by a
-hash of (seed, ray, triangle): no state, hence the same result at any thread count. Eight neighbouring columns go
-together (packets.py); ranges of columns start at multiples of eight.
+hash of (seed, ray, triangle): no state, hence the same result at any thread count. Sixteen neighbouring columns
+go together (packets.py); ranges of columns start at multiples of sixteen.
 """
 
 from __future__ import annotations
