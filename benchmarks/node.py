@@ -49,6 +49,9 @@ def main() -> int:
 
     prepare_environment()
     from perception_nodes.nodes.measure import measure
+    from perception_nodes.nodes.steady import keep_memory
+
+    keep_memory()
 
     rows = []
     for wanted, rig in SENSORS.items():
