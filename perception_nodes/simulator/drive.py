@@ -104,6 +104,7 @@ class Drive:
         if self._lidar is not None and self._renderer is not None and threads != 1:
             self._beside = ThreadPoolExecutor(1, thread_name_prefix="lidar")
         self._index = 0
+        self._ahead: tuple[Snapshot, Snapshot] | None = None  # of the next frame, where they are known already
         self._closed = False
         for _ in range(round(SETTLE * RATE) * SUBSTEPS):
             self._traffic.step(1.0 / (RATE * SUBSTEPS))
@@ -127,19 +128,27 @@ class Drive:
     def __next__(self) -> Frame:
         if self._closed or (self.frames is not None and self._index >= self.frames):
             raise StopIteration
-        before = self._traffic.snapshot()
-        for _ in range(SUBSTEPS):
-            self._traffic.step(1.0 / (RATE * SUBSTEPS))
-        after = self._traffic.snapshot()
+        before, after = self._ahead or self._advance()
+        self._ahead = None
+        index, self._index = self._index, self._index + 1
         if self._beside is None:
             sweep, boxes = self._scan(before, after)
             images = self._look(after)
-        else:  # what one sensor does on one core fits in while the other looks
+        else:  # what one sensor does on one core fits in while the other looks, and so do the next frame's moments
             scan = self._beside.submit(self._scan, before, after)
+            more = self.frames is None or self._index < self.frames
+            ahead = self._beside.submit(self._advance) if more else None
             images = self._look(after)
             sweep, boxes = scan.result()
-        index, self._index = self._index, self._index + 1
+            self._ahead = ahead.result() if ahead is not None else None
         return Frame(index, index / RATE, after, sweep, images, boxes, after.events)
+
+    def _advance(self) -> tuple[Snapshot, Snapshot]:
+        """The moments at which the next frame begins and ends."""
+        before = self._traffic.snapshot()
+        for _ in range(SUBSTEPS):
+            self._traffic.step(1.0 / (RATE * SUBSTEPS))
+        return before, self._traffic.snapshot()
 
     def _look(self, after: Snapshot) -> dict[str, CameraImage]:
         if self._renderer is None:

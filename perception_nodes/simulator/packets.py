@@ -160,8 +160,8 @@ def trace_actors(actors, moments, group, packet, local, placed, since, found, mi
     """The same for the moving actors (`instances.Instances.arrays()`), each where it is at the ray's moment (float32
     [16], 0 start of the sweep, 1 its end); writes their numbers to `who` int32 [16].
 
-    `local` is a spare packet, `mine` a spare int32 [16]. Rays of one `group` share their moments: actors are placed once
-    for each into `placed` float32 [A, 5, 16], and `since` int64 [A] holds the group for which they were.
+    `local` is a spare packet, `mine` a spare int32 [16]. Rays of one `group` share their moments: actors are placed
+    once for each into `placed` float32 [A, 5, 16], and `since` int64 [A] holds the group for which they were.
     """
     bounds, meta, corners, porosity, root, salt = actors[0], actors[1], actors[2], actors[3], actors[4], actors[5]
     tops, top_meta, leaf = actors[8], actors[9], actors[10]

@@ -159,3 +159,12 @@ def test_every_rig_can_drive(world):
         with drive(world, rig=name, seconds=0.1) as frames:
             sweep = next(frames).sweep
         assert 0.3 * rig(name).lidar.beams.rays < len(sweep) <= rig(name).lidar.beams.rays
+
+
+def test_frames_are_the_same_whether_or_not_the_next_moments_are_found_ahead(world):
+    """With several threads and a camera, traffic goes on beside the sensors; its frames stay in step."""
+    options = {"rig": "vlp16", "cameras": True, "image_width": 64, "seconds": 0.3}
+    one, two = (list(drive(world, threads=n, **options)) for n in (1, 2))
+    assert [f.snapshot.time for f in one] == [f.snapshot.time for f in two]
+    assert all(same(a, b) and repr(a.boxes) == repr(b.boxes) for a, b in zip(one, two))
+    assert all(np.array_equal(a.images["front"].rgb, b.images["front"].rgb) for a, b in zip(one, two))
