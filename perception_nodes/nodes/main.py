@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from perception_nodes.nodes.environment import prepare_environment, rclpy_or_explain
-from perception_nodes.nodes.steady import freeze_objects, keep_memory
+from perception_nodes.nodes.steady import freeze_objects, keep_memory, thaw_objects
 
 Factory = Callable[[], Any]
 
@@ -112,6 +112,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
         freeze_objects()
         stop.wait()
     finally:
+        thaw_objects()
         _end(executor, spinner, nodes, context)
         if threading.current_thread() is threading.main_thread():
             # The interpreter's own end puts the default handlers back, and a second SIGINT would still kill it.

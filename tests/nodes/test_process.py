@@ -51,6 +51,12 @@ def children_of(pid):
     return subprocess.run(["pgrep", "-g", str(pid)], capture_output=True, text=True).stdout.split()
 
 
+def segments_of(pid):
+    """DDS segments in shared memory that a process has; of the other processes they are gone by now."""
+    lines = [line for line in open(f"/proc/{pid}/maps") if "/dev/shm/fastdds_" in line and "deleted" not in line]
+    return [name for name in {line.split()[-1] for line in lines} if "port" not in name]
+
+
 def active(child, topic="/spvcnn_node/input/points", timeout=40.0):
     """Waits until the node subscribes."""
     import rclpy
@@ -74,6 +80,8 @@ def active(child, topic="/spvcnn_node/input/points", timeout=40.0):
 def test_ctrl_c_leaves_no_traceback_and_no_child(start, number):
     child = start("-c", NODE)
     active(child)
+    time.sleep(0.5)  # through with its start
+    own = [name for name in segments_of(child.pid) if os.path.getsize(name) > 10_000_000]
     os.killpg(child.pid, number)
     time.sleep(0.05)
     if child.poll() is None:
@@ -81,6 +89,7 @@ def test_ctrl_c_leaves_no_traceback_and_no_child(start, number):
     said, _ = child.communicate(timeout=20)
     assert child.returncode == 0, said
     assert "Traceback" not in said and not children_of(child.pid)
+    assert own and not any(os.path.exists(name) for name in own)
 
 
 STUBBORN = """
