@@ -1,5 +1,7 @@
 """The lesson of motion: what the teacher says, what is read, what a network without a past can know."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,9 @@ import torch
 from models.facts import ModelError
 from models.tsm.builder import build_tsm
 from models.tsm.spec import TsmSpec
+from tests.training.test_tsm_video import cache
+from training import evaluate_motion, tsm
+from training.evaluate_motion import scores
 from training.motion import SCALE, MotionReader, cell_flow, compressed, motion_loss
 from training.tsm_trainee import Supervised, motion_reader
 
@@ -69,3 +74,31 @@ def test_the_reader_gives_two_numbers_per_cell():
     reader = MotionReader((4, 6))
     read = reader([torch.zeros(2, 4, 5, 7), torch.zeros(2, 6, 3, 4)])
     assert [tuple(r.shape) for r in read] == [(2, 2, 5, 7), (2, 2, 3, 4)]
+
+
+def test_scores_of_read_motion_count_directions_of_moving_cells_only():
+    flow = torch.zeros(1, 2, 2, 2)
+    flow[0, 0] = torch.tensor([[4.0, -4.0], [4.0, 0.5]])  # the last cell stands, nearly
+    right = compressed(flow)
+    wrong = right.clone()
+    wrong[0, 0, 0, 0] *= -1
+    found = scores([right, wrong], flow)
+    assert found["8"] == {"direction": 1.0, "correlation": 1.0}
+    assert found["16"]["direction"] == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_a_trained_reader_is_scored_on_held_out_clips_and_others_are_refused(tmp_path, capsys):
+    root = cache(cache(tmp_path / "video"), "test")
+    small = ["batch=2", "segments=3", "steps=1", "size=[32, 64]", "stored=[32, 64]", "norm=frozen", "imagenet=false",
+             "supervise=frame", "augment.scales=[0.8]", "labels=0"]  # fmt: skip
+    for motion, out in (("1.0", "with"), ("0", "without")):
+        sets = [text for s in [*small, f"motion={motion}"] for text in ("--set", s)]
+        name = "tsm-events-mobilenetv2"
+        assert tsm.main(["--model", name, "--cache", str(root), "--out", str(tmp_path / out), *sets]) == 0
+    capsys.readouterr()
+    file = f"{name}.checkpoint.safetensors"
+    assert evaluate_motion.main([str(tmp_path / "with" / file), "--cache", str(root), "--batches", "1"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["windows"] == 2 and set(said["clips"]) == {"8", "16", "32"}
+    assert evaluate_motion.main([str(tmp_path / "without" / file), "--cache", str(root)]) == 2
+    assert "took no lesson of motion" in capsys.readouterr().err
