@@ -28,6 +28,7 @@ import torch
 from models.facts import WEIGHTS, ModelError, ModelFacts, load_network, save_facts
 from models.official import save_model
 from models.tsm.build import build_network, load_weights
+from training.calibration import apply, fit
 from training.seeds import SPLITS
 from training.trainee import averaged_weights
 from training.tsm import network_facts
@@ -46,7 +47,7 @@ SHORT = {"tsn-events": "tsn", "tsm-events-offline": "offline", "i3d-events": "i3
          "two-stream-events": "two_stream"}  # fmt: skip
 
 
-def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
+def release(checkpoint: Path, out: Path, options: argparse.Namespace) -> tuple[ModelFacts, dict[str, Any]]:
     """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
     name = checkpoint.name[: -len(SUFFIX)]
     state, notes = averaged_weights(checkpoint)
@@ -54,13 +55,29 @@ def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
     facts = replace(network_facts(name, config), trained=True, training_data=DATA)
     network = build_network(facts)
     load_weights(network, state, str(checkpoint))
+    if options.calibrate:
+        calibrate(network, facts, options)
     steps = int(notes.get("steps", 0)) + int(notes.get("skipped", 0))
     training = {
         "steps": steps, "clips": steps * config.batch, "batch": config.batch, "of_steps": config.steps,
         "supervised": f"every {config.supervise}", "seconds": notes.get("elapsed"), "lr": config.optimiser.lr,
         "optimiser": config.optimiser.kind, "seed": config.seed, "windows": notes.get("windows"),
+        "calibrated": "on the validation split" if options.calibrate else None,
     }  # fmt: skip
     return save_model(network, facts, out / name), {k: v for k, v in training.items() if v is not None}
+
+
+def calibrate(network: Any, facts: ModelFacts, options: argparse.Namespace) -> None:
+    """Brings the answers of a network to the frequencies of the validation split (training.calibration)."""
+    height, width = facts.image["size"] if facts.image else (224, 224)
+    clips = EventClips(options.cache, "val", int(facts.network["segments"]), (height, width))
+    ends = clips.ends[:: options.calibrate]
+    network.eval()
+    logits = all_logits(network, facts, clips, ends, progress(f"{facts.name} (val)", len(ends)))
+    scale, addends = fit(logits, clips.labels[ends], mirrored_ids())
+    for name, module in network.named_modules():
+        if name.endswith("new_fc"):  # two streams have one each, and are averaged
+            apply(module, scale, addends)
 
 
 def processor() -> str:
@@ -162,6 +179,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path("runs/video"))
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--every", type=int, default=8, help="score every so many frames")
+    parser.add_argument(
+        "--calibrate", type=int, default=0, metavar="N",
+        help="fit checkpoints' classifiers to every N-th frame of the validation split (0: leave them)",
+    )  # fmt: skip
     parser.add_argument("--note", default="", help="a sentence for the card below its table")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)
@@ -178,6 +199,9 @@ def main(arguments: list[str] | None = None) -> int:
             found, answer, labels, clips = evaluate(facts, options)
             kept = _kept(Path(facts.folder)).get("variants", {}).get(facts.name, {}).get("training", {})
             variants[facts.name] = {**found, "training": training or kept}
+            if training and facts.name != options.land:  # a later call names the folder, and finds this again
+                kept_row = json.dumps({"variants": {facts.name: variants[facts.name]}}, indent=2)
+                (Path(facts.folder) / "metrics.json").write_text(kept_row + "\n")
             told = {k: found.get(k) for k in ("top1", "top1_any", "mean_class", "mirrored_top1", "mirrored", "cost")}
             print(f"{facts.name}: {told}", flush=True)
             if facts.name == options.land:
@@ -210,7 +234,7 @@ def _opened(text: str, options: argparse.Namespace) -> tuple[ModelFacts, dict[st
     if not text.endswith(SUFFIX):
         return load_network(text)[1], {}
     name = Path(text).name[: -len(SUFFIX)]
-    return release(Path(text), options.out if name == options.land else options.twins)
+    return release(Path(text), options.out if name == options.land else options.twins, options)
 
 
 def _kept(folder: Path) -> dict[str, Any]:
