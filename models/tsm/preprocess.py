@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.facts import ModelError
 
 FITS = ("stretch", "crop")
-KEYS = ("size", "mean", "std", "period_s", "fit", "margin")
+KEYS = ("size", "mean", "std", "period_s", "fit", "margin", "taught")
 MUCH_SMALLER = 1.5  # shrinking by more than this, areas are averaged: a bilinear kernel would skip pixels
 
 
@@ -23,7 +23,7 @@ class ImageFacts:
 
     size: (height, width) px · mean, std: RGB of 0..1 · period_s: s between frames in training, 0 if unknown · fit:
     "stretch", the whole picture at `size`, or "crop", scaled to cover `margin` times `size`, then its middle (the
-    official test crop: size 224, margin 256/224).
+    official test crop: size 224, margin 256/224). The facts may also say how labels were `taught` (models/facts.py).
     """
 
     size: tuple[int, int]

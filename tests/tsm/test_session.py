@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.facts import ModelError
+from models.facts import ModelError, list_models, load_facts
 from models.tsm.build import facts_of
 from models.tsm.builder import build_tsm
 from models.tsm.policy import CachePolicy, Move
@@ -253,3 +253,10 @@ def test_networks_that_look_ahead_stream_as_a_window_of_their_last_frames():
         expected = network(as_clip(pictures[1:]))[0].numpy()
     np.testing.assert_allclose(found[3].logits, expected, atol=1e-5 * np.abs(expected).max())
     assert [f.warm for f in found] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", [n for n in list_models() if load_facts(n).architecture in ("tsm", "tsn", "tsm-lstm")])
+def test_every_network_that_is_shipped_for_events_answers(name):
+    session = TsmSession.from_weights(name, "torch", threads=1)
+    answer = session.step(np.zeros((*session.image.size, 3), np.uint8))
+    assert answer.scores.shape == (len(session.facts.classes),) and np.isfinite(answer.scores).all()
