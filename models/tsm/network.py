@@ -51,9 +51,7 @@ class ClipNetwork(VideoNetwork):
 
     def frame_logits(self, clip: Tensor) -> Tensor:
         """See VideoNetwork."""
-        frames = frames_of(clip, self.spec.in_channels)
-        features = self.base_model(frames, ClipTime(clip.shape[1], self.spec.direction))
-        return self.new_fc(self.dropout(features)).unflatten(0, (clip.shape[0], -1))
+        return self.classify(self.features(clip)[-1], clip.shape[0])
 
     def classify(self, last: Tensor, clips: int) -> Tensor:
         """The last of `features` of so many clips -> logits of every frame [N, T, K]."""
