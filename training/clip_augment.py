@@ -91,11 +91,11 @@ def augment(
     flip_labels: NDArray[np.int64] | None = None, flow: bool = False,
 ) -> tuple[Clip, NDArray[np.int64]]:  # fmt: skip
     """(clip uint8 [T, *size, C], labels) of one training sample. flip_labels int64 [K]: what each class becomes in the
-    mirror; None: labels have no sides."""
+    mirror; None: labels have no sides. Labels below 0 (ignored) stay."""
     clip = multi_scale_crop(clip, size, config, rng)
     if rng.random() < config.flip:
         clip = flipped(clip, flow)
-        labels = labels if flip_labels is None else flip_labels[labels]
+        labels = labels if flip_labels is None else np.where(labels < 0, labels, flip_labels[labels.clip(0)])
     if config.light > 0 and not flow:
         clip = _relit(clip, config.light, rng)
     return np.ascontiguousarray(clip), labels

@@ -266,7 +266,9 @@ def clips_of(options: argparse.Namespace, config: VideoTrainConfig, facts: Model
     if options.list:
         template = TEMPLATES.get(options.template, options.template)
         return ListClips(options.list, options.root, len(facts.classes), config.segments, config.dense, template)
-    return EventClips(options.cache, "train", config.segments, config.stored, options.limit, config.sided)
+    return EventClips(
+        options.cache, "train", config.segments, config.stored, options.limit, config.sided, config.backward
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

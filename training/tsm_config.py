@@ -41,8 +41,9 @@ class VideoTrainConfig:
     first keep them ("partial", the release's default), they learn ("train") or learn over all processes ("sync", GPUs)
     · supervise: "frame" (every frame has its label; causal networks) or "clip" (the mean has the last frame's) ·
     least_history: frames before the first supervised one · smoothing: of the labels · imagenet: start from those
-    weights · sided: share of the clips drawn from mirrored events, over their even share · labels, motion: weights of
-    the loss over the labels and of the lesson of training.motion (0: none; TSM and TSN alone).
+    weights · sided: share of the clips drawn from mirrored events, over their even share · backward: share of those
+    played backwards (at 0.5 no single frame tells a turn's or a crossing's side) · labels, motion: weights of the loss
+    over the labels and of the lesson of training.motion (0: none; TSM and TSN alone).
     """
 
     batch: int = 64
@@ -61,6 +62,7 @@ class VideoTrainConfig:
     imagenet: bool = True
     seed: int = 0
     sided: float = 0.0
+    backward: float = 0.0
     labels: float = 1.0
     motion: float = 0.0
     checkpoint_minutes: float = 3.0

@@ -60,6 +60,7 @@ PRIORITY = (
     "ego_braking",
     "oncoming_vehicle_passing",
 )
+IGNORED = -100  # label of a frame that teaches nothing (torch's cross_entropy passes over it)
 MIRRORED = (
     ("ego_turning_left", "ego_turning_right"),
     ("cut_in_from_left", "cut_in_from_right"),
@@ -81,6 +82,19 @@ def mirrored_ids() -> NDArray[np.int64]:
     for left, right in MIRRORED:
         a, b = EVENTS.index(left), EVENTS.index(right)
         ids[a], ids[b] = b, a
+    return ids
+
+
+def backward_ids() -> NDArray[np.int64]:
+    """int64 [12]: the class id that each class becomes when the frames are played backwards: turns and crossings their
+    mirror, a cut-in a cut-out. IGNORED where what is then seen is no event of the list (a car that brakes)."""
+    ids = np.full(len(EVENTS), IGNORED)
+    ids[0] = 0
+    for pair in (MIRRORED[0], MIRRORED[2]):
+        a, b = (EVENTS.index(name) for name in pair)
+        ids[a], ids[b] = b, a
+    for name in MIRRORED[1]:
+        ids[EVENTS.index(name)] = EVENTS.index("cut_out")
     return ids
 
 

@@ -22,7 +22,7 @@ from perception_nodes.classes import EVENTS
 from training import clip_sampling
 from training.clip_augment import resized
 from training.frame_lists import LEAST, TEMPLATES, Video, read_list
-from training.video_cache import Clip, VideoCache, mirrored_ids
+from training.video_cache import IGNORED, Clip, VideoCache, backward_ids, mirrored_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +46,18 @@ class Clips(Protocol):
 class EventClips:
     """Clips of `segments` consecutive frames of the cache, each class equally often; `none` like any other.
 
-    A clip's label is the event under way at its last frame (video_cache.PRIORITY where there are several).
+    A clip's label is the event under way at its last frame (video_cache.PRIORITY where there are several). The same
+    last frame can be reached from the other side: the frames after it, played backwards, as a car sees them that backs
+    up. A turn or a crossing then has the label of its mirror (video_cache.backward_ids).
     """
 
     def __init__(
         self, root: str | Path, split: str, segments: int = 8, size: tuple[int, int] = (112, 224), limit: int = 0,
-        sided: float = 0.0,
+        sided: float = 0.0, backward: float = 0.0,
     ) -> None:  # fmt: skip
         """size: (height, width) px at which frames are kept · limit: use the first so many clips (0: all) · sided:
-        share of the draws that are of a mirrored event. Raises ModelError where the cache is empty or has no clip of
-        `segments` frames."""
+        share of the draws that are of a mirrored event · backward: share of the draws of such an event that are played
+        backwards. Raises ModelError where the cache is empty or has no clip of `segments` frames."""
         self.segments = segments
         self.flip_labels = mirrored_ids()
         clips = [c for c in VideoCache(root, split) if len(c) >= segments]
@@ -68,16 +70,30 @@ class EventClips:
         self.labels = np.concatenate([c.labels for c in self.clips])
         ends = [f + np.arange(segments - 1, len(c)) for f, c in zip(self.first, self.clips)]
         self.ends = np.concatenate(ends)  # every frame that has `segments` frames of its clip up to itself
+        after = [np.arange(len(c)) + segments <= len(c) for c in self.clips]
+        self._has_after = np.concatenate(after)  # bool [frames]: it has as many from itself on, too
         kinds = self.labels[self.ends]
         found = [k for k in range(len(EVENTS)) if (kinds == k).any()]
         self._by_class = [self.ends[kinds == k] for k in found]
         self._sided = [i for i, k in enumerate(found) if self.flip_labels[k] != k]
         self._sided_share = sided if self._sided else 0.0
+        self._backward, self._backward_share = backward_ids(), backward
 
     def at(self, end: int) -> Sample:
         """The clip that ends at packed frame `end`."""
         which = slice(end - self.segments + 1, end + 1)
         return Sample(np.asarray(self.frames[which]), self.labels[which])
+
+    def backward(self, end: int) -> Sample:
+        """The clip that reaches packed frame `end` from the frames after it."""
+        which = slice(end, end + self.segments)
+        labels = self._backward[self.labels[which][::-1]]
+        return Sample(np.asarray(self.frames[which])[::-1], labels)
+
+    def both_ways(self, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of `ends`, int64 [M], where a turn, a crossing or a cut-in is under way that `backward` can show."""
+        known = (self._backward[self.labels[ends]] != IGNORED) & (self.labels[ends] != 0)
+        return ends[known & self._has_after[ends]]
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """A class, then one of its frames."""
@@ -85,7 +101,10 @@ class EventClips:
             ends = self._by_class[self._sided[int(rng.integers(len(self._sided)))]]
         else:
             ends = self._by_class[int(rng.integers(len(self._by_class)))]
-        return self.at(int(ends[int(rng.integers(len(ends)))]))
+        end = int(ends[int(rng.integers(len(ends)))])
+        if self._backward_share > 0 and rng.random() < self._backward_share and len(self.both_ways(np.array([end]))):
+            return self.backward(end)
+        return self.at(end)
 
     def counts(self) -> dict[str, int]:
         """Clip ends by event."""

@@ -13,7 +13,8 @@ from training import clip_sampling
 from training.clip_augment import ClipAugment, augment, crop_offsets, flipped, multi_scale_crop, panned, resized
 from training.clip_augment import test_crops as crops_of
 from training.frame_lists import Video, read_list, write_list
-from training.video_cache import mirrored_ids, primary
+from training.video_cache import IGNORED, ClipFacts, FrameBoxes, backward_ids, mirrored_ids, primary, write_clip
+from training.video_clips import EventClips
 
 frames_and_segments = st.tuples(st.integers(1, 400), st.sampled_from([1, 3, 8, 16]))
 
@@ -148,3 +149,47 @@ def test_a_missing_or_damaged_frame_is_named(tmp_path: Path):
 def test_the_label_of_several_events_is_the_first_by_priority():
     assert EVENTS[primary(["ego_braking", "person_crossing_left_to_right"])] == "person_crossing_left_to_right"
     assert primary([]) == 0
+
+
+def test_backwards_a_turn_is_its_mirror_a_cut_in_a_cut_out_and_braking_teaches_nothing():
+    ids = dict(zip(EVENTS, backward_ids()))
+    becomes = {
+        "none": "none", "ego_turning_left": "ego_turning_right", "ego_turning_right": "ego_turning_left",
+        "person_crossing_left_to_right": "person_crossing_right_to_left", "cut_in_from_left": "cut_out",
+        "person_crossing_right_to_left": "person_crossing_left_to_right", "cut_in_from_right": "cut_out",
+    }  # fmt: skip
+    for name, found in ids.items():
+        assert found == (EVENTS.index(becomes[name]) if name in becomes else IGNORED), name
+
+
+def test_ignored_labels_stay_ignored_in_the_mirror():
+    clip, labels = np.zeros((2, 4, 6, 3), np.uint8), np.array([IGNORED, 2])
+    config = ClipAugment(scales=(), flip=1.0)
+    assert augment(clip, labels, (4, 6), config, np.random.default_rng(0), mirrored_ids())[1].tolist() == [IGNORED, 3]
+
+
+def street(tmp_path: Path, events: list[tuple[str, ...]]) -> EventClips:
+    """One clip of the cache whose frame k is all of shade 10 k."""
+    images = [np.full((16, 32, 3), 10 * k, np.uint8) for k in range(len(events))]
+    facts = ClipFacts(1, "free", "kitti", "left", "day", "clear", 0.0, (16, 32), 5.0, tuple(events))
+    nothing = FrameBoxes(**{k: np.zeros(0) for k in FrameBoxes.__dataclass_fields__})
+    write_clip(tmp_path / "train" / "000001_0", facts, images, nothing)
+    return EventClips(tmp_path, "train", 4, (16, 32), sided=1.0, backward=0.5)
+
+
+def test_the_same_last_frame_is_reached_from_both_sides_with_mirrored_labels(tmp_path):
+    clips = street(tmp_path, [()] * 4 + [("ego_turning_left",)] * 4 + [()] * 2)
+    left, right = EVENTS.index("ego_turning_left"), EVENTS.index("ego_turning_right")
+    shades = lambda sample: sample.clip.mean((1, 2, 3)).round(-1).tolist()  # noqa: E731 (JPEG blurs the last digit)
+    assert clips.both_ways(clips.ends).tolist() == [4, 5, 6], "frame 7 has no four frames from itself on"
+    forward, backward = clips.at(5), clips.backward(5)
+    assert (shades(forward), forward.labels.tolist()) == ([20, 30, 40, 50], [0, 0, left, left])
+    assert (shades(backward), backward.labels.tolist()) == ([80, 70, 60, 50], [0, right, right, right])
+
+
+def test_half_of_the_sided_draws_run_backwards(tmp_path):
+    clips = street(tmp_path, [()] * 4 + [("ego_turning_left",)] * 3 + [()] * 4)
+    rng = np.random.default_rng(0)
+    last = [int(clips.draw(rng).labels[-1]) for _ in range(200)]
+    assert 70 < sum(k == EVENTS.index("ego_turning_right") for k in last) < 130
+    assert set(last) == {EVENTS.index("ego_turning_left"), EVENTS.index("ego_turning_right")}
