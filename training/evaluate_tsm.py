@@ -34,7 +34,7 @@ from training.trainee import averaged_weights
 from training.tsm import network_facts
 from training.tsm_card import card, confusion_picture
 from training.tsm_config import VideoTrainConfig, merged
-from training.tsm_scores import all_logits, confusion, cost, mirrored, score, spread
+from training.tsm_scores import all_logits, both_ways, confusion, cost, mirrored, score, spread
 from training.video_cache import mirrored_ids
 from training.video_clips import EventClips
 
@@ -121,24 +121,30 @@ def evaluate(
         "top1_interval": spread(answer == labels, drive),
         "cost": cost(network, facts, segments),
     }
+    twice = np.isin(ends, clips.both_ways(ends))
+    if twice.any():
+        backward = _answers(network, facts, clips, ends[twice], options, "backward")
+        found["both_ways"] = both_ways(logits[twice], backward, labels[twice])
+        found["both_ways_top1"] = round(float(np.mean(list(found["both_ways"].values()))), 4)
+        found["both_ways_clips"] = int(twice.sum())
     if facts.name == options.land:
         sided = np.isin(labels, [i for i, j in enumerate(mirrored_ids()) if i != j])
-        still = _answers(network, facts, clips, ends[sided], options, still=True)
+        still = _answers(network, facts, clips, ends[sided], options, "still")
         found["still_mirrored"] = mirrored(still, labels[sided])
     return found, answer, labels, clips
 
 
 def _answers(
     network: Any, facts: ModelFacts, clips: EventClips, ends: np.ndarray, options: argparse.Namespace,
-    still: bool = False,
+    way: str = "forward",
 ) -> np.ndarray:  # fmt: skip
     """Logits float32 [len(ends), K], kept on disk by the digests of weights and clips."""
-    name = f"{facts.sha256[:16]}_{clips.digest}_{options.every}{'_still' * still}.npy"
+    name = f"{facts.sha256[:16]}_{clips.digest}_{options.every}{'' if way == 'forward' else '_' + way}.npy"
     kept = options.twins / "logits" / name
     if kept.is_file():
         return np.load(kept, allow_pickle=False)
-    what = facts.name + " (still)" * still
-    logits = all_logits(network, facts, clips, ends, progress(what, len(ends)), still=still)
+    what = facts.name if way == "forward" else f"{facts.name} ({way})"
+    logits = all_logits(network, facts, clips, ends, progress(what, len(ends)), way=way)
     kept.parent.mkdir(parents=True, exist_ok=True)
     np.save(kept, logits)
     return logits
@@ -154,6 +160,8 @@ def summary(variants: dict[str, dict[str, Any]], land: str) -> dict[str, Any]:
         "mirrored_top1",
         "per_event",
         "mirrored",
+        "both_ways_top1",
+        "both_ways",
         "still_mirrored",
         "top1_interval",
     )
@@ -161,8 +169,9 @@ def summary(variants: dict[str, dict[str, Any]], land: str) -> dict[str, Any]:
     for name, short in SHORT.items():
         if name in variants:
             events[f"{short}_top1"] = variants[name]["top1"]
-            if "mirrored_top1" in variants[name]:
-                events[f"{short}_mirrored_top1"] = variants[name]["mirrored_top1"]
+            for key in ("mirrored_top1", "both_ways_top1"):
+                if key in variants[name]:
+                    events[f"{short}_{key}"] = variants[name][key]
     if "offline_top1" in events:
         events["online_minus_offline"] = round(events["top1"] - events["offline_top1"], 4)
     return events
@@ -202,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
             if training and facts.name != options.land:  # a later call names the folder, and finds this again
                 kept_row = json.dumps({"variants": {facts.name: variants[facts.name]}}, indent=2)
                 (Path(facts.folder) / "metrics.json").write_text(kept_row + "\n")
-            told = {k: found.get(k) for k in ("top1", "top1_any", "mean_class", "mirrored_top1", "mirrored", "cost")}
+            told = {k: found.get(k) for k in ("top1", "top1_any", "mean_class", "mirrored", "both_ways", "cost")}
             print(f"{facts.name}: {told}", flush=True)
             if facts.name == options.land:
                 landed, matrix = facts, confusion(answer, labels)

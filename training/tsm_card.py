@@ -22,6 +22,10 @@ LIMITS = """\
   say how far that leads.
 - Made for a forward camera near the windscreen at 5 frames/s, horizontal view 64 to 81 degrees.
 - Not for safety functions."""
+BOTH_WAYS = """\
+The same last frame reached from before and, played backwards as a car sees it that backs up, from after ({} frames):
+a turn or a crossing is then its mirror, a cut-in a cut-out. Share told rightly, both ways; whoever looks at the last
+frame alone gets 0.50."""
 TITLES = {"tsm": "TSM", "tsn": "TSN (2D)", "tsm-i3d": "inflated 3D", "tsm-lstm": "CNN + LSTM",
           "tsm-two-stream": "two-stream"}  # fmt: skip
 
@@ -68,7 +72,9 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     if metrics.get("note"):
         lines += [metrics["note"], ""]
     lines += ["Right answers by event (share of clips):", "", *_events(metrics["variants"]), ""]
-    lines += ["Left or right within the pairs (chance 0.5):", "", *_pairs(metrics["variants"]), ""]
+    lines += ["Left or right within the pairs (chance 0.5):", "", *_pairs(metrics["variants"], "mirrored"), ""]
+    if "both_ways" in own:
+        lines += [BOTH_WAYS.format(own["both_ways_clips"]), "", *_pairs(metrics["variants"], "both_ways"), ""]
     if "still_mirrored" in own:
         told = ", ".join(f"{pair} {value:.2f}" for pair, value in own["still_mirrored"].items())
         lines += [f"This network where every clip shows its last frame only, so that nothing moves: {told}.", ""]
@@ -101,11 +107,11 @@ def _events(variants: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _pairs(variants: dict[str, dict[str, Any]]) -> list[str]:
-    names = list(variants)
+def _pairs(variants: dict[str, dict[str, Any]], score: str) -> list[str]:
+    names = [name for name, v in variants.items() if score in v]
     lines = [f"| pair | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-    for pair in next(iter(variants.values()))["mirrored"]:
-        cells = " | ".join(f"{v['mirrored'][pair]:.2f}" for v in variants.values())
+    for pair in variants[names[0]][score]:
+        cells = " | ".join(f"{variants[name][score][pair]:.2f}" for name in names)
         lines.append(f"| {pair} | {cells} |")
     return lines
 

@@ -14,7 +14,7 @@ from models.facts import ModelFacts
 from models.tsm.inflate import TimeConv
 from models.tsm.network import VideoNetwork
 from perception_nodes.classes import EVENTS
-from training.video_cache import MIRRORED
+from training.video_cache import MIRRORED, backward_ids
 from training.video_clips import EventClips
 
 
@@ -45,16 +45,21 @@ def clip_logits(network: VideoNetwork, clips: NDArray[np.uint8], facts: ModelFac
     return (logits[:, -1] if per_frame(network, facts) else logits.mean(1)).numpy()
 
 
+def seen(clips: EventClips, end: int, way: str) -> NDArray[np.uint8]:
+    """The clip uint8 [T, H, W, 3] whose last frame is `end`. way: "forward" · "still", the last frame alone, so that
+    nothing moves · "backward", the frames after it played backwards."""
+    clip = clips.backward(end).clip if way == "backward" else clips.at(end).clip
+    return np.repeat(clip[-1:], len(clip), axis=0) if way == "still" else clip
+
+
 def all_logits(
     network: VideoNetwork, facts: ModelFacts, clips: EventClips, ends: NDArray[np.int64], show: Any, batch: int = 2,
-    still: bool = False,
+    way: str = "forward",
 ) -> NDArray[np.float32]:  # fmt: skip
-    """float32 [len(ends), K]. still: every clip shows its last frame only, so that nothing moves."""
+    """float32 [len(ends), K] of the clips as they are `seen`."""
     out = []
     for i in range(0, len(ends), batch):
-        part = np.stack([clips.at(int(end)).clip for end in ends[i : i + batch]])
-        if still:
-            part = np.repeat(part[:, -1:], part.shape[1], axis=1)
+        part = np.stack([seen(clips, int(end), way) for end in ends[i : i + batch]])
         out.append(clip_logits(network, part, facts))
         show(len(part))
     return np.concatenate(out)
@@ -97,6 +102,21 @@ def mirrored(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str
         if len(found) == 2:
             pairs["/".join(names)] = round(float(np.mean(found)), 4)
     return pairs
+
+
+def both_ways(
+    forward: NDArray[np.float32], backward: NDArray[np.float32], labels: NDArray[np.int64]
+) -> dict[str, float]:
+    """By pair of mirrored events: share right where the same last frames are reached from before (logits `forward`
+    [N, K], labels int64 [N]) and from after (`backward`), and only the logits of the label and of its backward partner
+    are compared. A network that answers from the last frame alone gets 0.5, whatever it has learned."""
+    partner = backward_ids()[labels]
+    rows = np.arange(len(labels))
+    right = (forward[rows, labels] > forward[rows, partner]).astype(float)
+    right += backward[rows, partner] > backward[rows, labels]
+    ids = {"/".join(names): [EVENTS.index(n) for n in names] for names in MIRRORED}
+    which = {pair: np.isin(labels, pair_ids) for pair, pair_ids in ids.items()}
+    return {pair: round(float(right[rows].mean() / 2), 4) for pair, rows in which.items() if rows.any()}
 
 
 def spread(right: NDArray[np.bool_], drive: NDArray[np.int64], draws: int = 2000) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from models.tsm.spec import TsmSpec
 from perception_nodes.classes import EVENTS
 from tests.training.test_tsm_video import cache
 from training import evaluate_tsm, tsm
-from training.tsm_scores import confusion, cost, score, spread
+from training.tsm_scores import both_ways, confusion, cost, score, spread
 
 
 def one_hot(*ids: int) -> np.ndarray:
@@ -28,6 +28,19 @@ def test_scores_of_hand_made_answers():
     assert found["mean_class"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
     # within the pair: both left ones are right (one by a tie of zeros), the right one is wrong
     assert found["mirrored"] == {"ego_turning_left/ego_turning_right": 0.5} and found["mirrored_top1"] == 0.5
+
+
+def test_whoever_looks_at_the_last_frame_alone_tells_half_of_the_clips_both_ways():
+    left, right, into, out = (
+        EVENTS.index(n) for n in ("ego_turning_left", "ego_turning_right", "cut_in_from_left", "cut_out")
+    )
+    labels = np.array([left, right, left, into])
+    logits = np.random.default_rng(0).normal(size=(4, len(EVENTS))).astype(np.float32)
+    turns, cuts = "ego_turning_left/ego_turning_right", "cut_in_from_left/cut_in_from_right"
+    assert both_ways(logits, logits, labels) == {turns: 0.5, cuts: 0.5}
+    forward, backward = one_hot(left, right, right, into), one_hot(right, right, right, out)
+    # right: both ways, forward alone, backward alone; the cut-in both ways
+    assert both_ways(forward, backward, labels) == {turns: round(4 / 6, 4), cuts: 1.0}
 
 
 def test_the_interval_holds_the_share_and_shrinks_with_more_drives():
