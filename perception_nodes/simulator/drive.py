@@ -4,14 +4,15 @@
         for frame in drive:
             frame.sweep, frame.images["left"].rgb, frame.boxes, frame.events
 
-Nothing of a frame is kept: memory does not grow with the drive. The same arguments give the same frames, whatever the
-number of threads.
+Nothing of a frame is kept but the two in the making: memory does not grow with the drive. The same arguments give the
+same frames, whatever the number of threads.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -100,11 +101,13 @@ class Drive:
             from perception_nodes.simulator.camera import CameraRenderer
 
             self._renderer = CameraRenderer(self.world, conditions, seed, threads=threads)
-        self._beside = None
-        if self._lidar is not None and self._renderer is not None and threads != 1:
-            self._beside = ThreadPoolExecutor(1, thread_name_prefix="lidar")
-        self._index = 0
-        self._ahead: tuple[Snapshot, Snapshot] | None = None  # of the next frame, where they are known already
+        self._line = None
+        if threads != 1:  # one worker each, which keeps the order of the frames
+            self._line = tuple(
+                ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("traffic", "lidar", "camera")
+            )
+        self._index = self._begun = 0
+        self._waiting: deque[tuple[Future, Future, Future]] = deque()  # begun: moments, sweep and boxes, images
         self._closed = False
         for _ in range(round(SETTLE * RATE) * SUBSTEPS):
             self._traffic.step(1.0 / (RATE * SUBSTEPS))
@@ -118,9 +121,10 @@ class Drive:
 
     def close(self) -> None:
         """Lets go of the sensors; iteration ends."""
-        if self._beside is not None:
-            self._beside.shutdown()
-        self._closed, self._lidar, self._renderer, self._beside = True, None, None, None
+        for worker in self._line or ():
+            worker.shutdown(cancel_futures=True)
+        self._closed, self._lidar, self._renderer, self._line = True, None, None, None
+        self._waiting.clear()
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -128,20 +132,29 @@ class Drive:
     def __next__(self) -> Frame:
         if self._closed or (self.frames is not None and self._index >= self.frames):
             raise StopIteration
-        before, after = self._ahead or self._advance()
-        self._ahead = None
         index, self._index = self._index, self._index + 1
-        if self._beside is None:
+        if self._line is None:
+            before, after = self._advance()
             sweep, boxes = self._scan(before, after)
             images = self._look(after)
-        else:  # what one sensor does on one core fits in while the other looks, and so do the next frame's moments
-            scan = self._beside.submit(self._scan, before, after)
-            more = self.frames is None or self._index < self.frames
-            ahead = self._beside.submit(self._advance) if more else None
-            images = self._look(after)
-            sweep, boxes = scan.result()
-            self._ahead = ahead.result() if ahead is not None else None
+        else:
+            self._begin()
+            moments, scan, look = self._waiting.popleft()
+            (_, after), (sweep, boxes), images = moments.result(), scan.result(), look.result()
+            self._begin()
         return Frame(index, index / RATE, after, sweep, images, boxes, after.events)
+
+    def _begin(self) -> None:
+        """Keeps two frames in the making: what one sensor does on one core alone fits in while the other looks, and
+        all of it while the last frame is sent."""
+        assert self._line is not None
+        traffic, lidar, camera = self._line
+        while len(self._waiting) < 2 and (self.frames is None or self._begun < self.frames):
+            self._begun += 1
+            moments = traffic.submit(self._advance)
+            scan = lidar.submit(lambda at: self._scan(*at.result()), moments)
+            look = camera.submit(lambda at: self._look(at.result()[1]), moments)
+            self._waiting.append((moments, scan, look))
 
     def _advance(self) -> tuple[Snapshot, Snapshot]:
         """The moments at which the next frame begins and ends."""
