@@ -24,6 +24,7 @@ RARE = tuple(
 class AugmentConfig:
     """Strengths; probabilities are per sweep. Lengths in metres, angles in radians."""
 
+    sector: float = 0.0  # mean share of the circle that is kept, about a rare class where there is one (0: all of it)
     turn: float = 3.1416  # yaw, uniform +-
     tilt: float = 0.025  # roll and pitch, 1 sigma
     scale: float = 0.05  # uniform 1 +-
@@ -69,7 +70,9 @@ class PointBatch:
 
 
 def augment(points: PointBatch, config: AugmentConfig, generator: torch.Generator) -> PointBatch:
-    """A new batch: thinned, mixed with a partner, moved as rigid bodies, intensities disturbed."""
+    """A new batch: sectors, thinned, mixed with a partner, moved as rigid bodies, intensities disturbed."""
+    if config.sector > 0:
+        points = _sector(points, config, generator)
     points = _thin(points, config, generator)
     if points.size > 1:
         points = _mix(points, config, generator)
@@ -84,6 +87,23 @@ def _uniform(n: int, low: float, high: float, like: Tensor, generator: torch.Gen
 
 def _normal(n: int, sigma: float, like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(n, device=like.device, generator=generator) * sigma
+
+
+def _sector(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
+    """Keeps what lies within a sector of every sweep and turns it to the front: parts of several streets teach more
+    than the whole of one. Its middle is a point of a rare class of the sweep, each class alike, or anywhere."""
+    azimuth = torch.atan2(p.xyz[:, 1], p.xyz[:, 0])
+    middle = _uniform(p.size, -torch.pi, torch.pi, p.xyz, g)
+    rare = torch.isin(p.label, torch.tensor(RARE, device=p.label.device))
+    for i in range(p.size):
+        rows = torch.nonzero(rare & (p.batch == i))[:, 0]
+        if len(rows):
+            of_class = torch.bincount(p.label[rows])[p.label[rows]]
+            middle[i] = azimuth[rows[torch.multinomial(1.0 / of_class, 1, generator=g)]]
+    half = torch.pi * c.sector * _uniform(p.size, 0.75, 1.25, p.xyz, g)
+    aside = torch.remainder(azimuth - middle[p.batch] + torch.pi, 2 * torch.pi) - torch.pi
+    p.xyz = _turned(p.xyz, -middle[p.batch])
+    return p.keep(aside.abs() < half[p.batch])
 
 
 def _thin(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
@@ -124,11 +144,12 @@ def _mix(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
 
 
 def _paste(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
-    """Copies the points of rare classes into the partner sweep, turned about z by a drawn angle."""
+    """Copies the points of rare classes into the partner sweep, turned about z by a drawn angle (within a sector)."""
     rare = torch.isin(p.label, torch.tensor(RARE, device=p.label.device))
     chosen = _uniform(p.size, 0.0, 1.0, p.xyz, g) < c.paste
     rare &= chosen[p.batch] & (_partner(p)[p.batch] != p.batch)
-    angle = _uniform(p.size, -torch.pi, torch.pi, p.xyz, g)[p.batch[rare]]
+    reach = torch.pi * (c.sector / 2 if c.sector > 0 else 1.0)
+    angle = _uniform(p.size, -reach, reach, p.xyz, g)[p.batch[rare]]
     xyz = _turned(p.xyz[rare], angle)
     return PointBatch(
         torch.cat((p.xyz, xyz)),

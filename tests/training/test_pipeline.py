@@ -1,6 +1,7 @@
 """The training data path: wire format, maps on the device, labels, augmentation."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from models.sparse import Level, build_maps
 from perception_nodes.classes import IGNORE
 from tests.training.street import street
-from training.augment import AugmentConfig, PointBatch, augment
+from training.augment import RARE, AugmentConfig, PointBatch, augment
 from training.device_maps import build_levels, points_at
 from training.losses import class_weights, lovasz_softmax, segmentation_loss
 from training.replay import Replay, collate, compact
@@ -87,6 +88,27 @@ def test_a_voxel_takes_the_label_most_of_its_points_have():
     labels = torch.tensor([1, 1, 2, IGNORE, IGNORE, 3, IGNORE])
     inverse = torch.tensor([0, 0, 0, 0, 1, 2, 2])
     assert majority(labels, inverse, 3, 19).tolist() == [1, IGNORE, 3]
+
+
+def test_a_sector_lies_ahead_and_shows_every_rare_class_alike():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(-np.pi, np.pi, 3000)
+    label = np.full(3000, 8)
+    label[(angle > 1.0) & (angle < 1.6)] = RARE[0]  # many
+    few = (angle > -2.0) & (angle < -1.97)
+    label[few] = RARE[1]
+    xyz = np.stack([20 * np.cos(angle), 20 * np.sin(angle), np.zeros(3000)], 1).astype(np.float32)
+    sweep = CompactSweep.pack(xyz, np.ones(3000), label, np.ones(3000), 0, "ring")
+    many, seen = 60, []
+    batch = collate([compact(sweep, torch.device("cpu"))] * many)
+    kept = augment(batch, replace(STILL, sector=0.1), torch.Generator().manual_seed(0))
+    for i in range(many):
+        rows = kept.batch == i
+        shift = kept.xyz[rows].mean(0)  # the shift of whole sweeps that augmentation always makes
+        assert 0.05 < float(rows.sum()) / 3000 < 0.15
+        seen.append(bool((kept.label[rows] == RARE[1]).any()))
+        assert 17.0 < float(shift[0]) < 21.5 and abs(float(shift[1])) < 4.0
+    assert 0.3 < np.mean(seen) < 0.7, "the few points of one class are the middle as often as the many of another"
 
 
 def test_augmentation_without_strength_only_shifts_whole_sweeps():
