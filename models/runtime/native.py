@@ -7,9 +7,12 @@ import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 
-ABI = 1
+import numpy as np
+
+ABI = 2
 LANES, ROWS, PANEL = 8, 6, 16
-CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES = range(7)
+LINE = 16  # floats of a cache line
+CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD = range(8)
 _P, _I, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
@@ -30,15 +33,18 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     """(library, "") or (None, why not)."""
     found = importlib.util.find_spec("models.runtime._dense")
     if found is None or not found.origin:
-        return None, "the extension was not built (no compiler at install time; `pip install -e .` with gcc builds it)"
+        return (
+            None,
+            "the extension was not built (no compiler at install time; `pip install -e .` with gcc builds it)",
+        )
     try:
         library = ctypes.CDLL(found.origin)
         version = library.dense_abi()
     except (OSError, AttributeError) as error:
         return None, f"{found.origin} cannot be loaded: {error}"
     if version != ABI:
-        return None, f"{found.origin} is of another version ({version}, expected {ABI}): run `pip install -e .` again"
-    library.dense_run.argtypes = [_P, _I, ctypes.c_int, ctypes.c_int, _I, _I]
+        return (None, f"{found.origin} is of another version ({version}, expected {ABI}): run `pip install -e .` again")
+    library.dense_run.argtypes = [_P, _I, ctypes.c_int, ctypes.c_int, _P, _I, _I, _P]
     return library, ""
 
 
@@ -53,6 +59,30 @@ def level() -> int:
     return int(library.dense_level()) if library is not None else 0
 
 
+class Memory:
+    """Pieces of float32 zeros that begin on a cache line, out of large blocks (which the kernel maps in huge pages)."""
+
+    BLOCK = 4 << 20  # floats; untouched pages cost nothing
+
+    def __init__(self) -> None:
+        self._left = np.zeros(0, np.float32)
+
+    def take(self, count: int) -> np.ndarray:
+        """float32[count]."""
+        rounded = -(-count // LINE) * LINE
+        if len(self._left) < rounded:
+            block = np.zeros(max(rounded, self.BLOCK) + LINE, np.float32)
+            self._left = block[-block.ctypes.data // 4 % LINE :]
+        piece, self._left = self._left[:count], self._left[rounded:]
+        return piece
+
+    def keep(self, values: np.ndarray) -> np.ndarray:
+        """A copy of the values, flat."""
+        piece = self.take(values.size)
+        piece[:] = values.ravel()
+        return piece
+
+
 class Program:
     """Operations in order, ready to run. What their addresses point to is kept alive by `keep`."""
 
@@ -61,19 +91,35 @@ class Program:
         self._keep = tuple(keep)
         self._threads = threads
         self._level = min(level(), 1)
-        tables = [
-            -(-op.chunk // ROWS) * ROWS * op.kernel_height * op.kernel_width * 2
-            for op in operations
-            if op.kind == CONVOLVE
-        ]
-        self._pointers = max(tables, default=1)
-        self._zeros = max((max(*op.channels, op.out_stride) for op in operations), default=LANES) + PANEL
+        memory = Memory()
+        pointers = 2 * max((_pointers(op) for op in operations), default=0)  # of eight bytes, in floats
+        self._tiles_at = 4 * (-(-pointers // LINE) * LINE)
+        self._bytes = self._tiles_at + 4 * (-(-max((_tiles(op) for op in operations), default=0) // LINE) * LINE)
+        self._scratch = memory.take(self._bytes // 4 * threads)
+        self._zeros = memory.take(max((max(*op.channels, op.out_stride) for op in operations), default=LANES) + PANEL)
+
+    def read_from(self, address: int) -> None:
+        """The first operation reads from here."""
+        self._operations[0].source[0] = address
 
     def __call__(self) -> None:
-        """Runs all operations. Raises MemoryError where a thread found no memory."""
+        """Runs all operations. Raises MemoryError where there is no memory."""
         library = _load()[0]
         assert library is not None  # a plan is made only where there is one
-        count = len(self._operations)
-        address = ctypes.addressof(self._operations)
-        if library.dense_run(address, count, self._threads, self._level, self._pointers, self._zeros):
-            raise MemoryError("the dense kernels found no memory for their tables")
+        if library.dense_run(
+            ctypes.addressof(self._operations), len(self._operations), self._threads, self._level,
+            self._scratch.ctypes.data, self._bytes, self._tiles_at, self._zeros.ctypes.data,
+        ):  # fmt: skip
+            raise MemoryError("the dense kernels found no memory for their counters")
+
+
+def _pointers(op: Operation) -> int:
+    """Entries of the table of a convolution's chunk: a full block for every one, however small."""
+    if op.kind != CONVOLVE:
+        return 0
+    return -(-op.chunk // ROWS) * ROWS * op.kernel_height * op.kernel_width * (2 if op.channels[1] else 1)
+
+
+def _tiles(op: Operation) -> int:
+    """Floats of a Winograd chunk, see csrc/winograd.h."""
+    return 16 * (op.chunk * (op.channels[0] + PANEL) + PANEL) if op.kind == WINOGRAD else 0

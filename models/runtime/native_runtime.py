@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 PLANS = 4  # batches kept ready
 CHUNK_BYTES = 128 * 1024  # of input that stays in the second-level cache while all panels of weights pass
 SMALL_WEIGHTS = 128 * 1024  # bytes; below, chunks are small enough that their results stay in the cache as well
+TILE_BYTES = 400 * 1024  # of transformed input that stays in the second-level cache
+TILES = 48  # at most, for their sums have to stay there as well
+TILED = 32  # input channels from which on tiles pay
+G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # of the weights, see csrc/winograd.h
 KINDS = {
     "convolve": native.CONVOLVE,
     "depthwise": native.DEPTHWISE,
@@ -37,13 +41,24 @@ def up(channels: int) -> int:
     return -(-channels // native.LANES) * native.LANES
 
 
+def in_tiles(layer: Layer) -> bool:
+    """True where Winograd's way pays: plain 3 x 3 convolutions of many channels to full panels."""
+    (view, *more) = layer.inputs
+    return (
+        layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
+        and view.channels >= TILED and view.channels % native.LANES == 0 and layer.out.channels % native.PANEL == 0
+    )  # fmt: skip
+
+
 def packed(layer: Layer) -> np.ndarray | None:
     """Weights in the order in which the kernels read them, see csrc/dense.h."""
     if layer.weights is None:
         return None
-    outputs = layer.weights.shape[0]
-    matrix = np.zeros((layer.weights[0].size, up(outputs)), np.float32)
-    matrix[:, :outputs] = layer.weights.transpose(2, 3, 1, 0).reshape(-1, outputs)
+    weights, outputs = layer.weights, layer.weights.shape[0]
+    if in_tiles(layer):
+        weights = (G @ weights.astype(np.float64) @ G.T).astype(np.float32)
+    matrix = np.zeros((weights[0].size, up(outputs)), np.float32)
+    matrix[:, :outputs] = weights.transpose(2, 3, 1, 0).reshape(-1, outputs)
     if layer.kind == "depthwise":
         return matrix
     return np.concatenate([matrix[:, at : at + native.PANEL].ravel() for at in range(0, up(outputs), native.PANEL)])
@@ -68,8 +83,11 @@ class NativeCompiled(Compiled):
             (o.channels, o.rows.height, o.rows.width) for o in outputs
         ]:
             raise Unsupported("native kernels take one frame and caches, and give one result and the next caches")
+        memory = native.Memory()
         self.weights = {
-            layer: (packed(layer), None if layer.bias is None else padded(layer.bias)) for layer in self.lowered.layers
+            layer: (memory.keep(weights), memory.keep(padded(layer.bias)))
+            for layer in self.lowered.layers
+            if (weights := packed(layer)) is not None and layer.bias is not None
         }
         self._plans: OrderedDict[int, Plan] = OrderedDict()
         self.plan(signature.shapes[0][0])
@@ -105,28 +123,52 @@ def padded(bias: np.ndarray) -> np.ndarray:
     return np.concatenate([bias, np.zeros(up(len(bias)) - len(bias), np.float32)]).astype(np.float32)
 
 
+def stem_of(lowered: Lowered) -> Layer | None:
+    """The convolution that alone reads the frame, of few channels; None where there is no such layer."""
+    frame = lowered.inputs[0]
+    readers = [layer for layer in lowered.layers if any(v.rows is frame for v in layer.inputs)]
+    others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
+    if len(readers) != 1 or frame in others or frame.channels >= native.LANES:
+        return None
+    (stem,) = readers
+    whole = [(v.first, v.channels) for v in stem.inputs] == [(0, frame.channels)]
+    return stem if stem.kind == "convolve" and whole else None
+
+
+def bordered(stem: Layer) -> tuple[int, int]:
+    """(height, width) of the frame with its border, so that every window of the stem lies inside."""
+    rows = stem.inputs[0].rows
+    height, width = (
+        max(pad + size, (out - 1) * stem.step + kernel)
+        for pad, size, out, kernel in zip(
+            stem.pads, (rows.height, rows.width), (stem.out.height, stem.out.width), stem.kernel
+        )
+    )
+    return height, width
+
+
 class Plan:
     """The buffers and the program of one batch; the caches stay in it from step to step."""
 
     def __init__(self, network: NativeCompiled, batch: int):
         self.network, self.batch = network, batch
+        self._arena = native.Memory()
+        self._memory: dict[Rows, np.ndarray] = {}
         self._buffers: dict[Rows, np.ndarray] = {}
         lowered = network.lowered
         frame, *caches = lowered.inputs
-        for rows in lowered.inputs:
-            self._buffers[rows] = self._new(rows)
-        self._frame = np.zeros((batch, frame.channels, frame.height, frame.width), np.float32)
+        self._stem = stem_of(lowered)
+        for rows in caches:
+            self._buffers[rows] = self._new(rows.height * rows.width, up(rows.channels))
         result = lowered.outputs[0]
         self._first = np.zeros((batch, result.channels, result.rows.height, result.rows.width), np.float32)
-        program = [self._planes(native.FROM_PLANES, View(frame, 0, frame.channels), self._frame)]
-        program += self._layers(lowered, caches)
-        program.append(self._planes(native.TO_PLANES, result, self._first))
-        keep = [*self._buffers.values(), *network.weights.values(), self._frame, self._first]
+        program = [self._take_frame(frame), *self._layers(lowered, caches), self._give_result(result)]
+        keep = [*self._buffers.values(), *network.weights.values(), self._first]
         self._program = native.Program(program, keep, network.threads)
         self._caches = [self._buffers[c] for c in caches]
 
-    def _new(self, rows: Rows) -> np.ndarray:
-        return np.zeros((self.batch * rows.height * rows.width, up(rows.channels)), np.float32)
+    def _new(self, pixels: int, stride: int) -> np.ndarray:
+        return self._arena.take(self.batch * pixels * stride).reshape(-1, stride)
 
     def _layers(self, lowered: Lowered, caches: list[Rows]) -> list[native.Operation]:
         """The layers in order, each followed by the caches that may be overwritten after it."""
@@ -154,15 +196,11 @@ class Plan:
             free += [self._memory.pop(r) for r in done]
         return program
 
-    _memory: dict[Rows, np.ndarray]
-
     def _take(self, rows: Rows, free: list[np.ndarray]) -> np.ndarray:
         """Memory for an activation: the smallest free piece that is large enough, else new."""
-        if not hasattr(self, "_memory"):
-            self._memory = {}
         count = self.batch * rows.height * rows.width * up(rows.channels)
         fitting = sorted((f for f in free if f.size >= count), key=lambda f: f.size)
-        piece = fitting[0] if fitting else np.zeros(count, np.float32)
+        piece = fitting[0] if fitting else self._arena.take(count)
         if fitting:
             free[:] = [f for f in free if f is not piece]
         self._memory[rows] = piece
@@ -170,7 +208,6 @@ class Plan:
 
     def _operation(self, layer: Layer) -> native.Operation:
         rows, out = layer.inputs[0].rows, self._buffers[layer.out]
-        weights, bias = self.network.weights[layer]
         op = native.Operation(
             kind=KINDS[layer.kind], batch=self.batch, in_height=rows.height, in_width=rows.width, in_pitch=rows.width,
             out_height=layer.out.height, out_width=layer.out.width, kernel_height=layer.kernel[0],
@@ -179,23 +216,37 @@ class Plan:
         )  # fmt: skip
         for i, view in enumerate(layer.inputs):
             self._source(op, i, view)
-        op.weights = None if weights is None else weights.ctypes.data
-        op.bias = None if bias is None else bias.ctypes.data
+        if layer in self.network.weights:
+            op.weights, op.bias = (w.ctypes.data for w in self.network.weights[layer])
         op.residual = None if layer.residual is None else self._buffers[layer.residual].ctypes.data
+        if layer is self._stem:
+            self._read_lines(op, layer)
         if layer.kind == "convolve":
             self._divide(op, layer)
         return op
 
+    def _read_lines(self, op: native.Operation, layer: Layer) -> None:
+        """The stem reads a bordered frame without gaps: a line of its kernel is one run of floats."""
+        height, width = bordered(layer)
+        op.kernel_width, op.channels[0] = 1, layer.kernel[1] * layer.inputs[0].channels
+        op.in_height, op.in_width, op.in_pitch, op.pad_top, op.pad_left = (height, width, width, 0, 0)
+
     def _divide(self, op: native.Operation, layer: Layer) -> None:
-        """Work items: chunks of pixels, and parts of the panels where there are few chunks."""
-        pixels = self.batch * layer.out.height * layer.out.width
+        """Work items: chunks of pixels or tiles, and parts of the panels where there are few chunks."""
         channels = sum(v.channels for v in layer.inputs)
-        if 4 * channels * op.out_stride * math.prod(layer.kernel) <= SMALL_WEIGHTS:
-            fitting = CHUNK_BYTES // (4 * (channels * layer.step**2 + op.out_stride)) // 2
+        if in_tiles(layer):
+            op.kind = native.WINOGRAD
+            units = self.batch * -(-layer.out.height // 2) * -(-layer.out.width // 2)
+            most = max(native.ROWS, min(TILES, TILE_BYTES // (64 * channels)))
         else:
-            fitting = CHUNK_BYTES // (4 * channels * layer.step**2)
-        op.chunk = pixels if pixels <= 64 else min(pixels, max(48, fitting // native.ROWS * native.ROWS))
-        panels, chunks = -(-op.out_stride // native.PANEL), -(-pixels // op.chunk)
+            units = self.batch * layer.out.height * layer.out.width
+            if 4 * channels * op.out_stride * math.prod(layer.kernel) <= SMALL_WEIGHTS:
+                fitting = CHUNK_BYTES // (4 * (channels * layer.step**2 + op.out_stride)) // 2
+            else:
+                fitting = CHUNK_BYTES // (4 * channels * layer.step**2)
+            most = units if units <= 64 else max(48, fitting // native.ROWS * native.ROWS)
+        op.chunk = -(-units // -(-units // most))  # all chunks alike
+        panels, chunks = -(-op.out_stride // native.PANEL), -(-units // op.chunk)
         wanted = 1 if self.network.threads == 1 else max(1, -(-4 * self.network.threads // chunks))
         op.panels = max(1, panels // wanted)
 
@@ -214,22 +265,31 @@ class Plan:
         self._source(op, 0, view)
         return op
 
-    def _planes(self, kind: int, view: View, planes: np.ndarray) -> native.Operation:
-        """Between rows and [N, C, H, W]."""
-        rows = self._buffers[view.rows]
+    def _take_frame(self, frame: Rows) -> native.Operation:
+        """From the caller's [N, C, H, W], whose address every step sets, to rows: bordered where the stem reads."""
+        height, width, stride = frame.height, frame.width, up(frame.channels)
+        op = native.Operation(kind=native.FROM_PLANES, batch=self.batch, in_height=height, in_width=width)
+        if self._stem:
+            (height, width), stride = bordered(self._stem), frame.channels
+            op.pad_top, op.pad_left = self._stem.pads
+        self._buffers[frame] = self._new(height * width, stride)
+        op.channels[0], op.out, op.out_stride = (frame.channels, self._buffers[frame].ctypes.data, stride)
+        op.out_height, op.in_pitch = height, width
+        return op
+
+    def _give_result(self, view: View) -> native.Operation:
+        """From rows to [N, C, H, W]."""
         op = native.Operation(
-            kind=kind, batch=self.batch, in_height=view.rows.height, in_width=view.rows.width, in_pitch=view.rows.width
-        )
+            kind=native.TO_PLANES, batch=self.batch, in_height=view.rows.height, in_width=view.rows.width,
+            out=self._first.ctypes.data,
+        )  # fmt: skip
         self._source(op, 0, view)
-        if kind == native.FROM_PLANES:
-            op.source[0], op.out, op.out_stride = planes.ctypes.data, rows.ctypes.data, rows.shape[1]
-        else:
-            op.out = planes.ctypes.data
         return op
 
     def step(self, frame: Array) -> Array:
         """One frame [N, C, H, W] -> the first output, valid until the next step."""
-        np.copyto(self._frame, frame)
+        frame = np.ascontiguousarray(frame, np.float32)
+        self._program.read_from(frame.ctypes.data)
         self._program()
         flat = len(self.network.signature.outputs) and self._first.shape[2:] == (1, 1)
         return self._first[:, :, 0, 0] if flat else self._first

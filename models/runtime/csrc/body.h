@@ -1,7 +1,7 @@
 /* The inner loops, written once over a few vector macros and compiled once per instruction set.
  *
  * The including file defines TARGET (function attribute), V (float vector of LANES), LOAD, STORE, SET1, FMA(x, y, z) =
- * x * y + z, ADD, LEAST, MOST and KERNELS (the table's name).
+ * x * y + z, ADD, SUB, LEAST, MOST and KERNELS (the table's name).
  */
 
 /* One block: mr pixels by nv vectors of output channels. a[s * ROWS + r]: input of pixel r for segment s (one tap of
@@ -11,6 +11,12 @@ INLINE TARGET void block(const int mr, const int nv, const Operation *op, int64_
     V acc[ROWS][2];
     UNROLL for (int r = 0; r < mr; r++)
         UNROLL for (int v = 0; v < nv; v++) acc[r][v] = LOAD(op->bias + column + v * LANES);
+    float *out = op->out + row * op->out_stride + column;
+    const float *residual = op->residual ? op->residual + row * op->out_stride + column : 0;
+    UNROLL for (int r = 0; r < mr; r++) { /* lines that no hardware prefetcher foresees, here by the end of the sum */
+        __builtin_prefetch(out + r * op->out_stride, 1);
+        if (residual) __builtin_prefetch(residual + r * op->out_stride);
+    }
     for (int64_t s = 0; s < segments; s++) {
         const float *const *p = a + s * ROWS;
         const int64_t length = op->channels[sources == 1 ? 0 : s & 1];
@@ -27,8 +33,6 @@ INLINE TARGET void block(const int mr, const int nv, const Operation *op, int64_
         }
     }
     const V low = SET1((float)op->low), high = SET1((float)op->high);
-    float *out = op->out + row * op->out_stride + column;
-    const float *residual = op->residual ? op->residual + row * op->out_stride + column : 0;
     UNROLL for (int r = 0; r < mr; r++)
         UNROLL for (int v = 0; v < nv; v++) {
             const int64_t at = r * op->out_stride + v * LANES;
@@ -50,46 +54,75 @@ INLINE TARGET void any_block(int mr, const int nv, const Operation *op, int64_t 
     }
 }
 
-/* Pointers to the inputs of the pixels [first, last), block by block: [block][segment][ROWS]. */
-INLINE TARGET void gather(const Operation *op, int64_t first, int64_t last, int sources, const float **pointers,
-                          const float *zeros) {
-    const int64_t area = op->out_height * op->out_width, taps = op->kernel_height * op->kernel_width;
-    for (int64_t pixel = first; pixel < last; pixel++) {
-        const int64_t block_at = (pixel - first) / ROWS, r = (pixel - first) % ROWS;
-        const float **to = pointers + block_at * taps * sources * ROWS + r;
-        const int64_t n = pixel / area, y = pixel % area / op->out_width, x = pixel % op->out_width;
-        for (int64_t i = 0; i < op->kernel_height; i++)
-            for (int64_t j = 0; j < op->kernel_width; j++) {
-                const int64_t v = y * op->step + i - op->pad_top, u = x * op->step + j - op->pad_left;
-                const int inside = v >= 0 && v < op->in_height && u >= 0 && u < op->in_width;
-                const int64_t in = (n * op->in_height + v) * op->in_pitch + u;
-                for (int s = 0; s < sources; s++, to += ROWS) *to = inside ? op->source[s] + in * op->stride[s] : zeros;
-            }
-    }
+/* Not inlined: among other values in flight the compiler would keep sums in memory. */
+static NOINLINE TARGET void wide_block(int mr, const Operation *op, int64_t segments, int sources,
+                                       const float *const *a, const float *w, int64_t row, int64_t column) {
+    any_block(mr, 2, op, segments, sources, a, w, row, column);
 }
 
-static TARGET void convolve(const Operation *op, int64_t item, const float **pointers, const float *zeros) {
-    const int64_t pixels = op->batch * op->out_height * op->out_width;
-    const int64_t panels = (op->out_stride + PANEL - 1) / PANEL, groups = (panels + op->panels - 1) / op->panels;
-    const int64_t first = item / groups * op->chunk, last = first + op->chunk < pixels ? first + op->chunk : pixels;
-    const int64_t begin = item % groups * op->panels, end = begin + op->panels < panels ? begin + op->panels : panels;
-    const int sources = op->channels[1] ? 2 : 1;
-    const int64_t taps = op->kernel_height * op->kernel_width, segments = taps * sources;
-    const int64_t depth = taps * (op->channels[0] + op->channels[1]);
-    gather(op, first, last, sources, pointers, zeros);
-    for (int64_t p = begin; p < end; p++) {
-        const float *w = op->weights + p * depth * PANEL;
-        const int narrow = op->out_stride - p * PANEL < PANEL;
-        for (int64_t row = first; row < last; row += ROWS) {
-            const float *const *a = pointers + (row - first) * segments;
-            const int mr = last - row < ROWS ? (int)(last - row) : ROWS;
-            if (narrow)
-                any_block(mr, 1, op, segments, sources, a, w, row, p * PANEL);
-            else
-                any_block(mr, 2, op, segments, sources, a, w, row, p * PANEL);
+static NOINLINE TARGET void narrow_block(int mr, const Operation *op, int64_t segments, int sources,
+                                         const float *const *a, const float *w, int64_t row, int64_t column) {
+    any_block(mr, 1, op, segments, sources, a, w, row, column);
+}
+
+/* Pixels of the next block where `left` are left: blocks are of even size, for small ones use the processor badly. */
+INLINE int rows_of(int64_t left) {
+    const int64_t blocks = (left + ROWS - 1) / ROWS;
+    return (int)((left + blocks - 1) / blocks);
+}
+
+/* Pointers to the inputs of the pixels [first, last), block by block: [block][segment][ROWS]. */
+INLINE TARGET void gather(const Operation *op, int64_t first, int64_t last, int sources, const Scratch *scratch) {
+    const int64_t area = op->out_height * op->out_width, taps = op->kernel_height * op->kernel_width;
+    const float **block_at = scratch->pointers;
+    for (int64_t row = first, mr; row < last; row += mr, block_at += taps * sources * ROWS) {
+        mr = rows_of(last - row);
+        for (int64_t r = 0; r < mr; r++) {
+            const float **to = block_at + r;
+            const int64_t n = (row + r) / area, y = (row + r) % area / op->out_width, x = (row + r) % op->out_width;
+            for (int64_t i = 0; i < op->kernel_height; i++)
+                for (int64_t j = 0; j < op->kernel_width; j++) {
+                    const int64_t v = y * op->step + i - op->pad_top, u = x * op->step + j - op->pad_left;
+                    const int inside = v >= 0 && v < op->in_height && u >= 0 && u < op->in_width;
+                    const int64_t in = (n * op->in_height + v) * op->in_pitch + u;
+                    for (int s = 0; s < sources; s++, to += ROWS)
+                        *to = inside ? op->source[s] + in * op->stride[s] : scratch->zeros;
+                }
         }
     }
 }
+
+/* What a work item covers: units (pixels or tiles) [first, last), panels [begin, end). */
+typedef struct {
+    int64_t first, last, begin, end;
+} Part;
+
+INLINE Part part_of(const Operation *op, int64_t units, int64_t item) {
+    const int64_t panels = (op->out_stride + PANEL - 1) / PANEL, groups = (panels + op->panels - 1) / op->panels;
+    Part part = {.first = item / groups * op->chunk, .begin = item % groups * op->panels};
+    part.last = part.first + op->chunk < units ? part.first + op->chunk : units;
+    part.end = part.begin + op->panels < panels ? part.begin + op->panels : panels;
+    return part;
+}
+
+static TARGET void convolve(const Operation *op, int64_t item, const Scratch *scratch) {
+    const Part part = part_of(op, op->batch * op->out_height * op->out_width, item);
+    const int sources = op->channels[1] ? 2 : 1;
+    const int64_t taps = op->kernel_height * op->kernel_width, segments = taps * sources;
+    const int64_t depth = taps * (op->channels[0] + op->channels[1]);
+    gather(op, part.first, part.last, sources, scratch);
+    for (int64_t p = part.begin; p < part.end; p++) {
+        const float *w = op->weights + p * depth * PANEL;
+        const int narrow = op->out_stride - p * PANEL < PANEL;
+        const float *const *a = scratch->pointers;
+        for (int64_t row = part.first, mr; row < part.last; row += mr, a += segments * ROWS) {
+            mr = rows_of(part.last - row);
+            (narrow ? narrow_block : wide_block)((int)mr, op, segments, sources, a, w, row, p * PANEL);
+        }
+    }
+}
+
+#include "winograd.h"
 
 /* Four neighbouring pixels whose windows lie inside the line; they share the loads of the weights. `in`: the input under
  * the first tap of the first pixel, `lines`: rows of the kernel that are inside. */
@@ -184,4 +217,4 @@ static TARGET void mean(const Operation *op, int64_t item) {
     }
 }
 
-const Kernels KERNELS = {convolve, depthwise, maximum_pool, mean};
+const Kernels KERNELS = {convolve, winograd, depthwise, maximum_pool, mean};

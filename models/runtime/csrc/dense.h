@@ -11,6 +11,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -23,15 +24,17 @@
 #define PANEL 16  /* output channels of a block */
 #define SOURCES 2 /* of one convolution */
 
-enum { CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES };
+enum { CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD };
 
 /* Mirrored by Operation in native.py; every field has eight bytes.
  *
  * CONVOLVE: the input channels are those of `source[0]`, then those of `source[1]`: a temporal shift is a convolution
  * that reads the first channels from the cache and the others from the frame. out = clamp(bias + sum + residual).
+ * WINOGRAD: a convolution of 3 x 3 in steps of 1 from source[0], computed in tiles of 2 x 2 results: 16 products in place
+ * of 36. `out_stride` is a multiple of PANEL.
  * DEPTHWISE, MAXIMUM_POOL, MEAN, COPY (the first `channels[0]` of a row): source[0] to out.
- * FROM_PLANES: float [batch][channels][in_height][in_width] to rows inside a border of zeros (in_pitch pixels per line,
- * pad_top lines, pad_left pixels). TO_PLANES: the other way, without border.
+ * FROM_PLANES: float [batch][channels][in_height][in_width] to rows inside a border of zeros (out_height lines of
+ * in_pitch pixels; pad_top lines, pad_left pixels come first). TO_PLANES: the other way, without border.
  */
 typedef struct {
     int64_t kind;
@@ -43,18 +46,27 @@ typedef struct {
     int64_t kernel_height, kernel_width;
     int64_t step;              /* stride of the kernel */
     int64_t pad_top, pad_left;
-    const float *weights;      /* CONVOLVE: panels of [taps][channels][16 or 8]; DEPTHWISE: [taps][stride] */
+    const float *weights;      /* CONVOLVE: panels of [taps][channels][16 or 8]; WINOGRAD: of [16][channels][16];
+                                  DEPTHWISE: [taps][stride] */
     const float *bias;         /* [out_stride] */
     const float *residual;     /* NULL: none; rows as `out` */
     float *out;
     int64_t out_stride;
-    int64_t chunk;             /* CONVOLVE: pixels whose input stays in the cache while all panels pass */
-    int64_t panels;            /* CONVOLVE: panels of one work item */
+    int64_t chunk;             /* CONVOLVE: pixels (WINOGRAD: tiles) whose input stays in the cache while panels pass */
+    int64_t panels;            /* CONVOLVE, WINOGRAD: panels of one work item */
     double low, high;
 } Operation;
 
+/* Of one thread. */
 typedef struct {
-    void (*convolve)(const Operation *op, int64_t item, const float **pointers, const float *zeros);
+    const float **pointers; /* to the inputs of a chunk's pixels */
+    float *tiles;           /* WINOGRAD: 16 x (chunk x channels + PANEL), then 16 x chunk x PANEL */
+    const float *zeros;     /* as many as the widest row has */
+} Scratch;
+
+typedef struct {
+    void (*convolve)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*winograd)(const Operation *op, int64_t item, const Scratch *scratch);
     void (*depthwise)(const Operation *op, int64_t item, const float *zeros);
     void (*maximum_pool)(const Operation *op, int64_t item);
     void (*mean)(const Operation *op, int64_t item);

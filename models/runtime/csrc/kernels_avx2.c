@@ -12,6 +12,7 @@ typedef __m256 V;
 #define SET1(x) _mm256_set1_ps(x)
 #define FMA(x, y, z) _mm256_fmadd_ps(x, y, z)
 #define ADD(x, y) _mm256_add_ps(x, y)
+#define SUB(x, y) _mm256_sub_ps(x, y)
 #define LEAST(x, y) _mm256_min_ps(x, y)
 #define MOST(x, y) _mm256_max_ps(x, y)
 #include "body.h"

@@ -29,6 +29,10 @@ INLINE V ADD(V x, V y) {
     EACH x.lane[i] += y.lane[i];
     return x;
 }
+INLINE V SUB(V x, V y) {
+    EACH x.lane[i] -= y.lane[i];
+    return x;
+}
 INLINE V LEAST(V x, V y) {
     EACH x.lane[i] = x.lane[i] < y.lane[i] ? x.lane[i] : y.lane[i];
     return x;

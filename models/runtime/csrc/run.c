@@ -15,32 +15,33 @@ typedef struct {
     int64_t count;
     int threads;
     const Kernels *kernels;
-    int64_t pointers; /* of the largest chunk */
-    int64_t zeros;
-    atomic_llong *next; /* work items taken, per operation */
-    atomic_llong *done; /* threads that found no more items, per operation */
-    atomic_int failed;
+    char *scratch;       /* of all threads, each `bytes` long; pointers first, tiles from `tiles_at` */
+    int64_t bytes, tiles_at;
+    const float *zeros;
+    atomic_llong *next;  /* work items taken, per operation */
+    atomic_llong *done;  /* threads that found no more items, per operation */
+    atomic_int joined;   /* threads at work */
 } Run;
 
 static int64_t items(const Operation *op) {
-    if (op->kind == CONVOLVE) {
-        const int64_t pixels = op->batch * op->out_height * op->out_width;
+    if (op->kind == CONVOLVE || op->kind == WINOGRAD) {
+        const int64_t side = op->kind == WINOGRAD ? 2 : 1;
+        const int64_t units = op->batch * ((op->out_height + side - 1) / side) * ((op->out_width + side - 1) / side);
         const int64_t panels = (op->out_stride + PANEL - 1) / PANEL;
-        return (pixels + op->chunk - 1) / op->chunk * ((panels + op->panels - 1) / op->panels);
+        return (units + op->chunk - 1) / op->chunk * ((panels + op->panels - 1) / op->panels);
     }
     if (op->kind == DEPTHWISE || op->kind == MAXIMUM_POOL) return op->batch * op->out_height;
+    if (op->kind == FROM_PLANES) return op->batch * op->in_height;
     return op->batch;
 }
 
-static void from_planes(const Operation *op, int64_t n) {
-    const int64_t lines = op->in_height + 2 * op->pad_top, channels = op->channels[0];
-    const float *in = op->source[0] + n * channels * op->in_height * op->in_width;
-    for (int64_t y = 0; y < op->in_height; y++) {
-        float *out = op->out + ((n * lines + y + op->pad_top) * op->in_pitch + op->pad_left) * op->out_stride;
-        for (int64_t c = 0; c < channels; c++)
-            for (int64_t x = 0; x < op->in_width; x++)
-                out[x * op->out_stride + c] = in[(c * op->in_height + y) * op->in_width + x];
-    }
+static void from_planes(const Operation *op, int64_t item) {
+    const int64_t n = item / op->in_height, y = item % op->in_height, channels = op->channels[0];
+    const int64_t plane = op->in_height * op->in_width;
+    const float *in = op->source[0] + n * channels * plane + y * op->in_width;
+    float *out = op->out + ((n * op->out_height + y + op->pad_top) * op->in_pitch + op->pad_left) * op->out_stride;
+    for (int64_t x = 0; x < op->in_width; x++)
+        for (int64_t c = 0; c < channels; c++) out[x * op->out_stride + c] = in[c * plane + x];
 }
 
 static void to_planes(const Operation *op, int64_t n) {
@@ -57,10 +58,11 @@ static void copy(const Operation *op, int64_t n) {
                (size_t)op->channels[0] * sizeof(float));
 }
 
-static void work(const Run *run, const Operation *op, int64_t item, const float **pointers, const float *zeros) {
+static void work(const Run *run, const Operation *op, int64_t item, const Scratch *scratch) {
     switch (op->kind) {
-    case CONVOLVE: run->kernels->convolve(op, item, pointers, zeros); break;
-    case DEPTHWISE: run->kernels->depthwise(op, item, zeros); break;
+    case CONVOLVE: run->kernels->convolve(op, item, scratch); break;
+    case WINOGRAD: run->kernels->winograd(op, item, scratch); break;
+    case DEPTHWISE: run->kernels->depthwise(op, item, scratch->zeros); break;
     case MAXIMUM_POOL: run->kernels->maximum_pool(op, item); break;
     case MEAN: run->kernels->mean(op, item); break;
     case COPY: copy(op, item); break;
@@ -71,31 +73,30 @@ static void work(const Run *run, const Operation *op, int64_t item, const float 
 
 static void *drain(void *argument) {
     Run *run = argument;
-    const float **pointers = malloc((size_t)run->pointers * sizeof *pointers);
-    float *zeros = calloc((size_t)run->zeros, sizeof *zeros);
-    if (!pointers || !zeros) atomic_store(&run->failed, 1);
+    char *mine = run->scratch + atomic_fetch_add(&run->joined, 1) * run->bytes;
+    const Scratch scratch = {(const float **)(void *)mine, (float *)(void *)(mine + run->tiles_at), run->zeros};
     for (int64_t o = 0; o < run->count; o++) {
         const Operation *op = &run->program[o];
         const int64_t total = items(op);
         for (;;) {
             const int64_t item = atomic_fetch_add_explicit(&run->next[o], 1, memory_order_relaxed);
             if (item >= total) break;
-            if (pointers && zeros) work(run, op, item, pointers, zeros);
+            work(run, op, item, &scratch);
         }
         atomic_fetch_add_explicit(&run->done[o], 1, memory_order_acq_rel);
         for (int spin = 0; atomic_load_explicit(&run->done[o], memory_order_acquire) < run->threads; spin++)
             if (spin > SPINS) sched_yield();
     }
-    free(pointers);
-    free(zeros);
     return NULL;
 }
 
-/* Runs `count` operations on `threads` threads with the kernels of `level` (0 plain, 1 AVX2). pointers: elements of the
- * largest pointer table; zeros: floats of the widest row. 0, or 1 where memory or threads are lacking. */
-EXPORT int dense_run(const Operation *program, int64_t count, int threads, int level, int64_t pointers,
-                     int64_t zeros) {
-    Run run = {.program = program, .count = count, .threads = threads, .pointers = pointers, .zeros = zeros};
+/* Runs `count` operations on `threads` threads with the kernels of `level` (0 plain, 1 AVX2). scratch: `bytes` for every
+ * thread, tables of pointers first, tiles from `tiles_at`; zeros: as the widest row. 0, or 1 where memory is lacking. */
+EXPORT int dense_run(const Operation *program, int64_t count, int threads, int level, char *scratch, int64_t bytes,
+                     int64_t tiles_at, const float *zeros) {
+    Run run = {.program = program, .count = count, .threads = threads, .scratch = scratch, .bytes = bytes};
+    run.tiles_at = tiles_at;
+    run.zeros = zeros;
     run.kernels = &kernels_plain;
 #if defined(__x86_64__)
     if (level == 1) run.kernels = &kernels_avx2;
@@ -114,7 +115,7 @@ EXPORT int dense_run(const Operation *program, int64_t count, int threads, int l
     drain(&run);
     for (int t = 0; t < started; t++) pthread_join(others[t], NULL);
     free((void *)run.next);
-    return atomic_load(&run.failed);
+    return 0;
 }
 
 /* 1 where this processor runs the AVX2 kernels, 2 where it has AVX-512 too, 0 elsewhere. */
@@ -128,4 +129,4 @@ EXPORT int dense_level(void) {
 #endif
 }
 
-EXPORT int dense_abi(void) { return 1; }
+EXPORT int dense_abi(void) { return 2; }
