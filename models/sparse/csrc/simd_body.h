@@ -1,210 +1,17 @@
-/* The inner loops, written once over a few vector macros and compiled once per instruction set (kernels_*.c).
+/* Loops over rows, written once over a few vector macros and compiled once per instruction set (kernels_*.c).
  *
  * The including file defines: TARGET (function attribute), V and VI (float and int32 vectors of LANES), NV = PANEL /
- * LANES, LOAD,
- * STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of two int16),
- * MADD(acc, a, b)
- * (acc + pairwise int16 products), OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16
- * to float), STORE16(p, v) (rounded to int16), HMAX (largest lane),
- * BIG (rows per large block), ISA_NAME.
- *
- * Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it falls into, so
- * results do not
- * depend on tiles or threads.
+ * LANES, LOAD, STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of
+ * two int16), ACCUMULATE(acc, x, y), ACCUMULATE16 (acc + pairwise int16 products), DOT8 or MULTIPLY8, ACCUMULATE8 and
+ * WIDEN8, OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16 to float), STORE16(p, v)
+ * (rounded to int16), LOAD8, STORE8, HMAX (largest lane), BIG and BIG8 (rows per large block), ISA_NAME.
  */
 
 #include <string.h>
 
-#define AHEAD 8 /* rows, when gathering */
+#define AHEAD 8 /* rows: their memory is asked for before it is written */
 
-#define FOR_V UNROLL for (int v = 0; v < NV; v++)
-#define FOR_R UNROLL for (int r = 0; r < mr; r++)
-
-/* Rows are addressed from every third one, so that three pointers (of six or twelve) and one stride are enough. */
-#define ROW(a, r) ((a)[(r) / 3] + (r) % 3 * stride)
-#define FOR_BASES UNROLL for (int r = 0; r < mr; r += 3)
-
-INLINE TARGET void block_f32(const int mr, const PairList *l, int64_t i, float *const *c) {
-    const int64_t stride = l->stride;
-    const float *a[(BIG + 2) / 3], *w = l->weights;
-    V acc[BIG][NV];
-    FOR_BASES a[r / 3] = (const float *)l->rows + (i + r) * stride;
-    FOR_R FOR_V acc[r][v] = SET1(0.0f);
-#define STEP_F32(k) do {                                                       \
-        V b[NV];                                                               \
-        FOR_V b[v] = LOAD(w + (k) * PANEL + v * LANES);                        \
-        FOR_R {                                                                \
-            V x = SET1(ROW(a, r)[k]);                                          \
-            FOR_V ACCUMULATE(acc[r][v], x, b[v]);                              \
-        }                                                                      \
-    } while (0)
-    int left = l->channels;
-    for (; left >= 4; left -= 4) {
-        STEP_F32(0);
-        STEP_F32(1);
-        STEP_F32(2);
-        STEP_F32(3);
-        FOR_BASES a[r / 3] += 4;
-        w += 4 * PANEL;
-    }
-    for (; left > 0; left--) {
-        STEP_F32(0);
-        FOR_BASES a[r / 3] += 1;
-        w += PANEL;
-    }
-    if (l->write) FOR_R FOR_V STORE(c[r] + v * LANES, acc[r][v]);
-    else FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
-}
-
-INLINE TARGET void block_i16(const int mr, const PairList *l, int64_t i, float *const *c) {
-    const int64_t stride = l->stride;
-    const int16_t *a[(BIG + 2) / 3], *w = l->weights;
-    VI acc[BIG][NV];
-    FOR_BASES a[r / 3] = (const int16_t *)l->rows + (i + r) * stride;
-    FOR_R FOR_V acc[r][v] = ZEROI();
-#define STEP_I16(k) do {                                                       \
-        VI b[NV];                                                              \
-        FOR_V b[v] = LOADI(w + (k) * PANEL + 2 * v * LANES);                   \
-        FOR_R {                                                                \
-            VI x = PAIR(ROW(a, r) + (k));                                      \
-            FOR_V ACCUMULATE16(acc[r][v], x, b[v]);                            \
-        }                                                                      \
-    } while (0)
-    int left = l->channels;
-    for (; left >= 8; left -= 8) {
-        STEP_I16(0);
-        STEP_I16(2);
-        STEP_I16(4);
-        STEP_I16(6);
-        FOR_BASES a[r / 3] += 8;
-        w += 8 * PANEL;
-    }
-    for (; left > 0; left -= 2) {
-        STEP_I16(0);
-        FOR_BASES a[r / 3] += 2;
-        w += 2 * PANEL;
-    }
-    FOR_R {
-        V s = SET1(l->scales[i + r]);
-        if (l->write) FOR_V STORE(c[r] + v * LANES, MUL(TO_FLOAT(acc[r][v]), s));
-        else FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));
-    }
-}
-
-/* Four channels to a step. Sums of four steps fit 16 bits (the weights are scaled so), where the processor has no
- * instruction that goes to 32 bits at once. */
-INLINE TARGET void block_u8(const int mr, const PairList *l, int64_t i, float *const *c) {
-    const int64_t stride = l->stride;
-    const uint8_t *a[(BIG + 2) / 3];
-    const int8_t *w = l->weights;
-    VI acc[BIG8][NV];
-    FOR_BASES a[r / 3] = (const uint8_t *)l->rows + (i + r) * stride;
-    FOR_R FOR_V acc[r][v] = ZEROI();
-#define STEP_U8(k, ACCUMULATE8)                                                \
-    do {                                                                       \
-        VI b[NV];                                                              \
-        FOR_V b[v] = LOADI(w + (k) * PANEL + 4 * v * LANES);                   \
-        FOR_R {                                                                \
-            VI x = PAIR(ROW(a, r) + (k));                                      \
-            FOR_V ACCUMULATE8(x, b[v]);                                        \
-        }                                                                      \
-    } while (0)
-    for (int left = l->channels; left > 0; left -= 16) {
-#ifdef DOT8
-#define DOT(x, y) DOT8(acc[r][v], x, y)
-        STEP_U8(0, DOT);
-        STEP_U8(4, DOT);
-        STEP_U8(8, DOT);
-        STEP_U8(12, DOT);
-#undef DOT
-#else
-        VI half[BIG8][NV];
-#define FIRST(x, y) MULTIPLY8(half[r][v], x, y)
-#define OTHER(x, y) ACCUMULATE8(half[r][v], x, y)
-        STEP_U8(0, FIRST);
-        STEP_U8(4, OTHER);
-        STEP_U8(8, OTHER);
-        STEP_U8(12, OTHER);
-        FOR_R FOR_V WIDEN8(acc[r][v], half[r][v]);
-#undef FIRST
-#undef OTHER
-#endif
-        FOR_BASES a[r / 3] += 16;
-        w += 16 * PANEL;
-    }
-    FOR_R {
-        V s = SET1(l->scales[i + r]);
-        if (l->write) FOR_V STORE(c[r] + v * LANES, MUL(TO_FLOAT(acc[r][v]), s));
-        else FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));
-    }
-}
-
-INLINE TARGET void ask_for_next(const PairList *l, int64_t i, int64_t rows) {
-    const int64_t end = i + rows < l->ahead ? i + rows : l->ahead;
-    for (; i < end; i++) {
-        const char *row = l->ahead_rows + l->ahead_in[i] * l->ahead_stride;
-        for (int64_t at = 0; at < l->ahead_bytes; at += 64) __builtin_prefetch(row + at);
-    }
-}
-
-#define PAIRS(kind)                                                            \
-    INLINE TARGET void pairs_##kind(const int mr, const PairList *l, int64_t i) { \
-        float *c[BIG];                                                         \
-        ask_for_next(l, i, mr);                                                \
-        FOR_R c[r] = l->tile + (l->out ? l->out[i + r] : l->first + i + r) * PANEL; \
-        block_##kind(mr, l, i, c);                                             \
-    }
-PAIRS(f32)
-PAIRS(i16)
-PAIRS(u8)
-
-#define MULTIPLY(kind, most)                                                   \
-    static TARGET void multiply_##kind(const PairList *l) {                    \
-        int64_t i = 0;                                                         \
-        for (; i + most <= l->count; i += most) pairs_##kind(most, l, i);      \
-        if (most > 6 && i + 6 <= l->count) {                                   \
-            pairs_##kind(most > 6 ? 6 : 1, l, i);                             \
-            i += 6;                                                            \
-        }                                                                      \
-        switch (l->count - i) {                                                \
-        case 1: pairs_##kind(1, l, i); break;                                  \
-        case 2: pairs_##kind(2, l, i); break;                                  \
-        case 3: pairs_##kind(most > 3 ? 3 : 1, l, i); break;                  \
-        case 4: pairs_##kind(most > 3 ? 4 : 1, l, i); break;                  \
-        case 5: pairs_##kind(most > 3 ? 5 : 1, l, i); break;                  \
-        default: break;                                                        \
-        }                                                                      \
-    }
-MULTIPLY(f32, BIG)
-MULTIPLY(i16, BIG)
-MULTIPLY(u8, BIG8)
-
-INLINE TARGET void gather_rows(const void *rows, int64_t stride, const int32_t *in, int64_t count, const int64_t bytes,
-                               char *to, int64_t step) {
-    for (int64_t i = 0; i < count; i++, to += step) memcpy(to, (const char *)rows + in[i] * stride, (size_t)bytes);
-}
-
-/* Rows of `in` side by side: to + i * step bytes. Sizes that networks have are copied without loops. */
-static TARGET void gather(const void *rows, int64_t stride, const int32_t *in, int64_t count, int64_t bytes, char *to,
-                          int64_t step) {
-    switch (bytes) {
-    case 16: gather_rows(rows, stride, in, count, 16, to, step); break;
-    case 32: gather_rows(rows, stride, in, count, 32, to, step); break;
-    case 48: gather_rows(rows, stride, in, count, 48, to, step); break;
-    case 64: gather_rows(rows, stride, in, count, 64, to, step); break;
-    case 96: gather_rows(rows, stride, in, count, 96, to, step); break;
-    case 128: gather_rows(rows, stride, in, count, 128, to, step); break;
-    case 192: gather_rows(rows, stride, in, count, 192, to, step); break;
-    case 256: gather_rows(rows, stride, in, count, 256, to, step); break;
-    default:
-        for (int64_t i = 0; i < count; i++, to += step) {
-            const char *from = (const char *)rows + in[i] * stride;
-            int64_t at = 0;
-            for (; at + 4 * LANES <= bytes; at += 4 * LANES) STORE((float *)(to + at), LOAD((const float *)(from + at)));
-            for (; at < bytes; at += 4) memcpy(to + at, from + at, 4);
-        }
-    }
-}
+#include "multiply_body.h"
 
 INLINE TARGET V load_kind(int kind, const void *rows, int64_t at) {
     return kind == FLOAT ? LOAD((const float *)rows + at) : kind == INT16 ? LOAD16((const int16_t *)rows + at)
@@ -399,5 +206,5 @@ static TARGET double peak_u8(int64_t rounds) {
 }
 
 #define ISA_ENTRIES                                                                                                  \
-    ISA_NAME, {multiply_f32, multiply_i16, multiply_u8}, gather, finish, outer_f32, interpolate, best_class,         \
+    ISA_NAME, {multiply_f32, multiply_i16, multiply_u8}, finish, outer_f32, interpolate, best_class,         \
         {peak_f32, peak_i16, peak_u8}, {PEAK_WIDTH, 2 * PEAK_WIDTH, 4 * 4 * BIG8 * NV * LANES}

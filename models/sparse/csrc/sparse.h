@@ -23,21 +23,18 @@ enum { FLOAT, INT16, UINT8 };
 #define INT16_MAXIMUM 8191 /* largest |value|: sums of products fit 32 bits, see _quantise in fused.py */
 #define UINT8_MAXIMUM 127  /* values are not negative; sums of eight products fit 16 bits */
 
-/* A block of row pairs: input rows side by side in memory, multiplied by one panel of weights and added to rows of a
- * panel of the tile. */
+/* Pairs of rows: input rows are multiplied by panels of weights and added to rows of the tile. */
 typedef struct {
-    const void *rows;       /* input row of pair i: rows + i * stride */
-    const float *scales;    /* of quantised rows, one per pair */
+    const void *rows;
+    const float *scales;    /* of quantised rows */
     int64_t stride;         /* elements */
-    const int32_t *out;     /* output row per pair, distinct; NULL: first + i */
-    int64_t first, count;
+    const int32_t *in, *out; /* rows of each pair; those of `out` are distinct */
+    int64_t count;
     int channels;           /* of the input; a multiple of 2 for int16, of 16 for uint8 */
-    const void *weights;    /* panel: float [channels][16], int16 [channels / 2][16][2] or int8 [channels / 4][16][4] */
-    float *tile;            /* of output row 0: a row has PANEL floats */
-    /* Rows to be gathered next, asked for while these are multiplied: `ahead` of them, `ahead_bytes` each */
-    const char *ahead_rows;
-    const int32_t *ahead_in;
-    int64_t ahead_stride, ahead, ahead_bytes;
+    const void *weights;    /* panels: float [channels][16], int16 [channels / 2][16][2] or int8 [channels / 4][16][4] */
+    int64_t panels;
+    float *tile;            /* of output row 0 in the first panel: a row has PANEL floats */
+    int64_t tile_step;      /* floats, from panel to panel */
     int write;              /* these are the first values of their rows: replace what is there */
 } PairList;
 
@@ -63,8 +60,6 @@ typedef struct {
 typedef struct {
     const char *name;
     void (*multiply[3])(const PairList *list); /* by kind of rows */
-    void (*gather)(const void *rows, int64_t stride, const int32_t *in, int64_t count, int64_t bytes, char *to,
-                   int64_t step);
     void (*finish)(const Finish *job);
     /* dw[channels][width] += x[count][channels] transposed times g[count][width] */
     void (*outer_f32)(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count, int channels,

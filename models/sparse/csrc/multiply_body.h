@@ -1,0 +1,182 @@
+/* Rows of a pair list times panels of weights, added to the tile; over the vector macros that simd_body.h lists.
+ *
+ * Input rows are read where they are, by one pointer per row of a block: copying them side by side first costs more than
+ * it saves. Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it falls
+ * into, so results do not depend on tiles or threads. */
+
+#define FOR_V UNROLL for (int v = 0; v < NV; v++)
+#define FOR_R UNROLL for (int r = 0; r < mr; r++)
+
+INLINE TARGET void block_f32(const int mr, const PairList *l, const float *const *a, const float *scale,
+                             const float *w, float *const *c) {
+    V acc[BIG][NV];
+    (void)scale;
+    FOR_R FOR_V acc[r][v] = SET1(0.0f);
+#define STEP_F32(k) do {                                                       \
+        V b[NV];                                                               \
+        FOR_V b[v] = LOAD(w + (k) * PANEL + v * LANES);                        \
+        FOR_R {                                                                \
+            V x = SET1(a[r][at + (k)]);                                        \
+            FOR_V ACCUMULATE(acc[r][v], x, b[v]);                              \
+        }                                                                      \
+    } while (0)
+    int64_t at = 0;
+    for (; at + 4 <= l->channels; at += 4, w += 4 * PANEL) {
+        STEP_F32(0);
+        STEP_F32(1);
+        STEP_F32(2);
+        STEP_F32(3);
+    }
+    for (; at < l->channels; at++, w += PANEL) STEP_F32(0);
+    if (l->write) FOR_R FOR_V STORE(c[r] + v * LANES, acc[r][v]);
+    else FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
+}
+
+/* Sums of integers, as what they stand for, to the tile. */
+#define ADD_SCALED()                                                                                                 \
+    FOR_R {                                                                                                          \
+        const V s = SET1(scale[r]);                                                                                  \
+        if (l->write) FOR_V STORE(c[r] + v * LANES, MUL(TO_FLOAT(acc[r][v]), s));                                    \
+        else FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));                     \
+    }
+
+INLINE TARGET void block_i16(const int mr, const PairList *l, const int16_t *const *a, const float *scale,
+                             const int16_t *w, float *const *c) {
+    VI acc[BIG][NV];
+    FOR_R FOR_V acc[r][v] = ZEROI();
+#define STEP_I16(k) do {                                                       \
+        VI b[NV];                                                              \
+        FOR_V b[v] = LOADI(w + (k) * PANEL + 2 * v * LANES);                   \
+        FOR_R {                                                                \
+            VI x = PAIR(a[r] + at + (k));                                      \
+            FOR_V ACCUMULATE16(acc[r][v], x, b[v]);                            \
+        }                                                                      \
+    } while (0)
+    int64_t at = 0;
+    for (; at + 8 <= l->channels; at += 8, w += 8 * PANEL) {
+        STEP_I16(0);
+        STEP_I16(2);
+        STEP_I16(4);
+        STEP_I16(6);
+    }
+    for (; at < l->channels; at += 2, w += 2 * PANEL) STEP_I16(0);
+    ADD_SCALED()
+}
+
+/* Four channels to a step. Sums of four steps fit 16 bits (the weights are scaled so), where the processor has no
+ * instruction that goes to 32 bits at once. */
+INLINE TARGET void block_u8(const int mr, const PairList *l, const uint8_t *const *a, const float *scale,
+                            const int8_t *w, float *const *c) {
+    VI acc[BIG8][NV];
+    FOR_R FOR_V acc[r][v] = ZEROI();
+#define STEP_U8(k, ACCUMULATE8)                                                \
+    do {                                                                       \
+        VI b[NV];                                                              \
+        FOR_V b[v] = LOADI(w + (k) * PANEL + 4 * v * LANES);                   \
+        FOR_R {                                                                \
+            VI x = PAIR(a[r] + at + (k));                                      \
+            FOR_V ACCUMULATE8(x, b[v]);                                        \
+        }                                                                      \
+    } while (0)
+    for (int64_t at = 0; at < l->channels; at += 16, w += 16 * PANEL) {
+#ifdef DOT8
+#define DOT(x, y) DOT8(acc[r][v], x, y)
+        STEP_U8(0, DOT);
+        STEP_U8(4, DOT);
+        STEP_U8(8, DOT);
+        STEP_U8(12, DOT);
+#undef DOT
+#else
+        VI half[BIG8][NV];
+#define FIRST(x, y) MULTIPLY8(half[r][v], x, y)
+#define OTHER(x, y) ACCUMULATE8(half[r][v], x, y)
+        STEP_U8(0, FIRST);
+        STEP_U8(4, OTHER);
+        STEP_U8(8, OTHER);
+        STEP_U8(12, OTHER);
+        FOR_R FOR_V WIDEN8(acc[r][v], half[r][v]);
+#undef FIRST
+#undef OTHER
+#endif
+    }
+    ADD_SCALED()
+}
+
+/* mr pairs from pair i on, all panels. */
+#define PAIRS(kind, type, weight)                                                                                    \
+    INLINE TARGET void pairs_##kind(const int mr, const PairList *l, int64_t i) {                                    \
+        const type *a[BIG];                                                                                          \
+        float scale[BIG], *c[BIG];                                                                                   \
+        const weight *w = l->weights;                                                                                \
+        FOR_R {                                                                                                      \
+            const int64_t in = l->in[i + r];                                                                         \
+            a[r] = (const type *)l->rows + in * l->stride;                                                           \
+            c[r] = l->tile + (int64_t)l->out[i + r] * PANEL;                                                         \
+            scale[r] = l->scales ? l->scales[in] : 1.0f;                                                             \
+        }                                                                                                            \
+        for (int64_t p = 0; p < l->panels; p++, w += l->channels * PANEL) {                                          \
+            block_##kind(mr, l, a, scale, w, c);                                                                     \
+            FOR_R c[r] += l->tile_step;                                                                              \
+        }                                                                                                            \
+    }
+PAIRS(f32, float, float)
+PAIRS(i16, int16_t, int16_t)
+PAIRS(u8, uint8_t, int8_t)
+
+/* Rows of sixteen channels: a panel's weights stay in registers while the pairs pass. Returns the pairs done. */
+INLINE TARGET int64_t sixteen_u8(const PairList *l) {
+    enum { mr = 1 };
+    const int8_t *w = l->weights;
+    if (l->channels != 16) return 0;
+    for (int64_t p = 0; p < l->panels; p++, w += 16 * PANEL) {
+        float *tile = l->tile + p * l->tile_step;
+        VI b[4][NV];
+        UNROLL for (int k = 0; k < 4; k++) FOR_V b[k][v] = LOADI(w + 4 * k * PANEL + 4 * v * LANES);
+        for (int64_t i = 0; i < l->count; i++) {
+            const int64_t in = l->in[i];
+            const uint8_t *a = (const uint8_t *)l->rows + in * l->stride;
+            float *c[1] = {tile + (int64_t)l->out[i] * PANEL}, scale[1] = {l->scales[in]};
+            VI acc[1][NV];
+            FOR_V acc[0][v] = ZEROI();
+#ifdef DOT8
+            UNROLL for (int k = 0; k < 4; k++) {
+                const VI x = PAIR(a + 4 * k);
+                FOR_V DOT8(acc[0][v], x, b[k][v]);
+            }
+#else
+            VI half[NV], x = PAIR(a);
+            FOR_V MULTIPLY8(half[v], x, b[0][v]);
+            UNROLL for (int k = 1; k < 4; k++) {
+                x = PAIR(a + 4 * k);
+                FOR_V ACCUMULATE8(half[v], x, b[k][v]);
+            }
+            FOR_V WIDEN8(acc[0][v], half[v]);
+#endif
+            ADD_SCALED()
+        }
+    }
+    return l->count;
+}
+
+#define MULTIPLY(kind, most, special)                                                   \
+    static TARGET void multiply_##kind(const PairList *list) {                 \
+        const PairList copy = *list, *l = &copy; /* stores cannot change it */ \
+        int64_t i = special(l);                                                \
+        for (; i + most <= l->count; i += most) pairs_##kind(most, l, i);      \
+        if (most > 6 && i + 6 <= l->count) {                                   \
+            pairs_##kind(most > 6 ? 6 : 1, l, i);                             \
+            i += 6;                                                            \
+        }                                                                      \
+        switch (l->count - i) {                                                \
+        case 1: pairs_##kind(1, l, i); break;                                  \
+        case 2: pairs_##kind(2, l, i); break;                                  \
+        case 3: pairs_##kind(most > 3 ? 3 : 1, l, i); break;                  \
+        case 4: pairs_##kind(most > 3 ? 4 : 1, l, i); break;                  \
+        case 5: pairs_##kind(most > 3 ? 5 : 1, l, i); break;                  \
+        default: break;                                                        \
+        }                                                                      \
+    }
+#define NONE(l) 0
+MULTIPLY(f32, BIG, NONE)
+MULTIPLY(i16, BIG, NONE)
+MULTIPLY(u8, BIG8, sixteen_u8)
