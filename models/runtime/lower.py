@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 INFINITY = math.inf
+MOST_LINES = 16  # of a depthwise kernel, see csrc/dense.h
 
 
 class Unsupported(ModelError):
@@ -78,11 +79,13 @@ class Layer:
 
 @dataclass
 class Lowered:
-    """inputs: the frame, then the caches · layers in order · outputs: the first, then the next caches."""
+    """inputs: the frame, then the caches · layers in order · outputs: the first, then the next caches · flat: the first
+    output is [N, K]."""
 
     inputs: list[Rows]
     layers: list[Layer] = field(default_factory=list)
     outputs: list[View] = field(default_factory=list)
+    flat: bool = False
 
 
 def lower(module: nn.Module, examples: tuple[Tensor, ...]) -> Lowered:
@@ -111,8 +114,9 @@ class _Reader:
         for node in graph.nodes():
             self._read(node)
         (output,) = graph.outputs()
-        values = output.node().inputs() if output.node().kind() == "prim::TupleConstruct" else [output]
+        values = list(output.node().inputs()) if output.node().kind() == "prim::TupleConstruct" else [output]
         self.result.outputs = [self._one(v) for v in values]
+        self.result.flat = len(_shape(values[0])) == 2
 
     def _read(self, node: Any) -> None:
         kind = node.kind()
@@ -182,6 +186,10 @@ class _Reader:
         alone = groups == weight.shape[0] == sum(p.channels for p in parts) and groups > 1
         if groups > 1 and not (alone and len(parts) == 1 and parts[0].first == 0):
             raise Unsupported("native kernels have no grouped convolution but the depthwise one")
+        if alone and weight.shape[2] > MOST_LINES:
+            raise Unsupported(
+                f"native kernels have depthwise kernels of {MOST_LINES} lines at most, not {weight.shape[2]}"
+            )
         weights = weight.detach().float().numpy()
         added = np.zeros(len(weights), np.float32) if bias is None else bias.detach().float().numpy()
         pads = tuple(p + own for p, own in zip(parts[0].pads, padding))

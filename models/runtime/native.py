@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
-ABI = 2
+ABI = 3
 LANES, ROWS, PANEL = 8, 6, 16
 LINE = 16  # floats of a cache line
-CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD = range(8)
+CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD, FUSED = range(9)
 _P, _I, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
@@ -94,7 +94,8 @@ class Program:
         memory = Memory()
         pointers = 2 * max((_pointers(op) for op in operations), default=0)  # of eight bytes, in floats
         self._tiles_at = 4 * (-(-pointers // LINE) * LINE)
-        self._bytes = self._tiles_at + 4 * (-(-max((_tiles(op) for op in operations), default=0) // LINE) * LINE)
+        floats = max((_floats(operations, i) for i in range(len(operations))), default=0)
+        self._bytes = self._tiles_at + 4 * (-(-floats // LINE) * LINE)
         self._scratch = memory.take(self._bytes // 4 * threads)
         self._zeros = memory.take(max((max(*op.channels, op.out_stride) for op in operations), default=LANES) + PANEL)
 
@@ -120,6 +121,12 @@ def _pointers(op: Operation) -> int:
     return -(-op.chunk // ROWS) * ROWS * op.kernel_height * op.kernel_width * (2 if op.channels[1] else 1)
 
 
-def _tiles(op: Operation) -> int:
-    """Floats of a Winograd chunk, see csrc/winograd.h."""
-    return 16 * (op.chunk * (op.channels[0] + PANEL) + PANEL) if op.kind == WINOGRAD else 0
+def _floats(operations: Sequence[Operation], i: int) -> int:
+    """Floats that one thread needs for an operation, see csrc/winograd.h and csrc/depthwise.h."""
+    op = operations[i]
+    if op.kind == WINOGRAD:
+        return 16 * (op.chunk * (op.channels[0] + PANEL) + PANEL)
+    if op.kind == FUSED:
+        expand, middle = operations[i + 1 : i + 3]
+        return expand.out_width * expand.out_stride * middle.kernel_height + middle.out_width * middle.out_stride
+    return 0

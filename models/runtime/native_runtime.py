@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.facts import ModelError
 from models.runtime import native
+from models.runtime.arrange import bordered, fused, in_tiles, packed, padded, stem_of, up
 from models.runtime.compiled import Array, Compiled, Signature, Stream
 from models.runtime.lower import Layer, Lowered, Rows, Unsupported, View, lower
 
@@ -26,42 +27,13 @@ CHUNK_BYTES = 128 * 1024  # of input that stays in the second-level cache while 
 SMALL_WEIGHTS = 128 * 1024  # bytes; below, chunks are small enough that their results stay in the cache as well
 TILE_BYTES = 400 * 1024  # of transformed input that stays in the second-level cache
 TILES = 48  # at most, for their sums have to stay there as well
-TILED = 32  # input channels from which on tiles pay
-G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # of the weights, see csrc/winograd.h
+STRIP = 14  # lines of a work item, at least: the lines above and below them are computed twice
 KINDS = {
     "convolve": native.CONVOLVE,
     "depthwise": native.DEPTHWISE,
     "maximum_pool": native.MAXIMUM_POOL,
     "mean": native.MEAN,
 }
-
-
-def up(channels: int) -> int:
-    """Floats of a row."""
-    return -(-channels // native.LANES) * native.LANES
-
-
-def in_tiles(layer: Layer) -> bool:
-    """True where Winograd's way pays: plain 3 x 3 convolutions of many channels to full panels."""
-    (view, *more) = layer.inputs
-    return (
-        layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
-        and view.channels >= TILED and view.channels % native.LANES == 0 and layer.out.channels % native.PANEL == 0
-    )  # fmt: skip
-
-
-def packed(layer: Layer) -> np.ndarray | None:
-    """Weights in the order in which the kernels read them, see csrc/dense.h."""
-    if layer.weights is None:
-        return None
-    weights, outputs = layer.weights, layer.weights.shape[0]
-    if in_tiles(layer):
-        weights = (G @ weights.astype(np.float64) @ G.T).astype(np.float32)
-    matrix = np.zeros((weights[0].size, up(outputs)), np.float32)
-    matrix[:, :outputs] = weights.transpose(2, 3, 1, 0).reshape(-1, outputs)
-    if layer.kind == "depthwise":
-        return matrix
-    return np.concatenate([matrix[:, at : at + native.PANEL].ravel() for at in range(0, up(outputs), native.PANEL)])
 
 
 class NativeCompiled(Compiled):
@@ -118,35 +90,6 @@ class NativeCompiled(Compiled):
         return NativeStream(self, batch)
 
 
-def padded(bias: np.ndarray) -> np.ndarray:
-    """A bias as long as a row."""
-    return np.concatenate([bias, np.zeros(up(len(bias)) - len(bias), np.float32)]).astype(np.float32)
-
-
-def stem_of(lowered: Lowered) -> Layer | None:
-    """The convolution that alone reads the frame, of few channels; None where there is no such layer."""
-    frame = lowered.inputs[0]
-    readers = [layer for layer in lowered.layers if any(v.rows is frame for v in layer.inputs)]
-    others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
-    if len(readers) != 1 or frame in others or frame.channels >= native.LANES:
-        return None
-    (stem,) = readers
-    whole = [(v.first, v.channels) for v in stem.inputs] == [(0, frame.channels)]
-    return stem if stem.kind == "convolve" and whole else None
-
-
-def bordered(stem: Layer) -> tuple[int, int]:
-    """(height, width) of the frame with its border, so that every window of the stem lies inside."""
-    rows = stem.inputs[0].rows
-    height, width = (
-        max(pad + size, (out - 1) * stem.step + kernel)
-        for pad, size, out, kernel in zip(
-            stem.pads, (rows.height, rows.width), (stem.out.height, stem.out.width), stem.kernel
-        )
-    )
-    return height, width
-
-
 class Plan:
     """The buffers and the program of one batch; the caches stay in it from step to step."""
 
@@ -172,11 +115,13 @@ class Plan:
 
     def _layers(self, lowered: Lowered, caches: list[Rows]) -> list[native.Operation]:
         """The layers in order, each followed by the caches that may be overwritten after it."""
+        blocks = fused(lowered)
+        end = {i: last for first, last in blocks.items() for i in range(first, last)}  # when a layer's work is done
         last: dict[Rows, int] = {}
-        made = {layer.out: i for i, layer in enumerate(lowered.layers)}
+        made = {layer.out: end.get(i, i) for i, layer in enumerate(lowered.layers)}
         for i, layer in enumerate(lowered.layers):
             for rows in (*(v.rows for v in layer.inputs), *([layer.residual] if layer.residual else [])):
-                last[rows] = i
+                last[rows] = end.get(i, i)
         moves: dict[int, list[tuple[View, Rows]]] = {}
         for cache, view in zip(caches, lowered.outputs[1:]):
             at = max(last.get(cache, 0), made.get(view.rows, 0))
@@ -189,7 +134,12 @@ class Plan:
         free: list[np.ndarray] = []
         program = []
         for i, layer in enumerate(lowered.layers):
-            self._buffers[layer.out] = self._take(layer.out, free)
+            if i in end:
+                self._buffers[layer.out] = np.zeros((0, up(layer.out.channels)), np.float32)  # lives in the scratch
+            else:
+                self._buffers[layer.out] = self._take(layer.out, free)
+            if i in blocks:
+                program.append(self._block(lowered.layers[i + 1]))
             program.append(self._operation(layer))
             program += [self._move(view, cache) for view, cache in moves.get(i, ())]
             done = [r for r, at in last.items() if at == i and r not in kept and r in self._memory]
@@ -225,6 +175,12 @@ class Plan:
             self._divide(op, layer)
         return op
 
+    def _block(self, middle: Layer) -> native.Operation:
+        """What runs the next three operations as one, around this depthwise layer; in strips of lines."""
+        threads = self.network.threads
+        lines = middle.out.height if threads == 1 else max(STRIP, -(-middle.out.height // (2 * threads)))
+        return native.Operation(kind=native.FUSED, chunk=lines)
+
     def _read_lines(self, op: native.Operation, layer: Layer) -> None:
         """The stem reads a bordered frame without gaps: a line of its kernel is one run of floats."""
         height, width = bordered(layer)
@@ -244,7 +200,7 @@ class Plan:
                 fitting = CHUNK_BYTES // (4 * (channels * layer.step**2 + op.out_stride)) // 2
             else:
                 fitting = CHUNK_BYTES // (4 * channels * layer.step**2)
-            most = units if units <= 64 else max(48, fitting // native.ROWS * native.ROWS)
+            most = units if units <= 64 else max(48, layer.out.width, fitting // native.ROWS * native.ROWS)
         op.chunk = -(-units // -(-units // most))  # all chunks alike
         panels, chunks = -(-op.out_stride // native.PANEL), -(-units // op.chunk)
         wanted = 1 if self.network.threads == 1 else max(1, -(-4 * self.network.threads // chunks))
@@ -291,8 +247,7 @@ class Plan:
         frame = np.ascontiguousarray(frame, np.float32)
         self._program.read_from(frame.ctypes.data)
         self._program()
-        flat = len(self.network.signature.outputs) and self._first.shape[2:] == (1, 1)
-        return self._first[:, :, 0, 0] if flat else self._first
+        return self._first[:, :, 0, 0] if self.network.lowered.flat else self._first
 
     def load(self, caches: Sequence[NDArray[Any]]) -> None:
         """Takes caches [N, C, H, W]."""

@@ -105,8 +105,7 @@ INLINE Part part_of(const Operation *op, int64_t units, int64_t item) {
     return part;
 }
 
-static TARGET void convolve(const Operation *op, int64_t item, const Scratch *scratch) {
-    const Part part = part_of(op, op->batch * op->out_height * op->out_width, item);
+static TARGET void convolve_part(const Operation *op, Part part, const Scratch *scratch) {
     const int sources = op->channels[1] ? 2 : 1;
     const int64_t taps = op->kernel_height * op->kernel_width, segments = taps * sources;
     const int64_t depth = taps * (op->channels[0] + op->channels[1]);
@@ -122,71 +121,12 @@ static TARGET void convolve(const Operation *op, int64_t item, const Scratch *sc
     }
 }
 
+static TARGET void convolve(const Operation *op, int64_t item, const Scratch *scratch) {
+    convolve_part(op, part_of(op, op->batch * op->out_height * op->out_width, item), scratch);
+}
+
+#include "depthwise.h"
 #include "winograd.h"
-
-/* Four neighbouring pixels whose windows lie inside the line; they share the loads of the weights. `in`: the input under
- * the first tap of the first pixel, `lines`: rows of the kernel that are inside. */
-INLINE TARGET void four_inside(const int kernel, const int step, const Operation *op, const float *in, int64_t lines,
-                               const float *w, V *acc) {
-    const int64_t stride = op->stride[0], line = op->in_pitch * stride;
-    for (int64_t i = 0; i < lines; i++, in += line)
-        UNROLL for (int j = 0; j < kernel; j++, w += op->out_stride) {
-            const V tap = LOAD(w);
-            UNROLL for (int r = 0; r < 4; r++) acc[r] = FMA(LOAD(in + (r * step + j) * stride), tap, acc[r]);
-        }
-}
-
-/* The same anywhere: what is outside is zero. */
-INLINE TARGET void four_anywhere(const Operation *op, const float *in, int64_t lines, int64_t u, const float *w,
-                                 const float *zeros, V *acc) {
-    const int64_t stride = op->stride[0], line = op->in_pitch * stride;
-    for (int64_t i = 0; i < lines; i++, in += line)
-        for (int64_t j = 0; j < op->kernel_width; j++, w += op->out_stride) {
-            const V tap = LOAD(w);
-            UNROLL for (int r = 0; r < 4; r++) {
-                const int64_t at = r * op->step + j;
-                const int inside = u + at >= 0 && u + at < op->in_width;
-                acc[r] = FMA(LOAD(inside ? in + at * stride : zeros), tap, acc[r]);
-            }
-        }
-}
-
-/* One output line. */
-static TARGET void depthwise(const Operation *op, int64_t item, const float *zeros) {
-    const int64_t n = item / op->out_height, y = item % op->out_height, k = op->kernel_width, step = op->step;
-    const V low = SET1((float)op->low), high = SET1((float)op->high);
-    const int64_t top = y * step - op->pad_top, skipped = top < 0 ? -top : 0;
-    const int64_t over = top + op->kernel_height - op->in_height;
-    const int64_t lines = op->kernel_height - skipped - (over > 0 ? over : 0);
-    const float *line = op->source[0] + (n * op->in_height + top + skipped) * op->in_pitch * op->stride[0];
-    const float *weights = op->weights + skipped * k * op->out_stride;
-    for (int64_t x = 0; x < op->out_width; x += 4) {
-        const int count = op->out_width - x < 4 ? (int)(op->out_width - x) : 4;
-        const int64_t u = x * step - op->pad_left;
-        const int inside = u >= 0 && u + 3 * step + k <= op->in_width;
-        for (int64_t c = 0; c < op->out_stride; c += LANES) {
-            V acc[4];
-            UNROLL for (int r = 0; r < 4; r++) acc[r] = LOAD(op->bias + c);
-            const float *in = line + u * op->stride[0] + c, *w = weights + c;
-            if (inside && c % 16 == 0) /* the pixels of the next four, which no hardware prefetcher foresees */
-                for (int64_t i = 0; i < lines; i++)
-                    for (int64_t r = k; r < 4 * step + k; r++)
-                        __builtin_prefetch(in + (i * op->in_pitch + r) * op->stride[0]);
-            if (inside && k == 3 && step == 1)
-                four_inside(3, 1, op, in, lines, w, acc);
-            else if (inside && k == 3 && step == 2)
-                four_inside(3, 2, op, in, lines, w, acc);
-            else if (inside && k == 5 && step == 1)
-                four_inside(5, 1, op, in, lines, w, acc);
-            else if (inside && k == 5 && step == 2)
-                four_inside(5, 2, op, in, lines, w, acc);
-            else
-                four_anywhere(op, in, lines, u, w, zeros, acc);
-            float *out = op->out + ((n * op->out_height + y) * op->out_width + x) * op->out_stride + c;
-            for (int r = 0; r < count; r++) STORE(out + r * op->out_stride, LEAST(MOST(acc[r], low), high));
-        }
-    }
-}
 
 static TARGET void maximum_pool(const Operation *op, int64_t item) {
     const int64_t n = item / op->out_height, y = item % op->out_height;
@@ -217,4 +157,4 @@ static TARGET void mean(const Operation *op, int64_t item) {
     }
 }
 
-const Kernels KERNELS = {convolve, winograd, depthwise, maximum_pool, mean};
+const Kernels KERNELS = {convolve, winograd, fused, depthwise, maximum_pool, mean};

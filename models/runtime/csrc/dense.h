@@ -16,15 +16,16 @@
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 #define LANES 8
 #define ROWS 6    /* pixels of a block */
 #define PANEL 16  /* output channels of a block */
 #define SOURCES 2 /* of one convolution */
+#define MOST_LINES 16 /* of a depthwise kernel */
 
-enum { CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD };
+enum { CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD, FUSED };
 
 /* Mirrored by Operation in native.py; every field has eight bytes.
  *
@@ -32,6 +33,8 @@ enum { CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WI
  * that reads the first channels from the cache and the others from the frame. out = clamp(bias + sum + residual).
  * WINOGRAD: a convolution of 3 x 3 in steps of 1 from source[0], computed in tiles of 2 x 2 results: 16 products in place
  * of 36. `out_stride` is a multiple of PANEL.
+ * FUSED: the next three operations, CONVOLVE, DEPTHWISE and CONVOLVE of 1 x 1, line by line: what lies between them
+ * never leaves the cache. `chunk`: lines of one work item.
  * DEPTHWISE, MAXIMUM_POOL, MEAN, COPY (the first `channels[0]` of a row): source[0] to out.
  * FROM_PLANES: float [batch][channels][in_height][in_width] to rows inside a border of zeros (out_height lines of
  * in_pitch pixels; pad_top lines, pad_left pixels come first). TO_PLANES: the other way, without border.
@@ -60,13 +63,14 @@ typedef struct {
 /* Of one thread. */
 typedef struct {
     const float **pointers; /* to the inputs of a chunk's pixels */
-    float *tiles;           /* WINOGRAD: 16 x (chunk x channels + PANEL), then 16 x chunk x PANEL */
+    float *tiles;           /* WINOGRAD: 16 x (chunk x channels + PANEL), then 16 x chunk x PANEL; FUSED: lines */
     const float *zeros;     /* as many as the widest row has */
 } Scratch;
 
 typedef struct {
     void (*convolve)(const Operation *op, int64_t item, const Scratch *scratch);
     void (*winograd)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*fused)(const Operation *op, int64_t item, const Scratch *scratch);
     void (*depthwise)(const Operation *op, int64_t item, const float *zeros);
     void (*maximum_pool)(const Operation *op, int64_t item);
     void (*mean)(const Operation *op, int64_t item);

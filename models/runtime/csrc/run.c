@@ -30,6 +30,7 @@ static int64_t items(const Operation *op) {
         const int64_t panels = (op->out_stride + PANEL - 1) / PANEL;
         return (units + op->chunk - 1) / op->chunk * ((panels + op->panels - 1) / op->panels);
     }
+    if (op->kind == FUSED) return op[2].batch * ((op[2].out_height + op->chunk - 1) / op->chunk);
     if (op->kind == DEPTHWISE || op->kind == MAXIMUM_POOL) return op->batch * op->out_height;
     if (op->kind == FROM_PLANES) return op->batch * op->in_height;
     return op->batch;
@@ -62,6 +63,7 @@ static void work(const Run *run, const Operation *op, int64_t item, const Scratc
     switch (op->kind) {
     case CONVOLVE: run->kernels->convolve(op, item, scratch); break;
     case WINOGRAD: run->kernels->winograd(op, item, scratch); break;
+    case FUSED: run->kernels->fused(op, item, scratch); break;
     case DEPTHWISE: run->kernels->depthwise(op, item, scratch->zeros); break;
     case MAXIMUM_POOL: run->kernels->maximum_pool(op, item); break;
     case MEAN: run->kernels->mean(op, item); break;
@@ -75,7 +77,7 @@ static void *drain(void *argument) {
     Run *run = argument;
     char *mine = run->scratch + atomic_fetch_add(&run->joined, 1) * run->bytes;
     const Scratch scratch = {(const float **)(void *)mine, (float *)(void *)(mine + run->tiles_at), run->zeros};
-    for (int64_t o = 0; o < run->count; o++) {
+    for (int64_t o = 0; o < run->count; o += run->program[o].kind == FUSED ? 4 : 1) {
         const Operation *op = &run->program[o];
         const int64_t total = items(op);
         for (;;) {
@@ -129,4 +131,4 @@ EXPORT int dense_level(void) {
 #endif
 }
 
-EXPORT int dense_abi(void) { return 2; }
+EXPORT int dense_abi(void) { return 3; }

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.runtime import compile_network, native
+from models.runtime import arrange, compile_network, native
 from models.runtime.choose import difference
 from models.runtime.lower import Unsupported, lower
 from tests.models.runtime.nets import TinyStep, examples
@@ -60,6 +60,64 @@ def test_layers_are_torchs(k, stride, same):
 def test_any_number_of_channels(channels):
     torch.manual_seed(channels)
     check(Layers(channels=channels), (torch.randn(1, 3, 40, 36),))
+
+
+class Tiles(nn.Module):
+    """3 x 3 convolutions that run in tiles, one with a residual."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.first, self.second = nn.Conv2d(3, 32, 1), nn.Conv2d(32, 48, 3), nn.Conv2d(48, 48, 3, 1, 1)
+
+    def forward(self, x):
+        y = torch.relu(self.first(self.stem(x)))
+        return torch.relu(y + self.second(y))
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 7), (17, 12), (40, 41)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_tiles_are_torchs(size, threads):
+    torch.manual_seed(2)
+    check(Tiles(), (torch.randn(2, 3, *size),), threads)
+
+
+class Inverted(nn.Module):
+    """An inverted residual block behind a shift, after a stem that runs as one with the layers behind it."""
+
+    def __init__(self, k, stride, channels=20, size=(37, 30)):
+        super().__init__()
+        self.shape, self.stride = (5, size[0], size[1]), stride
+        self.stem = nn.Conv2d(3, 40, 3, 2, 1)
+        self.spread, self.narrow = nn.Conv2d(40, 40, 3, 1, 1, groups=40), nn.Conv2d(40, channels, 1)
+        self.expand = nn.Conv2d(channels, 50, 1)
+        self.depthwise = nn.Conv2d(50, 50, k, stride, k // 2, groups=50)
+        self.project = nn.Conv2d(50, channels, 1)
+
+    def forward(self, frame, cache):
+        x = self.narrow(F.relu6(self.spread(torch.relu(self.stem(frame)))))
+        y = F.relu6(self.expand(torch.cat([cache, x[:, 5:]], 1)))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return (x + y if self.stride == 1 else y), x[:, :5]
+
+
+@pytest.mark.parametrize("k", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(37, 30), (20, 9), (2, 1)])
+def test_blocks_that_run_as_one_are_torchs(k, stride, size, monkeypatch):
+    monkeypatch.setattr(arrange, "FUSED_BYTES", 0)
+    torch.manual_seed(3)
+    module = Inverted(k, stride, size=size)
+    inputs = (torch.randn(2, 3, 2 * size[0], 2 * size[1]), torch.randn(2, 5, *size))
+    assert arrange.fused(lower(module, inputs)) == {0: 2, 3: 5}
+    one, three = check(module, inputs, 1), check(module, inputs, 3)
+    assert all(np.array_equal(a, b) for a, b in zip(one, three))
+    monkeypatch.setattr(arrange, "FUSED_BYTES", 1 << 40)
+    assert all(np.array_equal(a, b) for a, b in zip(one, check(module, inputs)))
+
+
+def test_large_depthwise_kernels_are_refused():
+    with pytest.raises(Unsupported, match="17"):
+        lower(nn.Conv2d(8, 8, 17, groups=8).eval(), (torch.rand(1, 8, 20, 20),))
 
 
 def test_threads_do_not_change_a_bit():

@@ -1,0 +1,93 @@
+"""How layers are laid out for the native kernels: packed weights, the stem's frame, which layers run as one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.runtime import native
+from models.runtime.lower import Layer, Lowered
+
+FUSED_BYTES = 384 * 1024  # of expanded activation, from which on it does not stay in the second-level cache
+TILED = 32  # input channels from which on tiles pay
+G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # of the weights, see csrc/winograd.h
+
+
+def up(channels: int) -> int:
+    """Floats of a row."""
+    return -(-channels // native.LANES) * native.LANES
+
+
+def in_tiles(layer: Layer) -> bool:
+    """True where Winograd's way pays: plain 3 x 3 convolutions of many channels to full panels."""
+    (view, *more) = layer.inputs
+    return (
+        layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
+        and view.channels >= TILED and view.channels % native.LANES == 0 and layer.out.channels % native.PANEL == 0
+    )  # fmt: skip
+
+
+def packed(layer: Layer) -> np.ndarray | None:
+    """Weights in the order in which the kernels read them, see csrc/dense.h."""
+    if layer.weights is None:
+        return None
+    weights, outputs = layer.weights, layer.weights.shape[0]
+    if in_tiles(layer):
+        weights = (G @ weights.astype(np.float64) @ G.T).astype(np.float32)
+    matrix = np.zeros((weights[0].size, up(outputs)), np.float32)
+    matrix[:, :outputs] = weights.transpose(2, 3, 1, 0).reshape(-1, outputs)
+    if layer.kind == "depthwise":
+        return matrix
+    return np.concatenate([matrix[:, at : at + native.PANEL].ravel() for at in range(0, up(outputs), native.PANEL)])
+
+
+def padded(bias: np.ndarray) -> np.ndarray:
+    """A bias as long as a row."""
+    return np.concatenate([bias, np.zeros(up(len(bias)) - len(bias), np.float32)]).astype(np.float32)
+
+
+def stem_of(lowered: Lowered) -> Layer | None:
+    """The convolution that alone reads the frame, of few channels; None where there is no such layer."""
+    frame = lowered.inputs[0]
+    readers = [layer for layer in lowered.layers if any(v.rows is frame for v in layer.inputs)]
+    others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
+    if len(readers) != 1 or frame in others or frame.channels >= native.LANES:
+        return None
+    (stem,) = readers
+    whole = [(v.first, v.channels) for v in stem.inputs] == [(0, frame.channels)]
+    return stem if stem.kind == "convolve" and whole else None
+
+
+def bordered(stem: Layer) -> tuple[int, int]:
+    """(height, width) of the frame with its border, so that every window of the stem lies inside."""
+    rows = stem.inputs[0].rows
+    height, width = (
+        max(pad + size, (out - 1) * stem.step + kernel)
+        for pad, size, out, kernel in zip(
+            stem.pads, (rows.height, rows.width), (stem.out.height, stem.out.width), stem.kernel
+        )
+    )
+    return height, width
+
+
+def fused(lowered: Lowered) -> dict[int, int]:
+    """First layer -> last layer of what runs as one: a convolution, a depthwise one and a 1 x 1 convolution whose
+    activations between them nobody else reads and that are too large for the cache."""
+    readers: dict[int, int] = {}
+    for rows in [v.rows for layer in lowered.layers for v in layer.inputs]:
+        readers[id(rows)] = readers.get(id(rows), 0) + 1
+    others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
+    found = {}
+    for i, (expand, middle, project) in enumerate(zip(lowered.layers, lowered.layers[1:], lowered.layers[2:])):
+        if [layer.kind for layer in (expand, middle, project)] != ["convolve", "depthwise", "convolve"]:
+            continue
+        between = (expand.out, middle.out)
+        chained = all(
+            [v.rows for v in reader.inputs] == [rows] and reader.inputs[0].channels == rows.channels
+            for reader, rows in zip((middle, project), between)
+        )
+        alone = all(readers[id(r)] == 1 and r not in others for r in between)
+        plain = not in_tiles(expand) and project.kernel == (1, 1) and project.step == 1 and project.pads == (0, 0)
+        large = 4 * expand.out.height * expand.out.width * up(expand.out.channels) >= FUSED_BYTES
+        if chained and alone and plain and large and middle.residual is None and expand.residual is None:
+            found[i] = i + 2
+    return found
