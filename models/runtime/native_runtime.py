@@ -27,6 +27,7 @@ CHUNK_BYTES = 128 * 1024  # of input that stays in the second-level cache while 
 SMALL_WEIGHTS = 128 * 1024  # bytes; below, chunks are small enough that their results stay in the cache as well
 TILE_BYTES = 400 * 1024  # of transformed input that stays in the second-level cache
 TILES = 48  # at most, for their sums have to stay there as well
+ITEM_COST = 0.25  # of beginning a work item, in panels
 STRIP = 14  # lines of a work item, at least: the lines above and below them are computed twice
 KINDS = {
     "convolve": native.CONVOLVE,
@@ -90,6 +91,15 @@ class NativeCompiled(Compiled):
         return NativeStream(self, batch)
 
 
+def panels_of_item(panels: int, chunks: int, threads: int) -> int:
+    """Panels of one work item: of those that give every thread about four, the one that lets all end together."""
+    if threads == 1:
+        return panels
+    most = max(1, round(panels * chunks / (4 * threads)))
+    costs = {p: -(-chunks * -(-panels // p) // threads) * (p + ITEM_COST) for p in range(1, min(panels, most) + 1)}
+    return min(costs, key=lambda p: costs[p])
+
+
 class Plan:
     """The buffers and the program of one batch; the caches stay in it from step to step."""
 
@@ -128,7 +138,8 @@ class Plan:
             if view.rows in caches and view.rows is not cache:
                 raise Unsupported("native kernels take no cache from another cache")
             moves.setdefault(at, []).append((view, cache))
-            last[view.rows] = max(last.get(view.rows, 0), at)
+            after = end.get(at + 1, at + 1)  # no thread waits for a copy before it goes on to the next layer
+            last[view.rows] = max(last.get(view.rows, 0), after)
         last[lowered.outputs[0].rows] = len(lowered.layers)
         kept = set(lowered.inputs)
         free: list[np.ndarray] = []
@@ -203,8 +214,7 @@ class Plan:
             most = units if units <= 64 else max(48, layer.out.width, fitting // native.ROWS * native.ROWS)
         op.chunk = -(-units // -(-units // most))  # all chunks alike
         panels, chunks = -(-op.out_stride // native.PANEL), -(-units // op.chunk)
-        wanted = 1 if self.network.threads == 1 else max(1, -(-4 * self.network.threads // chunks))
-        op.panels = max(1, panels // wanted)
+        op.panels = panels_of_item(panels, chunks, self.network.threads)
 
     def _source(self, op: native.Operation, i: int, view: View) -> None:
         rows = self._buffers[view.rows]

@@ -8,7 +8,14 @@
 #include "dense.h"
 
 #define MAX_THREADS 64
+#define LINES 16   /* of a frame in one work item */
 #define SPINS 4000 /* looks at the others' progress before the processor is given away */
+
+/* Items are taken from both ends: threads find what they wrote themselves in their own cache. An operation is done with
+ * its last item, not when all threads have been there: one that starts late or has to pause keeps nobody waiting. */
+struct Progress {
+    atomic_llong taken, front, back, finished;
+};
 
 typedef struct {
     const Operation *program;
@@ -18,9 +25,8 @@ typedef struct {
     char *scratch;       /* of all threads, each `bytes` long; pointers first, tiles from `tiles_at` */
     int64_t bytes, tiles_at;
     const float *zeros;
-    atomic_llong *next;  /* work items taken, per operation */
-    atomic_llong *done;  /* threads that found no more items, per operation */
-    atomic_int joined;   /* threads at work */
+    struct Progress *progress; /* per operation */
+    atomic_int joined;         /* threads at work */
 } Run;
 
 static int64_t items(const Operation *op) {
@@ -32,17 +38,19 @@ static int64_t items(const Operation *op) {
     }
     if (op->kind == FUSED) return op[2].batch * ((op[2].out_height + op->chunk - 1) / op->chunk);
     if (op->kind == DEPTHWISE || op->kind == MAXIMUM_POOL) return op->batch * op->out_height;
-    if (op->kind == FROM_PLANES) return op->batch * op->in_height;
+    if (op->kind == FROM_PLANES) return op->batch * ((op->in_height + LINES - 1) / LINES);
     return op->batch;
 }
 
 static void from_planes(const Operation *op, int64_t item) {
-    const int64_t n = item / op->in_height, y = item % op->in_height, channels = op->channels[0];
-    const int64_t plane = op->in_height * op->in_width;
-    const float *in = op->source[0] + n * channels * plane + y * op->in_width;
-    float *out = op->out + ((n * op->out_height + y + op->pad_top) * op->in_pitch + op->pad_left) * op->out_stride;
-    for (int64_t x = 0; x < op->in_width; x++)
-        for (int64_t c = 0; c < channels; c++) out[x * op->out_stride + c] = in[c * plane + x];
+    const int64_t parts = (op->in_height + LINES - 1) / LINES, n = item / parts, first = item % parts * LINES;
+    const int64_t channels = op->channels[0], plane = op->in_height * op->in_width;
+    for (int64_t y = first; y < first + LINES && y < op->in_height; y++) {
+        const float *in = op->source[0] + n * channels * plane + y * op->in_width;
+        float *out = op->out + ((n * op->out_height + y + op->pad_top) * op->in_pitch + op->pad_left) * op->out_stride;
+        for (int64_t x = 0; x < op->in_width; x++)
+            for (int64_t c = 0; c < channels; c++) out[x * op->out_stride + c] = in[c * plane + x];
+    }
 }
 
 static void to_planes(const Operation *op, int64_t n) {
@@ -73,21 +81,34 @@ static void work(const Run *run, const Operation *op, int64_t item, const Scratc
     }
 }
 
+static void wait_for(const struct Progress *progress, int64_t total) {
+    for (int spin = 0; atomic_load_explicit(&progress->finished, memory_order_acquire) < total; spin++) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+        if (spin > SPINS) sched_yield();
+    }
+}
+
 static void *drain(void *argument) {
     Run *run = argument;
-    char *mine = run->scratch + atomic_fetch_add(&run->joined, 1) * run->bytes;
+    const int me = atomic_fetch_add(&run->joined, 1);
+    char *mine = run->scratch + me * run->bytes;
     const Scratch scratch = {(const float **)(void *)mine, (float *)(void *)(mine + run->tiles_at), run->zeros};
+    int64_t waited = 0; /* operations known to be done */
     for (int64_t o = 0; o < run->count; o += run->program[o].kind == FUSED ? 4 : 1) {
         const Operation *op = &run->program[o];
+        struct Progress *progress = &run->progress[o];
         const int64_t total = items(op);
-        for (;;) {
-            const int64_t item = atomic_fetch_add_explicit(&run->next[o], 1, memory_order_relaxed);
-            if (item >= total) break;
+        while (atomic_fetch_add_explicit(&progress->taken, 1, memory_order_relaxed) < total) {
+            const int64_t item = me % 2 ? total - 1 - atomic_fetch_add_explicit(&progress->back, 1, memory_order_relaxed)
+                                        : atomic_fetch_add_explicit(&progress->front, 1, memory_order_relaxed);
             work(run, op, item, &scratch);
+            atomic_fetch_add_explicit(&progress->finished, 1, memory_order_release);
         }
-        atomic_fetch_add_explicit(&run->done[o], 1, memory_order_acq_rel);
-        for (int spin = 0; atomic_load_explicit(&run->done[o], memory_order_acquire) < run->threads; spin++)
-            if (spin > SPINS) sched_yield();
+        if (op->kind == COPY) continue; /* the next operation neither reads nor overwrites what is copied */
+        for (; waited <= o; waited += run->program[waited].kind == FUSED ? 4 : 1)
+            wait_for(&run->progress[waited], items(&run->program[waited]));
     }
     return NULL;
 }
@@ -107,16 +128,13 @@ EXPORT int dense_run(const Operation *program, int64_t count, int threads, int l
 #endif
     pthread_t others[MAX_THREADS];
     if (threads < 1 || threads > MAX_THREADS) return 1;
-    run.next = calloc((size_t)(2 * count), sizeof *run.next);
-    if (!run.next) return 1;
-    run.done = run.next + count;
+    run.progress = calloc((size_t)count, sizeof *run.progress);
+    if (!run.progress) return 1;
     int started = 0;
     while (started < threads - 1 && pthread_create(&others[started], NULL, drain, &run) == 0) started++;
-    if (started < threads - 1) /* the missing ones count as done with everything: work that the others do */
-        for (int64_t o = 0; o < count; o++) atomic_fetch_add(&run.done[o], threads - 1 - started);
     drain(&run);
     for (int t = 0; t < started; t++) pthread_join(others[t], NULL);
-    free((void *)run.next);
+    free(run.progress);
     return 0;
 }
 
