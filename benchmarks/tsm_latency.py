@@ -87,6 +87,7 @@ def compare(backbone: str, runtime: str, threads: int, clock: str, seconds: floa
     times = interleave({"2d": plain, "online": online}, seconds, least=20)
     frame_2d, frame_online = times["2d"].ms(clock, threads), times["online"].ms(clock, threads)
     found: dict[str, Any] = {
+        "name": compiled.runtime,
         "runtime": compiled.describe(),
         "frame_ms_2d": round(frame_2d, 2),
         "frame_ms_online": round(frame_online, 2),

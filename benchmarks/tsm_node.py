@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.runtime import RUNTIMES
+
 SIZE = 224
 CAMERAS = ("front", "front_left", "front_right", "back", "back_left", "back_right")
 
@@ -68,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tsm_node", description=__doc__)
     parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--model", default="tsm-events-online", help="name or folder; random:tsm-events-online")
-    parser.add_argument("--runtime", default="auto", choices=("auto", "torch", "openvino", "onnx"))
+    parser.add_argument("--runtime", default="auto", choices=("auto", *RUNTIMES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=12.0, help="of pictures in each run")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """Which runtime runs a network.
 
-auto      the first of RUNTIMES that is installed, takes the network and agrees with torch on a random input
+auto      the first of `order()` that is installed, takes the network and agrees with torch on a random input
 native    our own kernels (csrc/), built with the package: 2D convolutional networks, the shift without any copy
 torch     the module itself · openvino · onnx (ONNX Runtime): `pip install 'perception_nodes[fast]'`
 """
@@ -24,7 +24,7 @@ from models.runtime.torch_runtime import TorchCompiled
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-RUNTIMES = ("openvino", "native", "onnx", "torch")  # fastest first, as `benchmarks.tsm` measured
+RUNTIMES = ("openvino", "native", "onnx", "torch")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
 PRECISIONS = ("auto", "fp32", "bf16")
 HOW_TO_GET = "pip install 'perception_nodes[fast]'"
@@ -35,10 +35,31 @@ class RuntimeFallback(UserWarning):
     """`auto` took another runtime than the fastest; the message says why."""
 
 
+def order(precision: str = "auto") -> tuple[str, ...]:
+    """RUNTIMES, fastest first on this processor, as `benchmarks.tsm` measured.
+
+    Our kernels lead on processors with AVX2 alone. OpenVINO leads where it has wider vectors (AVX-512, AMX), or where
+    bf16 is wished for, which ours do not have.
+    """
+    if native.level() == 1 and precision != "bf16":
+        return ("native", *(name for name in RUNTIMES if name != "native"))
+    return RUNTIMES
+
+
+def why() -> str:
+    """Why `auto` goes by this order here."""
+    level = native.level()
+    if level == 1:
+        return "AVX2 without AVX-512: our kernels are faster than OpenVINO, and take 2D convolutional networks"
+    if level == 2:
+        return "AVX-512, which OpenVINO uses and our kernels do not"
+    return f"no kernels of our own: {native.absence() or 'this processor has no AVX2'}"
+
+
 def available() -> dict[str, str]:
     """Version of every runtime, fastest first; "" where it is not installed."""
     found = {}
-    for name in RUNTIMES:
+    for name in order():
         if name == "native":
             found[name] = "AVX2" if native.level() else ""
             continue
@@ -51,11 +72,11 @@ def available() -> dict[str, str]:
 
 
 def describe() -> str:
-    """One line for `perception doctor`: what `auto` takes first, what else is there."""
+    """One line for `perception doctor`: what `auto` takes first and why, what else is there."""
     found = available()
     first = next(name for name, version in found.items() if version)
     there = ", ".join(f"{name} {version}" if version else f"{name} not installed" for name, version in found.items())
-    return f"dense networks run on {first} ({there})"
+    return f"dense networks run on {first} ({there}; {why()})"
 
 
 def compile_network(
@@ -85,7 +106,7 @@ def compile_network(
     if runtime != "auto":
         return _build(runtime, module, example_inputs, signature, threads, precision)
     passed_over = []
-    for name in RUNTIMES:
+    for name in order(precision):
         try:
             compiled = _build(name, module, example_inputs, signature, threads, precision)
             _agree(compiled, *expected)

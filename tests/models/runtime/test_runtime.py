@@ -12,7 +12,7 @@ from models.runtime import RUNTIMES, RuntimeFallback, available, choose, compile
 from models.runtime.choose import difference
 from tests.models.runtime.nets import NAMES, TinyStep, examples
 
-HERE = [name for name in RUNTIMES if available()[name]]
+HERE = [name for name, version in available().items() if version]
 
 
 def torch_results(module, inputs):
@@ -136,6 +136,15 @@ def test_auto_takes_the_first_installed(monkeypatch):
     with warnings.catch_warnings():  # once is enough
         warnings.simplefilter("error")
         compile_network(TinyStep(), examples())
+
+
+def test_our_kernels_come_first_on_avx2_alone(monkeypatch):
+    expected = ((0, "openvino", "no kernels"), (1, "native", "AVX2 without AVX-512"), (2, "openvino", "AVX-512"))
+    for level, first, said in expected:
+        monkeypatch.setattr(choose.native, "level", lambda level=level: level)
+        assert choose.order()[0] == first and set(choose.order()) == set(RUNTIMES) and choose.order()[-1] == "torch"
+        assert choose.order("bf16") == RUNTIMES
+        assert said in choose.why() and said in describe()
 
 
 class Odd(nn.Module):
