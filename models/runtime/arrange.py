@@ -8,6 +8,7 @@ from models.runtime import native
 from models.runtime.lower import Layer, Lowered
 
 FUSED_BYTES = 384 * 1024  # of expanded activation, from which on it does not stay in the second-level cache
+MOST_TWICE = 1.2  # of the lines, counted for the thread with the most work
 TILED = 32  # input channels from which on tiles pay
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # of the weights, see csrc/winograd.h
 
@@ -69,7 +70,20 @@ def bordered(stem: Layer) -> tuple[int, int]:
     return height, width
 
 
-def fused(lowered: Lowered) -> dict[int, int]:
+def strip(middle: Layer, threads: int) -> int:
+    """Output lines of a work item around this depthwise layer; 0 where parts of a picture for every thread do not pay,
+    for the lines above and below a part are expanded twice."""
+    height, step, kernel = middle.out.height, middle.step, middle.kernel[0]
+    if threads == 1:
+        return height
+    for rounds in (2, 1):  # parts of each thread: two are shared out better
+        lines = -(-height // (rounds * threads))
+        if rounds * (lines * step + kernel - step) * threads <= MOST_TWICE * height * step:
+            return lines
+    return 0
+
+
+def fused(lowered: Lowered, threads: int) -> dict[int, int]:
     """First layer -> last layer of what runs as one: a convolution, a depthwise one and a 1 x 1 convolution whose
     activations between them nobody else reads and that are too large for the cache."""
     readers: dict[int, int] = {}
@@ -88,6 +102,7 @@ def fused(lowered: Lowered) -> dict[int, int]:
         alone = all(readers[id(r)] == 1 and r not in others for r in between)
         plain = not in_tiles(expand) and project.kernel == (1, 1) and project.step == 1 and project.pads == (0, 0)
         large = 4 * expand.out.height * expand.out.width * up(expand.out.channels) >= FUSED_BYTES
-        if chained and alone and plain and large and middle.residual is None and expand.residual is None:
+        shared = strip(middle, threads) > 0
+        if chained and alone and plain and large and shared and middle.residual is None and expand.residual is None:
             found[i] = i + 2
     return found

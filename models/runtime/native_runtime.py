@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.facts import ModelError
 from models.runtime import native
-from models.runtime.arrange import bordered, fused, in_tiles, packed, padded, stem_of, up
+from models.runtime.arrange import bordered, fused, in_tiles, packed, padded, stem_of, strip, up
 from models.runtime.compiled import Array, Compiled, Signature, Stream
 from models.runtime.lower import Layer, Lowered, Rows, Unsupported, View, lower
 
@@ -28,7 +28,6 @@ SMALL_WEIGHTS = 128 * 1024  # bytes; below, chunks are small enough that their r
 TILE_BYTES = 400 * 1024  # of transformed input that stays in the second-level cache
 TILES = 48  # at most, for their sums have to stay there as well
 ITEM_COST = 0.25  # of beginning a work item, in panels
-STRIP = 14  # lines of a work item, at least: the lines above and below them are computed twice
 KINDS = {
     "convolve": native.CONVOLVE,
     "depthwise": native.DEPTHWISE,
@@ -125,7 +124,7 @@ class Plan:
 
     def _layers(self, lowered: Lowered, caches: list[Rows]) -> list[native.Operation]:
         """The layers in order, each followed by the caches that may be overwritten after it."""
-        blocks = fused(lowered)
+        blocks = fused(lowered, self.network.threads)
         end = {i: last for first, last in blocks.items() for i in range(first, last)}  # when a layer's work is done
         last: dict[Rows, int] = {}
         made = {layer.out: end.get(i, i) for i, layer in enumerate(lowered.layers)}
@@ -188,9 +187,7 @@ class Plan:
 
     def _block(self, middle: Layer) -> native.Operation:
         """What runs the next three operations as one, around this depthwise layer; in strips of lines."""
-        threads = self.network.threads
-        lines = middle.out.height if threads == 1 else max(STRIP, -(-middle.out.height // (2 * threads)))
-        return native.Operation(kind=native.FUSED, chunk=lines)
+        return native.Operation(kind=native.FUSED, chunk=strip(middle, self.network.threads))
 
     def _read_lines(self, op: native.Operation, layer: Layer) -> None:
         """The stem reads a bordered frame without gaps: a line of its kernel is one run of floats."""

@@ -48,8 +48,12 @@ static void from_planes(const Operation *op, int64_t item) {
     for (int64_t y = first; y < first + LINES && y < op->in_height; y++) {
         const float *in = op->source[0] + n * channels * plane + y * op->in_width;
         float *out = op->out + ((n * op->out_height + y + op->pad_top) * op->in_pitch + op->pad_left) * op->out_stride;
-        for (int64_t x = 0; x < op->in_width; x++)
-            for (int64_t c = 0; c < channels; c++) out[x * op->out_stride + c] = in[c * plane + x];
+        if (channels == 3)
+            for (int64_t x = 0; x < op->in_width; x++, in++, out += op->out_stride)
+                out[0] = in[0], out[1] = in[plane], out[2] = in[2 * plane];
+        else
+            for (int64_t x = 0; x < op->in_width; x++)
+                for (int64_t c = 0; c < channels; c++) out[x * op->out_stride + c] = in[c * plane + x];
     }
 }
 

@@ -108,11 +108,21 @@ def test_blocks_that_run_as_one_are_torchs(k, stride, size, monkeypatch):
     torch.manual_seed(3)
     module = Inverted(k, stride, size=size)
     inputs = (torch.randn(2, 3, 2 * size[0], 2 * size[1]), torch.randn(2, 5, *size))
-    assert arrange.fused(lower(module, inputs)) == {0: 2, 3: 5}
+    monkeypatch.setattr(arrange, "MOST_TWICE", 1e9)
+    assert arrange.fused(lower(module, inputs), 3) == {0: 2, 3: 5}
     one, three = check(module, inputs, 1), check(module, inputs, 3)
     assert all(np.array_equal(a, b) for a, b in zip(one, three))
     monkeypatch.setattr(arrange, "FUSED_BYTES", 1 << 40)
     assert all(np.array_equal(a, b) for a, b in zip(one, check(module, inputs)))
+
+
+def test_blocks_run_as_one_only_where_every_thread_gets_a_part(monkeypatch):
+    monkeypatch.setattr(arrange, "FUSED_BYTES", 0)
+    module = Inverted(5, 1, size=(56, 56))
+    lowered = lower(module, (torch.randn(1, 3, 112, 112), torch.randn(1, 5, 56, 56)))
+    assert [arrange.strip(lowered.layers[i], 2) for i in (1, 4)] == [14, 28]
+    assert arrange.fused(lowered, 1) == arrange.fused(lowered, 2) == {0: 2, 3: 5}
+    assert arrange.fused(lowered, 8) == {}
 
 
 def test_large_depthwise_kernels_are_refused():
