@@ -10,6 +10,7 @@
 #define NV 2
 #define BIG 6
 #define BIG8 3 /* sums in 16 and in 32 bits: twice the registers for a row */
+#define FEW 1
 typedef __m256 V;
 typedef __m256i VI;
 #define LOAD(p) _mm256_loadu_ps(p)

@@ -5,6 +5,7 @@
 #define NV 1
 #define BIG 12
 #define BIG8 12
+#define FEW 1
 typedef __m512 V;
 typedef __m512i VI;
 #define LOAD(p) _mm512_loadu_ps(p)

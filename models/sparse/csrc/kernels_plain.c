@@ -9,6 +9,7 @@
 #define ISA_NAME "plain"
 #define BIG 3 /* what this reaches does not depend on it, but the time to compile it does */
 #define BIG8 2
+#define FEW 0 /* for the same reason */
 typedef struct {
     float at[4];
 } V;

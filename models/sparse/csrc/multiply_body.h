@@ -1,8 +1,8 @@
 /* Rows of a pair list times panels of weights, added to the tile; over the vector macros that simd_body.h lists.
  *
- * Input rows are read where they are, by one pointer per row of a block: copying them side by side first costs more than
- * it saves. Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it falls
- * into, so results do not depend on tiles or threads. */
+ * Input rows are read where they are, by one pointer per row of a block: copying them side by side first costs more
+ * than it saves. Every output element is summed in one fixed order (terms, offsets, channels), whatever the block it
+ * falls into, so results do not depend on tiles or threads. */
 
 #define FOR_V UNROLL for (int v = 0; v < NV; v++)
 #define FOR_R UNROLL for (int r = 0; r < mr; r++)
@@ -123,38 +123,41 @@ PAIRS(f32, float, float)
 PAIRS(i16, int16_t, int16_t)
 PAIRS(u8, uint8_t, int8_t)
 
-/* Rows of sixteen channels: a panel's weights stay in registers while the pairs pass. Returns the pairs done. */
-INLINE TARGET int64_t sixteen_u8(const PairList *l) {
-    enum { mr = 1 };
-    const int8_t *w = l->weights;
-    if (l->channels != 16) return 0;
-    for (int64_t p = 0; p < l->panels; p++, w += 16 * PANEL) {
-        float *tile = l->tile + p * l->tile_step;
-        VI b[4][NV];
-        UNROLL for (int k = 0; k < 4; k++) FOR_V b[k][v] = LOADI(w + 4 * k * PANEL + 4 * v * LANES);
-        for (int64_t i = 0; i < l->count; i++) {
-            const int64_t in = l->in[i];
-            const uint8_t *a = (const uint8_t *)l->rows + in * l->stride;
-            float *c[1] = {tile + (int64_t)l->out[i] * PANEL}, scale[1] = {l->scales[in]};
-            VI acc[1][NV];
-            FOR_V acc[0][v] = ZEROI();
+/* Rows of sixteen channels, one at a time: a panel's weights stay in registers while the pairs pass. */
+INLINE TARGET void resident_u8(const PairList *l, const int8_t *w, float *tile) {
+    VI b[4][NV];
+    UNROLL for (int k = 0; k < 4; k++) FOR_V b[k][v] = LOADI(w + 4 * k * PANEL + 4 * v * LANES);
+    for (int64_t i = 0; i < l->count; i++) {
+        const int64_t in = l->in[i];
+        const uint8_t *a = (const uint8_t *)l->rows + in * l->stride;
+        float *c = tile + (int64_t)l->out[i] * PANEL;
+        const V s = SET1(l->scales[in]);
+        VI acc[NV];
+        FOR_V acc[v] = ZEROI();
 #ifdef DOT8
-            UNROLL for (int k = 0; k < 4; k++) {
-                const VI x = PAIR(a + 4 * k);
-                FOR_V DOT8(acc[0][v], x, b[k][v]);
-            }
-#else
-            VI half[NV], x = PAIR(a);
-            FOR_V MULTIPLY8(half[v], x, b[0][v]);
-            UNROLL for (int k = 1; k < 4; k++) {
-                x = PAIR(a + 4 * k);
-                FOR_V ACCUMULATE8(half[v], x, b[k][v]);
-            }
-            FOR_V WIDEN8(acc[0][v], half[v]);
-#endif
-            ADD_SCALED()
+        UNROLL for (int k = 0; k < 4; k++) {
+            const VI x = PAIR(a + 4 * k);
+            FOR_V DOT8(acc[v], x, b[k][v]);
         }
+#else
+        VI half[NV], x = PAIR(a);
+        FOR_V MULTIPLY8(half[v], x, b[0][v]);
+        UNROLL for (int k = 1; k < 4; k++) {
+            x = PAIR(a + 4 * k);
+            FOR_V ACCUMULATE8(half[v], x, b[k][v]);
+        }
+        FOR_V WIDEN8(acc[v], half[v]);
+#endif
+        if (l->write) FOR_V STORE(c + v * LANES, MUL(TO_FLOAT(acc[v]), s));
+        else FOR_V STORE(c + v * LANES, FMA(TO_FLOAT(acc[v]), s, LOAD(c + v * LANES)));
     }
+}
+
+/* Returns the pairs done: all of them, or none where there are more channels. */
+INLINE TARGET int64_t sixteen_u8(const PairList *l) {
+    if (l->channels != 16) return 0;
+    for (int64_t p = 0; p < l->panels; p++)
+        resident_u8(l, (const int8_t *)l->weights + p * 16 * PANEL, l->tile + p * l->tile_step);
     return l->count;
 }
 

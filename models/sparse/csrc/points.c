@@ -5,6 +5,7 @@
 #include "sparse.h"
 
 #define BLOCK 1024
+#define AHEAD 8 /* points, when summing */
 
 typedef struct {
     const float *points;
@@ -99,20 +100,27 @@ typedef struct {
 static void mean_block(void *context, int worker, int64_t item) {
     const Mean *j = context;
     const int64_t base = item * 128, rows = base + 128 < j->voxels ? 128 : j->voxels - base;
+    const int64_t known = j->order ? j->starts[j->voxels] : 0;
     float *tile = j->scratch + worker * 128 * j->width;
     for (int64_t v = 0; v < rows; v++) {
         const int64_t begin = j->order ? j->starts[base + v] : base + v,
                       end = j->order ? j->starts[base + v + 1] : begin + 1;
         const float share = end > begin ? 1.0f / (float)(end - begin) : 0.0f;
-        for (int64_t column = 0; column < j->width; column += PANEL) {
-            float *sum = tile + column * rows + v * PANEL;
-            memset(sum, 0, PANEL * sizeof(float));
-            for (int64_t i = begin; i < end; i++) {
-                const float *point = j->points + (j->order ? j->order[i] : i) * j->stride + column;
-                for (int64_t c = 0; c < PANEL; c++) sum[c] += point[c];
+        for (int64_t column = 0; column < j->width; column += PANEL)
+            memset(tile + column * rows + v * PANEL, 0, PANEL * sizeof(float));
+        for (int64_t i = begin; i < end; i++) {
+            const float *point = j->points + (j->order ? j->order[i] : i) * j->stride;
+            /* The points of a voxel lie apart in memory. */
+            if (j->order && i + AHEAD < known)
+                for (int64_t c = 0; c < j->width; c += PANEL)
+                    __builtin_prefetch(j->points + j->order[i + AHEAD] * j->stride + c);
+            for (int64_t column = 0; column < j->width; column += PANEL) {
+                float *restrict sum = tile + column * rows + v * PANEL;
+                for (int64_t c = 0; c < PANEL; c++) sum[c] += point[column + c];
             }
-            for (int64_t c = 0; c < PANEL; c++) sum[c] *= share;
         }
+        for (int64_t column = 0; column < j->width; column += PANEL)
+            for (int64_t c = 0; c < PANEL; c++) tile[column * rows + v * PANEL + c] *= share;
     }
     const Finish job = {.tile = tile, .panel_rows = rows, .base = base, .rows = rows, .width = (int)j->width,
                         .out = j->out, .out_scale = j->out_scale, .out_stride = j->out_stride, .out_kind = (int)j->out_kind};

@@ -4,91 +4,15 @@
  * LANES, LOAD, STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of
  * two int16), ACCUMULATE(acc, x, y), ACCUMULATE16 (acc + pairwise int16 products), DOT8 or MULTIPLY8, ACCUMULATE8 and
  * WIDEN8, OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16 to float), STORE16(p, v)
- * (rounded to int16), LOAD8, STORE8, HMAX (largest lane), BIG and BIG8 (rows per large block), ISA_NAME.
+ * (rounded to int16), LOAD8, STORE8, HMAX (largest lane), BIG and BIG8 (rows per large block), FEW (loops over
+ * few panels are written out), ISA_NAME.
  */
 
 #include <string.h>
 
-#define AHEAD 8 /* rows: their memory is asked for before it is written */
-
 #include "multiply_body.h"
 
-INLINE TARGET V load_kind(int kind, const void *rows, int64_t at) {
-    return kind == FLOAT ? LOAD((const float *)rows + at) : kind == INT16 ? LOAD16((const int16_t *)rows + at)
-                                                                          : LOAD8((const uint8_t *)rows + at);
-}
-
-/* One panel of a finished row: scale, bias, residual, ReLU. */
-INLINE TARGET void finish_panel(const int residual, const Finish *j, int64_t row, int column, V *out) {
-    const float *from = j->tile + column * j->panel_rows + (row - j->base) * PANEL;
-    FOR_V {
-        const int at = column + v * LANES;
-        V x = LOAD(from + v * LANES), extra = SET1(0.0f);
-        if (residual) {
-            extra = load_kind(j->residual_kind, j->residual, row * j->residual_stride + at);
-            if (j->residual_kind != FLOAT) extra = MUL(extra, SET1(j->residual_scale[row]));
-        }
-        if (j->column_scale) x = MUL(x, LOAD(j->column_scale + at));
-        if (j->bias) x = ADD(x, LOAD(j->bias + at));
-        if (residual && !j->residual_after_relu) x = ADD(x, extra);
-        if (j->relu) x = MAXIMUM(x, SET1(0.0f));
-        if (residual && j->residual_after_relu) x = ADD(x, extra);
-        out[v] = x;
-    }
-}
-
-INLINE TARGET void finish_float(const int residual, const Finish *j) {
-    for (int64_t row = j->base; row < j->base + j->rows; row++) {
-        float *to = (float *)j->out + row * j->out_stride;
-        V x[NV];
-        if (row + AHEAD < j->base + j->rows)
-            for (int c = 0; c < j->width; c += 16) __builtin_prefetch(to + AHEAD * j->out_stride + c, 1);
-        for (int column = 0; column < j->width; column += PANEL) {
-            finish_panel(residual, j, row, column, x);
-            FOR_V STORE(to + column + v * LANES, x[v]);
-        }
-    }
-}
-
-/* The finished values wait in the tile until the row's largest is known. */
-INLINE TARGET void finish_quantised(const int kind, const int residual, const Finish *j) {
-    const float limit = kind == INT16 ? INT16_MAXIMUM : UINT8_MAXIMUM;
-    for (int64_t row = j->base; row < j->base + j->rows; row++) {
-        float *wait = j->tile + (row - j->base) * PANEL;
-        V largest = SET1(0.0f), x[NV];
-        for (int column = 0; column < j->width; column += PANEL) {
-            finish_panel(residual, j, row, column, x);
-            FOR_V {
-                largest = MAXIMUM(largest, ABSOLUTE(x[v]));
-                STORE(wait + column * j->panel_rows + v * LANES, x[v]);
-            }
-        }
-        const float most = HMAX(largest);
-        const int some = most > 1e-30f; /* less than that has no reciprocal */
-        const V factor = SET1(some ? limit / most : 0.0f);
-        for (int column = 0; column < j->width; column += PANEL) {
-            const float *from = wait + column * j->panel_rows;
-            const int64_t to = row * j->out_stride + column;
-            if (kind == INT16)
-                FOR_V STORE16((int16_t *)j->out + to + v * LANES, MUL(LOAD(from + v * LANES), factor));
-            else
-                FOR_V STORE8((uint8_t *)j->out + to + v * LANES, MUL(LOAD(from + v * LANES), factor));
-        }
-        j->out_scale[row] = some ? most / limit : 0.0f;
-    }
-}
-
-static TARGET void finish(const Finish *j) {
-    const int residual = j->residual != NULL;
-    switch (2 * j->out_kind + residual) {
-    case 2 * FLOAT: finish_float(0, j); break;
-    case 2 * FLOAT + 1: finish_float(1, j); break;
-    case 2 * INT16: finish_quantised(INT16, 0, j); break;
-    case 2 * INT16 + 1: finish_quantised(INT16, 1, j); break;
-    case 2 * UINT8: finish_quantised(UINT8, 0, j); break;
-    default: finish_quantised(UINT8, 1, j); break;
-    }
-}
+#include "finish_body.h"
 
 /* dw[c .. c + mr][panel] += sum over rows p of x[p][c + r] * g[p][panel]. */
 INLINE TARGET void outer_block(const int mr, const float *x, int64_t x_stride, const float *g, int64_t g_stride,
