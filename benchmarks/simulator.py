@@ -41,12 +41,14 @@ def rates(what: str, taken: list[Seconds], frames: int) -> dict[str, Any]:
 
 def generate(rig: str, frames: int, cameras: bool, threads: int | None, seed: int) -> float:
     """`frames` frames of a new random world; processor seconds of this process for them."""
-    from perception_nodes.simulator.drive import Drive
+    from perception_nodes.simulator.drive import RATE, Drive
+
+    size, seconds = SIX if cameras else None, frames / RATE
 
     def one() -> None:
-        with Drive("random", rig, seed, cameras=cameras, image_size=SIX if cameras else None, threads=threads) as drive:
-            for _ in range(frames):
-                next(drive)
+        with Drive("random", rig, seed, cameras=cameras, image_size=size, threads=threads, seconds=seconds) as drive:
+            for _ in drive:
+                pass
 
     return timed(one)[0].cpu
 
