@@ -32,13 +32,16 @@ class Times:
 
 
 def interleave(works: dict[str, Work], seconds: float, least: int = 5, most: int = 400) -> dict[str, Times]:
-    """Repeats all works in turn (so that what else runs on the machine disturbs all alike) for about `seconds`."""
+    """Repeats all works in turn (so that what else runs on the machine disturbs all alike) for about `seconds`. A call
+    that is not timed goes before every timed one: a contestant then has its own weights in the cache, and the threads
+    of the one before it have stopped waiting for work, as in use."""
     times = {name: Times() for name in works}
     for work in works.values():
         work()
     start, done = time.perf_counter(), 0
     while done < least or (done < most and time.perf_counter() - start < seconds):
         for name, work in works.items():
+            work()
             taken, _ = timed(work)
             times[name].wall.append(taken.wall)
             times[name].cpu.append(taken.cpu)
