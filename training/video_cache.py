@@ -90,9 +90,8 @@ def backward_ids() -> NDArray[np.int64]:
     mirror, a cut-in a cut-out. IGNORED where what is then seen is no event of the list (a car that brakes)."""
     ids = np.full(len(EVENTS), IGNORED)
     ids[0] = 0
-    for pair in (MIRRORED[0], MIRRORED[2]):
-        a, b = (EVENTS.index(name) for name in pair)
-        ids[a], ids[b] = b, a
+    turned = [EVENTS.index(name) for pair in (MIRRORED[0], MIRRORED[2]) for name in pair]
+    ids[turned] = mirrored_ids()[turned]
     for name in MIRRORED[1]:
         ids[EVENTS.index(name)] = EVENTS.index("cut_out")
     return ids
