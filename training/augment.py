@@ -19,12 +19,15 @@ RARE = tuple(
     for n in ("bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "traffic-sign")
 )
 
+CENTRES = (*RARE, point_class("parking"), point_class("other-ground"))  # what a sector may be drawn about
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """Strengths; probabilities are per sweep. Lengths in metres, angles in radians."""
 
-    sector: float = 0.0  # mean share of the circle that is kept, about a rare class where there is one (0: all of it)
+    sector: float = 0.0  # mean share of the circle that is kept (0: all of it)
+    centred: float = 1.0  # chance that a sector is drawn about a class of CENTRES, where there is one
     turn: float = 3.1416  # yaw, uniform +-
     tilt: float = 0.025  # roll and pitch, 1 sigma
     scale: float = 0.05  # uniform 1 +-
@@ -91,12 +94,13 @@ def _normal(n: int, sigma: float, like: Tensor, generator: torch.Generator) -> T
 
 def _sector(p: PointBatch, c: AugmentConfig, g: torch.Generator) -> PointBatch:
     """Keeps what lies within a sector of every sweep and turns it to the front: parts of several streets teach more
-    than the whole of one. Its middle is a point of a rare class of the sweep, each class alike, or anywhere."""
+    than the whole of one. Its middle is a point of one of CENTRES in the sweep, each class alike, or anywhere."""
     azimuth = torch.atan2(p.xyz[:, 1], p.xyz[:, 0])
     middle = _uniform(p.size, -torch.pi, torch.pi, p.xyz, g)
-    rare = torch.isin(p.label, torch.tensor(RARE, device=p.label.device))
+    centred = _uniform(p.size, 0.0, 1.0, p.xyz, g) < c.centred
+    seldom = torch.isin(p.label, torch.tensor(CENTRES, device=p.label.device)) & centred[p.batch]
     for i in range(p.size):
-        rows = torch.nonzero(rare & (p.batch == i))[:, 0]
+        rows = torch.nonzero(seldom & (p.batch == i))[:, 0]
         if len(rows):
             of_class = torch.bincount(p.label[rows])[p.label[rows]]
             middle[i] = azimuth[rows[torch.multinomial(1.0 / of_class, 1, generator=g)]]

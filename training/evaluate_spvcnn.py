@@ -2,9 +2,11 @@
 
     python -m training.evaluate_spvcnn runs/lite/minkunet-lite.checkpoint.safetensors \\
         runs/lite/spvcnn-lite.checkpoint.safetensors --worlds 12
+    python -m training.evaluate_spvcnn runs/lite/spvcnn-lite.checkpoint.safetensors --calibrate 72
     python -m training.evaluate_spvcnn spvcnn-lite
 
-A checkpoint's averaged weights are first written to `--out`/<name> (weights.safetensors, model.yaml). Then every model
+A checkpoint's averaged weights are first written to `--out`/<name> (weights.safetensors, model.yaml), with
+`--calibrate` after their class biases have been fitted on validation worlds. Then every model
 labels the same cached test sweeps, and the real ones where `--real` is there; metrics.json and CARD.md go beside its
 weights. Give the MinkUNet twin first: its score is quoted by spvcnn-lite's.
 """
@@ -16,6 +18,7 @@ import datetime
 import json
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +28,15 @@ import torch
 
 from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, save_facts
 from models.official import save_model
-from models.spvcnn.build import build_network, facts_of, load_weights
+from models.spvcnn.build import build_network, facts_of, load_weights, spec_of
 from models.spvcnn.presets import PRESETS
 from models.spvcnn.session import SegmentationSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from training.card import card
+from training.iou_calibration import calibrate
 from training.real_scores import real_scores
 from training.scores import confusion, iou, mean_iou
-from training.seeds import TEST
+from training.seeds import SPLITS, TEST
 from training.sweep_wire import CompactSweep
 from training.test_sweeps import digest, read_world, world_files
 from training.trainee import averaged_weights
@@ -47,8 +51,9 @@ DATA = (
 NAMES = [c.name for c in POINT_CLASSES]
 
 
-def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
-    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
+def release(checkpoint: Path, out: Path, calibration: Iterable[CompactSweep] = ()) -> tuple[ModelFacts, dict[str, Any]]:
+    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>; their
+    classifier's bias is fitted to the sweeps of `calibration` where there are some."""
     name = checkpoint.name[: -len(SUFFIX)]
     if name not in PRESETS:
         raise ModelError(f"{checkpoint}: {name!r} is no preset; known: {', '.join(PRESETS)}")
@@ -59,6 +64,10 @@ def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
     load_weights(network, state, str(checkpoint))
     training = {"minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1), "steps": notes.get("steps"),
                 "sweeps": notes.get("sweeps"), "hardware": hardware(checkpoint.parent)}  # fmt: skip
+    if sweeps := list(calibration):
+        addends = calibrate(network, spec_of(facts), sweeps)
+        training["calibrated"] = f"on {len(sweeps)} sweeps of the validation split (training/iou_calibration.py)"
+        training["addends"] = {name: round(float(a), 2) for name, a in zip(NAMES, addends)}
     return save_model(network, facts, out / name), training
 
 
@@ -156,6 +165,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--moments", type=int, default=2, help="sweeps of each rig in each world")
     parser.add_argument("--cache", type=Path, default=Path("runs/test_sweeps"))
     parser.add_argument("--fresh", action="store_true", help="make the test sweeps again")
+    parser.add_argument(
+        "--calibrate", type=int, default=0, metavar="N",
+        help="fit the class biases of released checkpoints on N validation worlds (training.iou_calibration)",
+    )  # fmt: skip
+    parser.add_argument("--validation-cache", type=Path, default=Path("runs/val_sweeps"))
     parser.add_argument("--real", type=Path, default=Path("../shared/data"), help="folder of real sweeps")
     parser.add_argument(
         "--equal", type=Path, help="model folder of spvcnn-lite trained exactly as the twin, scored on the same sweeps"
@@ -170,7 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     options = parse(arguments)
     try:
-        released = [_opened(text, options.out) for text in options.models]
+        fitted = world_files(options.validation_cache, options.calibrate, options.moments, seeds=SPLITS["val"])
+        calibration = [sweep for path in fitted for sweep in read_world(path)]
+        released = [_opened(text, options.out, calibration) for text in options.models]
         making = Progress("test worlds", options.worlds)
         files = []
         for path in world_files(options.cache, options.worlds, options.moments, options.fresh):
@@ -200,8 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _opened(text: str, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
-    return release(Path(text), out) if text.endswith(SUFFIX) else (load_facts(text), {})
+def _opened(text: str, out: Path, calibration: list[CompactSweep]) -> tuple[ModelFacts, dict[str, Any]]:
+    return release(Path(text), out, calibration) if text.endswith(SUFFIX) else (load_facts(text), {})
 
 
 def _kept(facts: ModelFacts) -> dict[str, Any]:

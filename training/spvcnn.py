@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import torch
 import yaml
+from torch import Tensor
 
 from models.facts import ModelError, ModelFacts, load_facts, load_network
 from models.spvcnn.build import build_network, facts_of, spec_of
@@ -45,7 +46,8 @@ ARCHITECTURES = {"spvcnn": ("spvcnn-lite",), "minkunet": ("minkunet-lite",), "bo
 @dataclass(frozen=True)
 class TrainConfig:
     """batch: sweeps per step · first_batch: sweeps in the buffer before training starts · capacity: sweeps kept ·
-    validation_worlds: held-out worlds, three sensors each · lovasz: its weight in the loss · distil: share of the loss
+    validation_worlds: held-out worlds, three sensors each · rarity, rarest: exponent and limit of the class weights
+    (losses.class_weights) · lovasz: its weight in the loss · distil: share of the loss
     that is the distance to a teacher's logits, where there is a teacher · bf16: mixed precision."""
 
     batch: int = 10
@@ -54,6 +56,8 @@ class TrainConfig:
     validation_worlds: int = 10
     checkpoint_minutes: float = 2.0
     validate_minutes: float = 2.0
+    rarity: float = 0.45
+    rarest: float = 12.0
     lovasz: float = 1.0
     distil: float = 0.5
     bf16: bool = True
@@ -135,10 +139,14 @@ class Trainer:
         points = without_ignored(augment(points, self.config.augment, self.noise), 0.5, self.noise)
         return voxel_batch(in_range(points, self.spec), self.spec)
 
+    def class_weights(self) -> Tensor:
+        """Of the classes seen so far, float32 [classes]."""
+        return class_weights(self.replay.counts, self.config.rarity, self.config.rarest).float().to(self.device)
+
     def step(self, progress: float) -> dict[str, float]:
         """One optimiser step of every network on one batch; losses by name."""
         data = self.batch()
-        weights = class_weights(self.replay.counts).float().to(self.device)
+        weights = self.class_weights()
         losses = {}
         taught = self.teacher(data) if self.teacher is not None else None
         for trainee in self.trainees:

@@ -33,7 +33,7 @@ from models.spvcnn.spvcnn import SPVCNN
 from models.spvcnn.supernet import SuperNetwork
 from models.spvcnn.warm_start import warm_start
 from perception_nodes.classes import IGNORE, POINT_CLASSES
-from training.losses import class_weights, segmentation_loss
+from training.losses import segmentation_loss
 from training.recalibration import recalibrate
 from training.scoring import prepared, run, score
 from training.spvcnn import TrainConfig, Trainer, add_options, launch
@@ -137,7 +137,7 @@ class SupernetTrainer(Trainer):
     def step(self, progress: float) -> dict[str, float]:
         """One optimiser step on one batch; losses of the largest and the drawn sub-network."""
         data, trainee, network = self.batch(), self.trainees[0], self.network
-        weights = class_weights(self.replay.counts).float().to(self.device)
+        weights = self.class_weights()
         network.train()
         trainee.begin(progress)
         losses: dict[str, float] = {}

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from models.facts import ModelError, load_network, verify
-from perception_nodes.classes import point_class
+from perception_nodes.classes import POINT_CLASSES, point_class
 from tests.training.street import street
 from training.evaluate_spvcnn import confusions, main, release
 from training.real_scores import box_scores, inside, semantickitti_scores
-from training.seeds import TEST
+from training.seeds import SPLITS, TEST
 from training.spvcnn import TrainConfig, Trainer
 from training.sweep_wire import write_sweep
 from training.test_sweeps import digest, read_world, world_files
@@ -66,6 +66,23 @@ def test_both_models_are_released_and_scored_on_the_same_sweeps(run, tmp_path, c
     assert main([str(tmp_path / "spvcnn-lite"), *common]) == 0  # again, by its folder: the training stays known
     again = json.loads((tmp_path / "spvcnn-lite" / "metrics.json").read_text())
     assert again["sim"] == spvcnn["sim"] and again["training"] == spvcnn["training"]
+
+
+def test_a_release_is_calibrated_on_the_validation_split_where_that_is_asked(run, tmp_path):
+    (tmp_path / "val").mkdir()
+    for seed in SPLITS["val"][:2]:
+        with (tmp_path / "val" / f"world_{seed}_1.sweeps").open("wb") as file:
+            write_sweep(file, street(seed, 400))
+    common = ["--out", str(tmp_path), "--worlds", "1", "--moments", "1", "--cache", str(run / "cache"), "--real", "/no"]
+    checkpoint = str(run / "spvcnn-lite.checkpoint.safetensors")
+    assert main([checkpoint, *common, "--calibrate", "2", "--validation-cache", str(tmp_path / "val")]) == 0
+    training = json.loads((tmp_path / "spvcnn-lite" / "metrics.json").read_text())["training"]
+    plain, _ = release(run / "spvcnn-lite.checkpoint.safetensors", tmp_path / "plain")
+    biases = [load_network(folder)[0].head().bias for folder in (tmp_path / "spvcnn-lite", plain.folder)]
+    moved = biases[0] - biases[1]
+    told = torch.tensor([training["addends"][c.name] for c in POINT_CLASSES])
+    assert training["calibrated"].startswith("on 2 sweeps of the validation split") and moved.abs().max() > 0
+    torch.testing.assert_close(moved, told, atol=0.006, rtol=0)
 
 
 def test_what_is_released_is_the_running_average(run, tmp_path):

@@ -109,6 +109,9 @@ def test_a_sector_lies_ahead_and_shows_every_rare_class_alike():
         seen.append(bool((kept.label[rows] == RARE[1]).any()))
         assert 17.0 < float(shift[0]) < 21.5 and abs(float(shift[1])) < 4.0
     assert 0.3 < np.mean(seen) < 0.7, "the few points of one class are the middle as often as the many of another"
+    anywhere = augment(batch, replace(STILL, sector=0.1, centred=0.0), torch.Generator().manual_seed(0))
+    shown = [bool((anywhere.label[anywhere.batch == i] == RARE[1]).any()) for i in range(many)]
+    assert np.mean(shown) < 0.25, "and no oftener than anything else where sectors lie anywhere"
 
 
 def test_augmentation_without_strength_only_shifts_whole_sweeps():
