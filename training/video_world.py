@@ -2,6 +2,8 @@
 
     python -m training.video_world --split train --drives 300 --workers 2 --worker 0 &
     python -m training.video_world --split train --drives 300 --workers 2 --worker 1 &
+    python -m training.video_world --first 400000 --drives 600 --only cut_in --seconds 240 \
+        --events cut_in_from_left cut_in_from_right cut_out          # more of what is rare, and nothing else
 
 Traffic is cheap and pictures are dear: a drive's traffic is simulated first, then only windows around its events are
 drawn (the rarer kinds first), and a stretch in which nothing happens. A drive follows from its seed: world, light,
@@ -18,14 +20,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from training.seeds import SPLITS, split_of
-from training.video_cache import HEIGHT, RATE, WIDTH, ClipFacts, write_clip
+from training.video_cache import HEIGHT, PRIORITY, RATE, WIDTH, ClipFacts, write_clip
 
 SIMULATED = 70.0  # s of traffic per drive
 SETTLE = 2.0  # s before the first frame that may be drawn
@@ -80,10 +82,11 @@ def runs_of(events: list[tuple[str, ...]], name: str) -> list[Window]:
     return [Window(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def windows(events: list[tuple[str, ...]], rng: np.random.Generator) -> list[Window]:
-    """Windows worth drawing, in order of time and disjoint: rare events first, within BUDGET, and a quiet stretch."""
+def windows(events: list[tuple[str, ...]], rng: np.random.Generator, wanted: Collection[str] = ()) -> list[Window]:
+    """Windows worth drawing, in order of time and disjoint: rare events first, within BUDGET, and a quiet stretch.
+    wanted: around these events alone, and no quiet stretch."""
     found = []
-    for name in sorted({n for row in events for n in row}):
+    for name in sorted({n for row in events for n in row if not wanted or n in wanted}):
         runs = [r for r in runs_of(events, name) if r.first > BEFORE // 2]
         for i, pick in enumerate(rng.permutation(len(runs))[:EACH]):
             found.append((WEIGHT.get(name, 3.0) - 0.6 * i, runs[pick]))
@@ -95,7 +98,7 @@ def windows(events: list[tuple[str, ...]], rng: np.random.Generator) -> list[Win
         if int(drawn.sum()) + added <= BUDGET:
             drawn[a:b] = True
     quiet = [i for i in range(len(events) - QUIET) if not any(events[i : i + QUIET]) and not drawn[i : i + QUIET].any()]
-    if quiet:
+    if quiet and not wanted:
         first = quiet[int(rng.integers(len(quiet)))]
         drawn[first : first + QUIET] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[0], drawn.astype(np.int8), [0]])))
@@ -119,8 +122,8 @@ def scenario_of(seed: int, number: int):
     return scenario, rig, camera
 
 
-def render_drive(seed: int, number: int, folder: Path) -> int:
-    """Draws one drive's windows into `folder`; how many frames."""
+def render_drive(seed: int, number: int, folder: Path, seconds: float = SIMULATED, wanted: Collection[str] = ()) -> int:
+    """Draws the windows of one drive of `seconds` into `folder` (wanted: see `windows`); how many frames."""
     from perception_nodes.simulator.camera import CameraRenderer
     from perception_nodes.simulator.rigs import rig as rig_by_name
     from perception_nodes.simulator.traffic import Traffic
@@ -133,13 +136,13 @@ def render_drive(seed: int, number: int, folder: Path) -> int:
     for _ in range(round(SETTLE * RATE)):
         traffic.step(1.0 / RATE)
     snapshots = []
-    for _ in range(round((SIMULATED - SETTLE) * RATE)):
+    for _ in range(round((seconds - SETTLE) * RATE)):
         traffic.step(1.0 / RATE)
         snapshots.append(traffic.snapshot())
     camera = rig_by_name(rig).camera(name).resized(WIDTH, HEIGHT)
     renderer = CameraRenderer(world, scenario.conditions, seed, threads=1)
     frames = 0
-    for k, window in enumerate(windows([s.events for s in snapshots], np.random.default_rng((seed, 0x71D)))):
+    for k, window in enumerate(windows([s.events for s in snapshots], np.random.default_rng((seed, 0x71D)), wanted)):
         tracker, images = BoxTracker(camera), []
         chosen = snapshots[window.first : window.last]
         for snapshot in chosen:
@@ -155,9 +158,12 @@ def render_drive(seed: int, number: int, folder: Path) -> int:
     return frames
 
 
-def drives(split: str, count: int, worker: int, workers: int, only: str = "") -> Iterator[tuple[int, int]]:
-    """(seed, number) of this worker's drives; only: of those dealt this script."""
-    for number in range(worker, count, workers):
+def drives(
+    split: str, count: int, worker: int, workers: int, only: str = "", first: int = 0
+) -> Iterator[tuple[int, int]]:
+    """(seed, number) of this worker's drives among number `first` and the `count` - 1 after it; only: of those dealt
+    this script."""
+    for number in range(first + worker, first + count, workers):
         if not only or only in DEALS[number % len(DEALS)][0]:
             yield SPLITS[split][number], number
 
@@ -170,20 +176,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/video"))
     parser.add_argument("--drives", type=int, default=300)
     parser.add_argument("--only", default="", help="drives dealt this script alone: cut_in, crossing, overtake, …")
+    parser.add_argument("--first", type=int, default=0, help="number of the first drive")
+    parser.add_argument("--seconds", type=float, default=SIMULATED, help="of traffic per drive")
+    parser.add_argument("--events", nargs="*", default=[], choices=PRIORITY, help="draw windows of these alone")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args(arguments)
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     folder = options.out / options.split
     folder.mkdir(parents=True, exist_ok=True)
-    todo = list(drives(options.split, options.drives, options.worker, options.workers, options.only))
+    todo = list(drives(options.split, options.drives, options.worker, options.workers, options.only, options.first))
     begun, frames, failed = time.monotonic(), 0, 0
     for i, (seed, number) in enumerate(todo):
         done = folder / f"{split_of(seed)}_{seed:06d}.done"
         if done.is_file():
             continue
         try:
-            drawn = render_drive(seed, number, folder)
+            drawn = render_drive(seed, number, folder, options.seconds, options.events)
             done.write_text(json.dumps({"frames": drawn, "number": number}))
             frames += drawn
         except KeyboardInterrupt:

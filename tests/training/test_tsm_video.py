@@ -15,7 +15,7 @@ from training.frame_lists import cache_videos
 from training.video_boxes import BoxTracker, projected
 from training.video_cache import ClipFacts, FrameBoxes, VideoCache, write_clip
 from training.video_clips import EventClips
-from training.video_world import BUDGET, QUIET, scenario_of, windows
+from training.video_world import BUDGET, QUIET, drives, scenario_of, windows
 
 CAMERA = rig("nuscenes").camera("front").resized(384, 192)
 
@@ -89,6 +89,16 @@ def test_what_is_drawn_is_within_budget_disjoint_and_around_events():
     for first in (40, 100, 200):
         assert any(w.first <= first - 8 and w.last >= first + 15 for w in found)
     assert any(not any(events[w.first : w.last]) for w in found)
+    alone = windows(events, np.random.default_rng(1), ("cut_out",))
+    assert [(w.first <= 32, w.last >= 55) for w in alone] == [(True, True)], "and of one event alone, nothing else"
+
+
+def test_more_drives_of_one_script_follow_on_from_any_number():
+    found = [number for _, number in drives("train", 40, 0, 1, "cut_in", 400000)]
+    assert found == [400000, 400004, 400010, 400016, 400020, 400026, 400032, 400036]
+    assert all(
+        scenario_of(seed, number)[0].provoke == ("cut_in",) for seed, number in drives("train", 5, 0, 1, "cut_in")
+    )
 
 
 def test_a_drive_follows_from_its_seed_and_number():
