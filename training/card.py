@@ -78,9 +78,9 @@ def _searched(metrics: dict[str, Any]) -> list[str]:
     if "spvcnn" in metrics:
         rival, real = metrics["spvcnn"], metrics["spvcnn"].get("real", {})
         lines += [
-            f"spvcnn-lite on the same sweeps, after {rival['training'].get('steps')} steps of training:",
+            f"spvcnn-lite on the same sweeps, after a last training of {rival['training'].get('steps')} steps:",
             f"mIoU {rival['sim']['miou']:.3f} simulated, {real.get('miou10', 'no data')} over SemanticKITTI's ten.",
-            "This network began with its weights and was trained further: not a comparison at equal training.",
+            "This network was trained longer: not a comparison at equal training.",
             "",
         ]
     if "latency" in metrics:

@@ -64,6 +64,8 @@ def release(checkpoint: Path, out: Path, calibration: Iterable[CompactSweep] = (
     load_weights(network, state, str(checkpoint))
     training = {"minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1), "steps": notes.get("steps"),
                 "sweeps": notes.get("sweeps"), "hardware": hardware(checkpoint.parent)}  # fmt: skip
+    if notes.get("start"):
+        training["started from"] = f"the weights of {notes['start']} at the time"
     if sweeps := list(calibration):
         addends = calibrate(network, spec_of(facts), sweeps)
         training["calibrated"] = f"on {len(sweeps)} sweeps of the validation split (training/iou_calibration.py)"

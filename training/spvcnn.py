@@ -116,6 +116,7 @@ class Trainer:
         self.facts = [facts_of(PRESETS[m], m) if isinstance(m, str) else m for m in models]
         self.spec: NetworkSpec = spec_of(self.facts[0])
         self.trainees = [self._trainee(facts) for facts in self.facts]
+        self.start = start.name if start is not None else None
         if start is not None:
             self.trainees[0].restart(load_network(start)[0].state_dict(), str(start))
         self.replay = Replay(config.capacity, device, len(POINT_CLASSES))
@@ -173,6 +174,7 @@ class Trainer:
     def save(self, out: Path, minutes: float, stream_received: int, **more: Any) -> None:
         """Checkpoints `<name>.checkpoint.safetensors` of every network; `more` goes into their notes."""
         notes = {"elapsed": self.elapsed, "minutes": minutes, "sweeps": self.worlds + stream_received, **more}
+        notes["start"] = self.start
         notes["counts"] = self.replay.counts.tolist()
         notes["networks"] = {f.name: {"architecture": f.architecture, "network": f.network} for f in self.facts}
         notes["rng"] = {name: _state(generator).hex() for name, generator in self._generators().items()}
@@ -184,6 +186,7 @@ class Trainer:
         for trainee in self.trainees:
             notes = trainee.load(folder)
         self.elapsed, self.worlds = float(notes["elapsed"]), int(notes["sweeps"])
+        self.start = notes.get("start", self.start)
         self.replay.counts += torch.tensor(notes["counts"], dtype=torch.float64)
         fresh = self.config.seed + int(self.elapsed) * 7919 + self.rank  # draws that no earlier process has had
         for name, generator in self._generators().items():
