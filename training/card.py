@@ -85,8 +85,8 @@ def _searched(metrics: dict[str, Any]) -> list[str]:
         ]
     if "latency" in metrics:
         lines += [
-            "A whole step, sweeps given to each model in turn on a machine that others used too: wall times",
-            "compare the models, no more (training/latency_compare.py).",
+            "A whole step, the same sweeps given to each model in turn: compare the models, no more",
+            "(training/latency_compare.py).",
             "",
         ]
         lines += ["| model | sweep | points | CPU ms, one thread | median ms, two threads |", "|---|---|---|---|---|"]
