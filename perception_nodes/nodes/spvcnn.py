@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 
 from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.messages.cloud_cdr import CdrCloud, read_point_cloud2, write_point_cloud2
-from perception_nodes.messages.point_cloud import CloudLayout, decode_point_cloud2
+from perception_nodes.messages.point_cloud import CloudLayout, decode_point_cloud2, point_cloud2_layout
 from perception_nodes.nodes.config import SpvcnnConfig
 from perception_nodes.nodes.pipeline import PipelineNode
 from perception_nodes.nodes.qos import LATCHED
@@ -30,6 +29,7 @@ from perception_nodes.streaming.segmentation import (
     visualization_layout,
 )
 from perception_nodes.streaming.stopwatch import Stopwatch
+from perception_nodes.streaming.warm_cloud import warm_cloud
 
 INPUT = "~/input/points"
 SEGMENTATION = "~/output/segmentation"
@@ -58,11 +58,12 @@ class SpvcnnNode(PipelineNode[SpvcnnConfig]):
         self._colours = palette(POINT_CLASSES)
 
     def load(self) -> None:
-        """Loads the network and runs it once, so that the first cloud is as fast as the others."""
+        """Loads the network and labels a cloud of full size, so that the first real one is as fast as the others."""
         self.session = self._factory(self.config)
-        ring = np.linspace(0.0, 6.28, 2048, dtype=np.float32)
-        warm = np.stack([10 * np.cos(ring), 10 * np.sin(ring), np.full_like(ring, -1.6)], 1)
-        self.session.step(warm, np.full(len(ring), 0.3, np.float32))
+        xyz, intensity = warm_cloud()
+        raw = write_point_cloud2(point_cloud2_layout({"xyz": xyz, "intensity": intensity}), "", 0)
+        warm = segment(self.session, decode_point_cloud2(read_point_cloud2(raw), self.config.input.max_points))
+        write_point_cloud2(segmentation_layout(warm), "", 0)
         self.session.reset()
         self._classes = classes_of(self.session)
         self._colours = palette(self._classes)

@@ -62,6 +62,19 @@ def test_three_outputs_each_only_if_subscribed(stage):
     assert node.health.counter("processing", "published_segmentation") == 0
 
 
+def test_a_cloud_of_full_size_is_labelled_before_the_first_one_arrives(stage):
+    sizes = []
+
+    class Counting(HeightSession):
+        def step(self, xyz, intensity):
+            sizes.append(len(xyz))
+            return super().step(xyz, intensity)
+
+    node, session = start(stage, Counting())
+    assert sizes == [128_000] and session.resets == 1
+    assert node.health.counter("processing", "published_segmentation") == 0
+
+
 def test_class_names_travel_with_the_output(stage):
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import String
