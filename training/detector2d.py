@@ -36,11 +36,11 @@ from models.tsm.detector_build import IMAGE, PRESETS, build_network, facts_of
 from models.tsm.detector_head import places
 from models.tsm.detector_session import VideoDetector
 from perception_nodes.evaluation.detection2d import Detection2dScorer
+from training.config_files import merged
 from training.detector2d_clips import ClipAugment, ClipSampler, Sample
 from training.detector2d_early import EarlyLayers
 from training.detector2d_loss import Truth, detection_loss
 from training.trainee import OptimiserConfig, Trainee, averaged_weights
-from training.tsm_config import merged
 from training.video_cache import BOX_NAMES, VideoCache
 
 ARCHITECTURES = {

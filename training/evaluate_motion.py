@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.facts import ModelError
+from training.config_files import merged
 from training.motion import STRIDES, cell_flow, compressed
 from training.trainee import read
 from training.tsm import Process, VideoTrainer, network_facts
-from training.tsm_config import VideoTrainConfig, merged
+from training.tsm_config import VideoTrainConfig
 from training.video_clips import EventClips
 
 LEAST = 1.0  # px a frame

@@ -29,11 +29,12 @@ from models.facts import WEIGHTS, ModelError, ModelFacts, load_network, save_fac
 from models.official import save_model
 from models.tsm.build import build_network, load_weights
 from training.calibration import apply, fit
+from training.config_files import merged
 from training.seeds import SPLITS
 from training.trainee import averaged_weights
 from training.tsm import network_facts
 from training.tsm_card import card, confusion_picture
-from training.tsm_config import VideoTrainConfig, merged
+from training.tsm_config import VideoTrainConfig
 from training.tsm_scores import all_logits, both_ways, confusion, cost, mirrored, score, spread
 from training.video_cache import mirrored_ids
 from training.video_clips import EventClips

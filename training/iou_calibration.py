@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from models.spvcnn.presets import NetworkSpec
 from perception_nodes.classes import IGNORE
-from training.replay import collate, compact
-from training.scoring import run
+from training.replay import compact
+from training.scoring import prepared, run
 from training.sweep_wire import CompactSweep
-from training.voxels import in_range, voxel_batch
 
 LIMIT = 3.0  # largest addend
 STEPS = 61  # values of an addend that are tried, -LIMIT to LIMIT
@@ -78,11 +77,10 @@ def calibrate(network: nn.Module, spec: NetworkSpec, sweeps: Iterable[CompactSwe
     """
     logits, labels = [], []
     for sweep in sweeps:
-        points = in_range(collate([compact(sweep, torch.device("cpu"))]), spec)
-        data = voxel_batch(points, spec)
-        used = torch.nonzero(points.label != IGNORE)[::every, 0]
-        logits.append(run(network, network, data)[data.inverse[used]].half())
-        labels.append(points.label[used])
+        (held,) = prepared([(sweep.pattern, compact(sweep, torch.device("cpu")))], spec)
+        used = torch.nonzero(held.label != IGNORE)[::every, 0]
+        logits.append(run(network, network, held.data)[held.data.inverse[used]].half())
+        labels.append(held.label[used])
     addends = fit(torch.cat(logits), torch.cat(labels))
     network.head().bias.add_(addends)
     return addends

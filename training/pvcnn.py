@@ -27,10 +27,10 @@ from models.facts import ModelError
 from models.pvcnn.build import PRESETS, build_network, facts_of
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from training import point_batches
+from training.config_files import load_yaml_config
 from training.losses import class_weights, segmentation_loss
 from training.point_batches import CropAugment
 from training.scores import confusion, iou, mean_iou
-from training.spvcnn import load_yaml_config
 from training.street_crops import Crop, load
 from training.trainee import OptimiserConfig, Trainee
 

@@ -21,10 +21,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from models.facts import ModelError, ModelFacts, load_facts, load_network
@@ -32,6 +31,7 @@ from models.spvcnn.build import build_network, facts_of, spec_of
 from models.spvcnn.presets import PRESETS, NetworkSpec
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from training.augment import AugmentConfig, augment, without_ignored
+from training.config_files import load_yaml_config
 from training.losses import class_weights, segmentation_loss
 from training.replay import Replay, compact
 from training.scoring import prepared, run, score
@@ -47,8 +47,8 @@ ARCHITECTURES = {"spvcnn": ("spvcnn-lite",), "minkunet": ("minkunet-lite",), "bo
 class TrainConfig:
     """batch: sweeps per step · first_batch: sweeps in the buffer before training starts · capacity: sweeps kept ·
     validation_worlds: held-out worlds, three sensors each · rarity, rarest: exponent and limit of the class weights
-    (losses.class_weights) · lovasz: its weight in the loss · distil: share of the loss
-    that is the distance to a teacher's logits, where there is a teacher · bf16: mixed precision."""
+    (losses.class_weights) · lovasz: its weight in the loss · distil: share of the loss that is the distance to a
+    teacher's logits, where there is a teacher · bf16: mixed precision."""
 
     batch: int = 10
     first_batch: int = 24
@@ -66,34 +66,6 @@ class TrainConfig:
     moments: int = 6
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-
-Config = TypeVar("Config")
-
-
-def load_config(path: str | None) -> TrainConfig:
-    """Config of a YAML file over the defaults; unknown keys are refused by name."""
-    return load_yaml_config(TrainConfig(), path)
-
-
-def load_yaml_config(config: Config, path: str | Path | None) -> Config:
-    """`config`, a dataclass, with the values of a YAML file; unknown keys are refused by name. None: as it is."""
-    if path is None:
-        return config
-    found = yaml.safe_load(Path(path).read_text()) or {}
-    return _merged(config, found, str(path))
-
-
-def _merged(config: Any, found: dict[str, Any], where: str) -> Any:
-    unknown = sorted(set(found) - set(config.__dataclass_fields__))
-    if unknown:
-        raise ModelError(
-            f"{where} has unknown keys {', '.join(unknown)}; known: {', '.join(config.__dataclass_fields__)}"
-        )
-    values = {
-        k: _merged(getattr(config, k), v, f"{where}: {k}") if isinstance(v, dict) else v for k, v in found.items()
-    }  # fmt: skip
-    return replace(config, **values)
 
 
 class Trainer:

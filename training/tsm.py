@@ -32,9 +32,10 @@ from models.facts import ModelError, ModelFacts
 from models.tsm.build import build_network, facts_of
 from models.tsm.presets import PRESETS
 from training.clip_augment import augment
+from training.config_files import merged
 from training.frame_lists import TEMPLATES
 from training.motion import cell_flow, motion_loss
-from training.tsm_config import VideoTrainConfig, load_config, merged
+from training.tsm_config import VideoTrainConfig, load_config
 from training.tsm_start import start_from, state_of
 from training.tsm_trainee import ClipTrainee, Supervised, clip_loss, motion_reader, prepare
 from training.video_clips import Clips, EventClips, ListClips

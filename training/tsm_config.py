@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from models.facts import ModelError
 from training.clip_augment import ClipAugment
+from training.config_files import merged
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,3 @@ def load_config(path: str | Path | None) -> VideoTrainConfig:
     except (OSError, yaml.YAMLError) as error:
         raise ModelError(f"{path} is no readable YAML file ({' '.join(str(error).split())})") from None
     return merged(VideoTrainConfig(), found, str(path))
-
-
-def merged(config: Any, found: dict[str, Any], where: str) -> Any:
-    """`config` with the values of `found`; lists become tuples."""
-    unknown = sorted(set(found) - set(config.__dataclass_fields__))
-    if unknown:
-        known = ", ".join(config.__dataclass_fields__)
-        raise ModelError(f"{where} has unknown keys {', '.join(unknown)}; known: {known}")
-    values = {}
-    for key, value in found.items():
-        if isinstance(value, dict):
-            values[key] = merged(getattr(config, key), value, f"{where}: {key}")
-        else:
-            values[key] = tuple(value) if isinstance(value, list) else value
-    return replace(config, **values)

@@ -12,11 +12,12 @@ from models.facts import ModelError
 from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import LITE_WIDTHS
 from tests.training.street import street
+from training.config_files import load_yaml_config
 from training.recalibration import recalibrate
 from training.replay import compact
 from training.scoring import run
 from training.sources import Iterated, add_source_options, recorded, training_sweeps
-from training.spvcnn import Trainer, load_yaml_config
+from training.spvcnn import Trainer
 from training.spvnas import SupernetConfig, SupernetTrainer, average_gradients, load_supernet, spec_for
 from training.sweep_wire import write_sweep
 

@@ -7,8 +7,9 @@ import torch
 
 from models.facts import ModelError
 from tests.training.street import street
+from training.config_files import load_yaml_config
 from training.replay import compact
-from training.spvcnn import TrainConfig, Trainer, load_config
+from training.spvcnn import TrainConfig, Trainer
 from training.trainee import one_cycle
 
 CPU = torch.device("cpu")
@@ -67,12 +68,12 @@ def test_resuming_from_another_network_is_refused(tmp_path):
 def test_unknown_config_keys_are_refused_by_name(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("batch: 4\noptimiser: {lr: 0.001}\n")
-    assert load_config(str(path)) == replace(
+    assert load_yaml_config(TrainConfig(), path) == replace(
         TrainConfig(), batch=4, optimiser=replace(TrainConfig().optimiser, lr=0.001)
     )
     path.write_text("optimiser: {learning_rate: 0.001}\n")
     with pytest.raises(ModelError, match="unknown keys learning_rate"):
-        load_config(str(path))
+        load_yaml_config(TrainConfig(), path)
 
 
 def test_one_cycle_rises_then_falls():

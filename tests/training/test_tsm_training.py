@@ -10,7 +10,8 @@ from models.facts import ModelError
 from models.tsm.builder import build_tsm
 from models.tsm.spec import TsmSpec
 from training import tsm, tsm_processes
-from training.tsm_config import ClipOptimiser, VideoTrainConfig, load_config, merged
+from training.config_files import merged
+from training.tsm_config import ClipOptimiser, VideoTrainConfig, load_config
 from training.tsm_start import start_from
 from training.tsm_trainee import clip_loss, parameter_groups, rate_at
 from training.video_clips import ListClips
