@@ -7,9 +7,9 @@ from typing import Any
 from models.facts import ModelFacts
 from perception_nodes.evaluation.detection2d import LEAST_SIZE, LEAST_VISIBLE, SPEEDS
 
+WEAK = 0.2
+
 LIMITS = """\
-- Far from converged: it saw a few thousand pictures, on two CPU cores shared with much else. It finds near and middling
-  cars, loosely boxed, and hardly any of the other classes. Good for trying the stack out, not for more.
 - Trained on a simulator only; no labelled real video is at hand, so nothing is known of its scores on real streets.
 - Boxes are those of the whole object, hidden parts included, cut at the picture's edges, as KITTI's and nuScenes' are.
 - Wide front cameras (horizontal view of about 65 to 81 degrees), upright, 1 to 1.7 m above the road; pictures of any
@@ -71,6 +71,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         "",
         "## Limits",
         "",
+        _how_far(scores, metrics["training"]),
         LIMITS,
         "",
         "## How these figures were made",
@@ -108,6 +109,18 @@ def _classes(scores: dict[str, Any]) -> list[str]:
     for name, count in scores["boxes"].items():
         lines.append(f"| {name} | {count} | {_percent(scores['ap50'][name])} | {_percent(scores['ap'][name])} |")
     return lines
+
+
+def _how_far(scores: dict[str, Any], training: dict[str, Any]) -> str:
+    """What was learned by then, in words; WEAK is the AP at IoU 0.5 below which a class counts as hardly found."""
+    weak = [name for name, ap in scores["ap50"].items() if isinstance(ap, float) and ap < WEAK]
+    lines = [
+        f"- Far from converged: it saw {training['frames']} pictures after its start, on two CPU cores shared with",
+        "  much else. Boxes are loose.",
+    ]
+    if weak:
+        lines.append(f"  Hardly finds: {', '.join(weak)}.")
+    return "\n".join(lines)
 
 
 def _percent(value: Any) -> str:

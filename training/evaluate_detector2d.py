@@ -39,7 +39,8 @@ from perception_nodes.evaluation.detection2d import (
 )
 from training.detector2d_card import card, table
 from training.detector2d_clips import truth_of
-from training.evaluate_spvcnn import Progress, hardware
+from training.evaluate_spvcnn import hardware
+from training.progress import Progress
 from training.seeds import TEST
 from training.trainee import averaged_weights
 from training.video_cache import BOX_NAMES, RATE, Clip, VideoCache

@@ -31,7 +31,8 @@ from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
 from training import point_batches
 from training.card import LIMITS, box_table, class_table
-from training.evaluate_spvcnn import SUFFIX, Progress, evaluate
+from training.evaluate_spvcnn import SUFFIX, evaluate
+from training.progress import Progress
 from training.pvcnn import CLASSES, NETWORKS
 from training.real_scores import TEN
 from training.scores import confusion, iou, mean_iou

@@ -1,7 +1,7 @@
 """Scores segmentation networks on held-out worlds and on real sweeps, and releases checkpoints.
 
     python -m training.evaluate_spvcnn runs/lite/minkunet-lite.checkpoint.safetensors \\
-        runs/lite/spvcnn-lite.checkpoint.safetensors --worlds 12
+        runs/lite/spvcnn-lite.checkpoint.safetensors
     python -m training.evaluate_spvcnn runs/lite/spvcnn-lite.checkpoint.safetensors --calibrate 72
     python -m training.evaluate_spvcnn spvcnn-lite
 
@@ -34,6 +34,7 @@ from models.spvcnn.session import SegmentationSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from training.card import card
 from training.iou_calibration import calibrate
+from training.progress import Progress
 from training.real_scores import real_scores
 from training.scores import confusion, iou, mean_iou
 from training.seeds import SPLITS, TEST
@@ -127,19 +128,6 @@ def confusions(matrix: torch.Tensor, most: int = 4) -> list[str]:
     return lines
 
 
-class Progress:
-    """A bar on standard error; `step` after every sweep."""
-
-    def __init__(self, what: str, total: int):
-        self.what, self.total, self.done = what, max(total, 1), 0
-
-    def step(self) -> None:
-        self.done += 1
-        bar = "#" * (24 * self.done // self.total)
-        end = "\n" if self.done >= self.total else "\r"
-        print(f"{self.what:34} [{bar:24}] {self.done}/{self.total}", end=end, file=sys.stderr, flush=True)
-
-
 def evaluate(session: SegmentationSession, files: list[Path], real: Path, show: Any) -> tuple[dict, dict]:
     """(scores {sim, real}, confusion matrices {sim, real}) of one model."""
     matrices = simulated(session, files, show)
@@ -163,7 +151,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
-    parser.add_argument("--worlds", type=int, default=12, help="test worlds, three rigs each")
+    parser.add_argument("--worlds", type=int, default=36, help="test worlds, three rigs each")
     parser.add_argument("--moments", type=int, default=2, help="sweeps of each rig in each world")
     parser.add_argument("--cache", type=Path, default=Path("runs/test_sweeps"))
     parser.add_argument("--fresh", action="store_true", help="make the test sweeps again")

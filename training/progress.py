@@ -1,0 +1,23 @@
+"""A bar for long evaluations."""
+
+from __future__ import annotations
+
+import sys
+
+
+class Progress:
+    """A bar on standard error, redrawn at every `step`; a line at every tenth of the way where it is no terminal."""
+
+    def __init__(self, what: str, total: int):
+        self.what, self.total, self.done = what, max(total, 1), 0
+        self._redrawn = sys.stderr.isatty()
+
+    def step(self) -> None:
+        """One more is done."""
+        self.done += 1
+        ended = self.done >= self.total
+        if not (self._redrawn or ended or 10 * self.done // self.total > 10 * (self.done - 1) // self.total):
+            return
+        bar = "#" * (24 * self.done // self.total)
+        end = "\r" if self._redrawn and not ended else "\n"
+        print(f"{self.what:34} [{bar:24}] {self.done}/{self.total}", end=end, file=sys.stderr, flush=True)
