@@ -134,7 +134,8 @@ class Trainer:
                 raise ModelError(f"{folder} holds another network than {trainee.name}; give a run of {name}")
             trainee.network.load_state_dict(found)
             trainee.ema = {k: v.clone() for k, v in found.items()}
-        self.started_from = f"{name} after {notes['steps']} steps on {notes['frames']} pictures"
+        before = str(notes.get("started_from", "ImageNet"))
+        self.started_from = f"{name} after {notes['steps']} steps on {notes['frames']} pictures, begun from {before}"
 
     def _sampler(self, seed: int) -> ClipSampler:
         known = {c.folder: c for c in self.sampler.clips} if hasattr(self, "sampler") else {}
