@@ -13,7 +13,7 @@ from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.streaming.video_plan import VideoPlan
 
 EVENTS_MODEL = "tsm-events-online"
-RECORDED_SCORE = 0.05  # average precision is over all scores, not over the sure ones alone
+RECORDED_SCORE = 0.05  # average precision is over all scores and every class's boxes, not over the sure ones alone
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
         inputs = find_inputs(reader, nodes, cameras=cameras)
     if not nodes:
         inputs = _runnable(inputs, video_model)
-    faint = {"detector.min_score": RECORDED_SCORE}
+    faint = {"detector.min_score": RECORDED_SCORE, "detector.max_overlap": 1.0}
     video = VideoPlan(inputs.cameras, video_model, runtime, video_threads, detector, faint) if inputs.cameras else None
     options: dict[str, Any] = {
         "model": model, "precision": precision, "threads": threads, "start": start, "duration": duration,

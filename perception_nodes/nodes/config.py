@@ -199,6 +199,12 @@ class Detector(Section):
 
     model: str = Field(default="", description="a name of `perception weights list`, or a folder; empty: none")
     min_score: float = Field(default=0.3, ge=0, le=1, description="boxes below this score are left out")
+    max_overlap: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="of two boxes that overlap more (IoU), of whatever classes, the better stays",
+    )
 
 
 class DebugPicture(Section):

@@ -77,7 +77,8 @@ class TsmNode(ViewsNode[TsmConfig]):
     def load(self) -> None:
         """Loads the networks and runs them once, so that the first picture is as fast as the others."""
         session, detector = self._session_factory(self.config), self._detector_factory(self.config)
-        self.step = VideoStep(session, detector, self.config.detector.min_score)
+        limits = self.config.detector
+        self.step = VideoStep(session, detector, limits.min_score, limits.max_overlap)
         grey = np.full((*WARM_UP_SIZE, 3), 128, np.uint8)
         for part in (session, detector):
             if part is not None:

@@ -41,7 +41,8 @@ class EventRun:
             detector = make_detector(None)
         elif plan.detector:
             detector = open_detector(plan.detector, *sizes)
-        self._step = VideoStep(session, detector, float(plan.parameters.get("detector.min_score", 0.3)))
+        limits = [float(plan.parameters.get(f"detector.{k}", v)) for k, v in (("min_score", 0.3), ("max_overlap", 0.7))]
+        self._step = VideoStep(session, detector, *limits)
         self._network, self._total = Percentiles(), Percentiles()
         self.warnings: dict[str, int] = {}
         self._seen = self._done = 0

@@ -121,10 +121,16 @@ class VideoStep:
     Raises what the session raises; the cameras' pasts are then forgotten, since one step of them is missing.
     """
 
-    def __init__(self, session: VideoSession, detector: VideoDetector | None = None, min_score: float = 0.0) -> None:
+    def __init__(
+        self,
+        session: VideoSession,
+        detector: VideoDetector | None = None,
+        min_score: float = 0.0,
+        max_overlap: float = 1.0,
+    ) -> None:
         self.session, self.detector = session, detector
         self.classes = event_classes(session)
-        self._min_score = min_score
+        self._min_score, self._max_overlap = min_score, max_overlap
         self._generations: dict[str, int] = {}
 
     def forget(self) -> None:
@@ -165,7 +171,11 @@ class VideoStep:
         return CameraEvent(stamp_ns, camera, name, scores[name], scores, bool(result.warm))
 
     def _boxes(self, image: CameraImage, result: Any) -> Detections2D:
+        from models.tsm.detector_boxes import suppress
+
         keep = np.flatnonzero(np.asarray(result.score) >= self._min_score)
+        one = np.zeros(len(keep), np.int64)  # an object has one class: the detector's doubles within a class are gone
+        keep = keep[suppress(result.box[keep], result.score[keep], one, self._max_overlap)]
         category = [str(result.category[i]) for i in keep]
         return Detections2D.build(
             image.frame_id, image.stamp_ns, image.size, result.box[keep], category, result.score[keep]
