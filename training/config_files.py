@@ -14,10 +14,15 @@ Config = TypeVar("Config")
 
 
 def load_yaml_config(config: Config, path: str | Path | None) -> Config:
-    """`config`, a dataclass, with the values of a YAML file; unknown keys are refused by name. None: as it is."""
+    """`config`, a dataclass, with the values of a YAML file; None: as it is. ModelError says of a file that it is not
+    readable, and names unknown keys."""
     if path is None:
         return config
-    return merged(config, yaml.safe_load(Path(path).read_text()) or {}, str(path))
+    try:
+        found = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ModelError(f"{path} is no readable YAML file ({' '.join(str(error).split())})") from None
+    return merged(config, found, str(path))
 
 
 def merged(config: Any, found: dict[str, Any], where: str) -> Any:

@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 
 from models.facts import ModelError
@@ -36,7 +35,7 @@ from models.tsm.detector_build import IMAGE, PRESETS, build_network, facts_of
 from models.tsm.detector_head import places
 from models.tsm.detector_session import VideoDetector
 from perception_nodes.evaluation.detection2d import Detection2dScorer
-from training.config_files import merged
+from training.config_files import load_yaml_config
 from training.detector2d_clips import ClipAugment, ClipSampler, Sample
 from training.detector2d_early import EarlyLayers
 from training.detector2d_loss import Truth, detection_loss
@@ -69,13 +68,7 @@ class DetectorTrainConfig:
 
 def load_config(path: str | None) -> DetectorTrainConfig:
     """Config of a YAML file over the defaults; ModelError names unknown keys."""
-    if path is None:
-        return DetectorTrainConfig()
-    try:
-        found = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ModelError(f"{path} is no readable YAML file ({' '.join(str(error).split())})") from None
-    return merged(DetectorTrainConfig(), found, path)
+    return load_yaml_config(DetectorTrainConfig(), path)
 
 
 class DetectorTrainee(Trainee):

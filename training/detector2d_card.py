@@ -94,13 +94,12 @@ def _gain(gain: dict[str, Any]) -> list[str]:
             low, high = (100 * v for v in row["map50_interval"])
             rows.append(f"{speed} {100 * row['map50']:+.1f} ({low:+.1f} to {high:+.1f})")
     lines += ["; ".join(rows) + ".", ""]
-    low, high = gain.get("all", {}).get("map50_interval", (0.0, 0.0))
-    if low <= 0.0 <= high:
-        lines += ["Over all boxes that is no more than chance in the choice of drives.", ""]
-    elif high < 0.0:
-        lines += ["In this training the shift did not pay.", ""]
-    if low <= 0.0:
+    interval = gain.get("all", {}).get("map50_interval")
+    if interval is not None and interval[0] <= 0.0:
+        chance = "Over all boxes that is no more than chance in the choice of drives."
         lines += [
+            chance if interval[1] >= 0.0 else "In this training the shift did not pay.",
+            "",
             "Both twins start from a detector without shift, so that the shift first costs an eighth of the channels",
             "in eight layers that had learned without it. Nothing is said about longer trainings.",
             "",
@@ -118,9 +117,7 @@ def _classes(scores: dict[str, Any]) -> list[str]:
 def _how_far(scores: dict[str, Any], training: dict[str, Any]) -> str:
     """What was learned by then, in words; WEAK is the AP at IoU 0.5 below which a class counts as hardly found."""
     weak = [name for name, ap in scores["ap50"].items() if isinstance(ap, float) and ap < WEAK]
-    lines = [
-        f"- Far from converged: it saw {training['frames']} pictures after its start, on two CPU cores.",
-    ]
+    lines = [f"- Far from converged: it saw {training['frames']} pictures after its start, on two CPU cores."]
     if weak:
         lines.append(f"  Hardly finds: {', '.join(weak)}.")
     return "\n".join(lines)

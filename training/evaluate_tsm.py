@@ -17,7 +17,6 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from models.official import save_model
 from models.tsm.build import build_network, load_weights
 from training.calibration import apply, fit
 from training.config_files import merged
+from training.progress import Progress
 from training.seeds import SPLITS
 from training.trainee import averaged_weights
 from training.tsm import network_facts
@@ -74,7 +74,7 @@ def calibrate(network: Any, facts: ModelFacts, options: argparse.Namespace) -> N
     clips = EventClips(options.cache, "val", int(facts.network["segments"]), (height, width))
     ends = clips.ends[:: options.calibrate]
     network.eval()
-    logits = all_logits(network, facts, clips, ends, progress(f"{facts.name} (val)", len(ends)))
+    logits = all_logits(network, facts, clips, ends, Progress(f"{facts.name} (val)", len(ends)).step)
     scale, addends = fit(logits, clips.labels[ends], mirrored_ids())
     for name, module in network.named_modules():
         if name.endswith("new_fc"):  # two streams have one each, and are averaged
@@ -86,19 +86,6 @@ def processor() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def progress(what: str, total: int) -> Callable[[int], None]:
-    """A bar on standard error, told how many clips more are done."""
-    done = 0
-
-    def show(count: int) -> None:
-        nonlocal done
-        done += count
-        bar = "#" * (24 * done // max(total, 1))
-        print(f"{what:24} [{bar:24}] {done}/{total}", end="\n" if done >= total else "\r", file=sys.stderr, flush=True)
-
-    return show
 
 
 def evaluate(
@@ -145,7 +132,7 @@ def _answers(
     if kept.is_file():
         return np.load(kept, allow_pickle=False)
     what = facts.name if way == "forward" else f"{facts.name} ({way})"
-    logits = all_logits(network, facts, clips, ends, progress(what, len(ends)), way=way)
+    logits = all_logits(network, facts, clips, ends, Progress(what, len(ends)).step, way=way)
     kept.parent.mkdir(parents=True, exist_ok=True)
     np.save(kept, logits)
     return logits

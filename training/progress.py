@@ -12,11 +12,11 @@ class Progress:
         self.what, self.total, self.done = what, max(total, 1), 0
         self._redrawn = sys.stderr.isatty()
 
-    def step(self) -> None:
-        """One more is done."""
-        self.done += 1
+    def step(self, count: int = 1) -> None:
+        """So many more are done."""
+        before, self.done = self.done, self.done + count
         ended = self.done >= self.total
-        if not (self._redrawn or ended or 10 * self.done // self.total > 10 * (self.done - 1) // self.total):
+        if not (self._redrawn or ended or 10 * self.done // self.total > 10 * before // self.total):
             return
         bar = "#" * (24 * self.done // self.total)
         end = "\r" if self._redrawn and not ended else "\n"

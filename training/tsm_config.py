@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from models.facts import ModelError
 from training.clip_augment import ClipAugment
-from training.config_files import merged
+from training.config_files import load_yaml_config
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,4 @@ class VideoTrainConfig:
 
 def load_config(path: str | Path | None) -> VideoTrainConfig:
     """Config of a YAML file over the defaults; ModelError names unknown keys."""
-    if path is None:
-        return VideoTrainConfig()
-    try:
-        found = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ModelError(f"{path} is no readable YAML file ({' '.join(str(error).split())})") from None
-    return merged(VideoTrainConfig(), found, str(path))
+    return load_yaml_config(VideoTrainConfig(), path)

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from perception_nodes.classes import POINT_CLASSES
+from perception_nodes.streaming.video import MAX_OVERLAP, MIN_SCORE
 
 LIVE: dict[str, Any] = {"live": True}
 
@@ -198,9 +199,9 @@ class Detector(Section):
     """The detector of road users in the same pictures."""
 
     model: str = Field(default="", description="a name of `perception weights list`, or a folder; empty: none")
-    min_score: float = Field(default=0.3, ge=0, le=1, description="boxes below this score are left out")
+    min_score: float = Field(default=MIN_SCORE, ge=0, le=1, description="boxes below this score are left out")
     max_overlap: float = Field(
-        default=0.7,
+        default=MAX_OVERLAP,
         ge=0,
         le=1,
         description="of two boxes that overlap more (IoU), of whatever classes, the better stays",

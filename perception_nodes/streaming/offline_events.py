@@ -15,7 +15,15 @@ from perception_nodes.streaming.collector import ViewCollector, ViewSet
 from perception_nodes.streaming.result import NodeResult
 from perception_nodes.streaming.segmentation import is_trained
 from perception_nodes.streaming.stopwatch import Percentiles, Stopwatch
-from perception_nodes.streaming.video import VideoStep, class_table_text, decode_views, open_detector, open_video
+from perception_nodes.streaming.video import (
+    MAX_OVERLAP,
+    MIN_SCORE,
+    VideoStep,
+    class_table_text,
+    decode_views,
+    open_detector,
+    open_video,
+)
 from perception_nodes.streaming.video_plan import VideoPlan
 
 EVENTS = "/perception/events"
@@ -41,8 +49,9 @@ class EventRun:
             detector = make_detector(None)
         elif plan.detector:
             detector = open_detector(plan.detector, *sizes)
-        limits = [float(plan.parameters.get(f"detector.{k}", v)) for k, v in (("min_score", 0.3), ("max_overlap", 0.7))]
-        self._step = VideoStep(session, detector, *limits)
+        min_score = float(plan.parameters.get("detector.min_score", MIN_SCORE))
+        max_overlap = float(plan.parameters.get("detector.max_overlap", MAX_OVERLAP))
+        self._step = VideoStep(session, detector, min_score, max_overlap)
         self._network, self._total = Percentiles(), Percentiles()
         self.warnings: dict[str, int] = {}
         self._seen = self._done = 0

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.tsm.detector_boxes import suppress
 from perception_nodes.classes import EVENTS, ClassInfo
 from perception_nodes.messages.clock import json_values
 from perception_nodes.messages.detections2d import Detections2D
@@ -18,6 +19,8 @@ from perception_nodes.streaming.collector import ViewSet
 from perception_nodes.streaming.segmentation import is_trained
 
 GREY = (200, 200, 200)
+MIN_SCORE = 0.3  # of a box that is told
+MAX_OVERLAP = 0.7  # IoU above which two boxes are one object
 
 
 class VideoSession(Protocol):
@@ -171,8 +174,6 @@ class VideoStep:
         return CameraEvent(stamp_ns, camera, name, scores[name], scores, bool(result.warm))
 
     def _boxes(self, image: CameraImage, result: Any) -> Detections2D:
-        from models.tsm.detector_boxes import suppress
-
         keep = np.flatnonzero(np.asarray(result.score) >= self._min_score)
         one = np.zeros(len(keep), np.int64)  # an object has one class: the detector's doubles within a class are gone
         keep = keep[suppress(result.box[keep], result.score[keep], one, self._max_overlap)]
