@@ -30,6 +30,12 @@ class Times:
         middle = statistics.median(self.wall) if clock == "wall" else statistics.median(self.cpu) / threads
         return middle * 1e3
 
+    def over(self, other: Times, clock: str) -> float:
+        """Median over the rounds of this one's time by the other's in the same round: a host that changes its speed
+        between rounds disturbs both alike, where two medians may fall on either side of the change."""
+        pairs = zip(self.wall, other.wall) if clock == "wall" else zip(self.cpu, other.cpu)
+        return statistics.median(mine / max(theirs, 1e-9) for mine, theirs in pairs)
+
 
 def interleave(works: dict[str, Work], seconds: float, least: int = 5, most: int = 400) -> dict[str, Times]:
     """Repeats all works in turn (so that what else runs on the machine disturbs all alike) for about `seconds`. A call
@@ -94,7 +100,7 @@ def compare(backbone: str, runtime: str, threads: int, clock: str, seconds: floa
         "runtime": compiled.describe(),
         "frame_ms_2d": round(frame_2d, 2),
         "frame_ms_online": round(frame_online, 2),
-        "online_over_2d_latency": round(frame_online / frame_2d, 3),
+        "online_over_2d_latency": round(times["online"].over(times["2d"], clock), 3),
         "repeats": len(times["online"].wall),
     }
     if not clips:
@@ -103,8 +109,7 @@ def compare(backbone: str, runtime: str, threads: int, clock: str, seconds: floa
         clip = clip_work(backbone, architecture, mode, runtime, threads)
         pair = interleave({"clip": clip, "online": online}, seconds, least=3)
         found[f"{key}_ms"] = round(pair["clip"].ms(clock, threads), 2)
-        ratio = pair["clip"].ms(clock, threads) / pair["online"].ms(clock, threads)
-        found[f"{key}_over_online_latency"] = round(ratio, 2)
+        found[f"{key}_over_online_latency"] = round(pair["clip"].over(pair["online"], clock), 2)
     return found
 
 
