@@ -119,14 +119,14 @@ def both_ways(
     return {pair: round(float(right[rows].mean() / 2), 4) for pair, rows in which.items() if rows.any()}
 
 
-def spread(right: NDArray[np.bool_], drive: NDArray[np.int64], draws: int = 2000) -> tuple[float, float]:
-    """90 % interval of the share of `right`, bool [N], by drawing whole drives (int64 [N]) again and again."""
+def spread(values: NDArray[Any], drive: NDArray[np.int64], draws: int = 2000) -> tuple[float, float]:
+    """90 % interval of the mean of `values` [N] by drawing whole drives (int64 [N]) again and again: whether an answer
+    was right, or how much better one network's was than another's (1, 0 or -1)."""
     rng = np.random.default_rng(0)
     _, group = np.unique(drive, return_inverse=True)
-    good, all_ = np.bincount(group, right), np.bincount(group)
-    pick = rng.integers(len(all_), size=(draws, len(all_)))
-    shares = good[pick].sum(1) / all_[pick].sum(1)
-    low, high = np.quantile(shares, [0.05, 0.95])
+    total, count = np.bincount(group, values), np.bincount(group)
+    pick = rng.integers(len(count), size=(draws, len(count)))
+    low, high = np.quantile(total[pick].sum(1) / count[pick].sum(1), [0.05, 0.95])
     return round(float(low), 4), round(float(high), 4)
 
 

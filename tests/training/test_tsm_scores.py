@@ -92,3 +92,12 @@ def test_a_checkpoint_becomes_a_model_with_scores_and_a_card(tmp_path: Path):
     assert load_facts(folder).metrics["top1"] == metrics["events"]["top1"]
     assert "Held-out worlds" in (folder / "CARD.md").read_text() and (folder / "confusion.png").stat().st_size > 1000
     assert evaluate_tsm.main([str(folder), "--land", "x", *common]) == 0
+
+
+def test_a_gain_is_of_the_same_clips_and_its_interval_of_whole_drives():
+    labels, drive = np.zeros(6, np.int64), np.array([0, 0, 0, 1, 1, 1])
+    plain = evaluate_tsm.Answered(np.array([0, 0, 1, 1, 1, 1]), labels, drive, None)
+    better = evaluate_tsm.Answered(np.array([0, 0, 0, 0, 1, 1]), labels, drive, None)
+    gain, low, high = better.over(plain)  # one clip more of three in each drive, so drives drawn again change nothing
+    assert gain == pytest.approx(1 / 3, abs=1e-4) and low == pytest.approx(gain) and high == pytest.approx(gain)
+    assert plain.over(plain) == (0.0, 0.0, 0.0)
