@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
                 landed = facts
         if landed is None:
             return 0
-        for name in variants if PLAIN in answered else ():
+        for name in variants.keys() - {PLAIN} if PLAIN in answered else ():
             variants[name]["over_tsn"] = answered[name].over(answered[PLAIN])
         own = answered[landed.name]
         test = {
