@@ -221,8 +221,9 @@ def main(arguments: list[str] | None = None) -> int:
                 landed = facts
         if landed is None:
             return 0
-        for name in variants.keys() - {PLAIN} if PLAIN in answered else ():
-            variants[name]["over_tsn"] = answered[name].over(answered[PLAIN])
+        if PLAIN in answered:
+            for name in variants.keys() - {PLAIN}:
+                variants[name]["over_tsn"] = answered[name].over(answered[PLAIN])
         own = answered[landed.name]
         test = {
             "drives": len(np.unique(own.drive)), "windows": len(own.clips.clips), "clips": len(own.labels),
