@@ -94,8 +94,7 @@ static void run_tile(void *context, int worker, int64_t item) {
                         .column_scale = conv->column_scale, .bias = conv->bias, .residual = conv->residual,
                         .residual_scale = conv->residual_scale, .residual_stride = conv->residual_stride,
                         .relu = (int)conv->relu, .residual_after_relu = (int)conv->residual_after_relu,
-                                .out = conv->out,
-                        .out_scale = conv->out_scale, .out_stride = conv->out_stride,
+                        .out = conv->out, .out_scale = conv->out_scale, .out_stride = conv->out_stride,
                         .residual_kind = (int)conv->residual_kind, .out_kind = (int)conv->out_kind};
     plan->isa->finish(&job);
 }

@@ -31,8 +31,7 @@ static void one_offset(void *context, int worker, int64_t k) {
 }
 
 /* dw float [volume][channels][width], zeroed by the caller; width: a multiple of PANEL. Each offset is summed by one
- * thread, in the
- * order of its pairs. Returns 0, or -1 where there was no memory. */
+ * thread, in the order of its pairs. Returns 0, or -1 where there was no memory. */
 EXPORT int sparse_weight_gradient(const float *x, int64_t x_stride, const float *g, int64_t g_stride, const int32_t *in,
                                   const int32_t *out, const int64_t *starts, int64_t volume, int64_t channels,
                                   int64_t width, float *dw, int64_t level, int64_t threads) {
@@ -40,7 +39,7 @@ EXPORT int sparse_weight_gradient(const float *x, int64_t x_stride, const float 
     int64_t block = GATHER_BYTES / (int64_t)sizeof(float) / (channels + width);
     if (block < 32) block = 32;
     Gradient job = {x, g, x_stride, g_stride, in, out, starts, channels, width, block, dw, NULL,
-            isa_by_level((int)level)};
+                    isa_by_level((int)level)};
     job.scratch = malloc((size_t)(threads * block * (channels + width)) * sizeof(float));
     if (!job.scratch) return -1;
     parallel_for((int)threads, volume, one_offset, &job);

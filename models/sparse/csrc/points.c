@@ -46,8 +46,8 @@ static void corners_of_block(void *context, int worker, int64_t item) {
 /* points float [n][3], voxel int32 [n] (all known), coords int32 [voxels][4], table int32 [voxels][8] (-1: missing)
  * -> corners int32, weights float [n][8]. */
 EXPORT void sparse_corners(const float *points, int64_t n, const float *stride, const int32_t *voxel,
-        const int32_t *coords,
-                           const int32_t *table, int32_t *corners, float *weights, int64_t threads) {
+                           const int32_t *coords, const int32_t *table, int32_t *corners, float *weights,
+                           int64_t threads) {
     Corners job = {points, n, stride, voxel, coords, table, corners, weights};
     parallel_for((int)threads, (n + BLOCK - 1) / BLOCK, corners_of_block, &job);
 }
@@ -75,12 +75,11 @@ static void interpolate_block(void *context, int worker, int64_t item) {
 
 /* out[p] (+)= sum of weights[p][c] * rows[corners[p][c]]; rows by kind. width: a multiple of
  * PANEL. */
-EXPORT void sparse_interpolate(int64_t kind, const void *rows, const float *scales, int64_t stride, const int32_t *corners,
-                               const float *weights, int64_t points, int64_t width, float *out, int64_t out_stride,
-                                       int64_t add,
-                               int64_t level, int64_t threads) {
+EXPORT void sparse_interpolate(int64_t kind, const void *rows, const float *scales, int64_t stride,
+                               const int32_t *corners, const float *weights, int64_t points, int64_t width, float *out,
+                               int64_t out_stride, int64_t add, int64_t level, int64_t threads) {
     Interpolation job = {kind, rows, scales, stride, corners, weights, points, width, out, out_stride, add,
-            isa_by_level((int)level)};
+                         isa_by_level((int)level)};
     parallel_for((int)threads, (points + BLOCK - 1) / BLOCK, interpolate_block, &job);
 }
 
@@ -130,12 +129,11 @@ static void mean_block(void *context, int worker, int64_t item) {
 /* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; order NULL: out[v] = points[v].
  * out: rows of out_kind. Returns 0, or -1 where there was no memory. */
 EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts,
-        int64_t voxels,
-                             int64_t width, void *out, float *out_scale, int64_t out_stride, int64_t out_kind, int64_t level,
-                                     int64_t threads) {
+                             int64_t voxels, int64_t width, void *out, float *out_scale, int64_t out_stride,
+                             int64_t out_kind, int64_t level, int64_t threads) {
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     Mean job = {points, stride, order, starts, voxels, width, out, out_scale, out_stride, out_kind, NULL,
-            isa_by_level((int)level)};
+                isa_by_level((int)level)};
     job.scratch = aligned_alloc(64, (size_t)(threads * 128 * width) * sizeof(float));
     if (!job.scratch) return -1;
     parallel_for((int)threads, (voxels + 127) / 128, mean_block, &job);
@@ -172,8 +170,8 @@ static void scatter_columns(void *context, int worker, int64_t item) {
  * the caller.
  * Threads share the columns, so every sum runs over the points in order. */
 EXPORT void sparse_interpolate_gradient(const float *grad, int64_t grad_stride, const int32_t *corners,
-        const float *weights,
-                                        int64_t points, int64_t width, float *out, int64_t threads) {
+                                        const float *weights, int64_t points, int64_t width, float *out,
+                                        int64_t threads) {
     Scatter job = {grad, weights, grad_stride, points, width, corners, out};
     parallel_for((int)threads, (width + PANEL - 1) / PANEL, scatter_columns, &job);
 }

@@ -31,8 +31,7 @@ INLINE TARGET void outer_block(const int mr, const float *x, int64_t x_stride, c
 }
 
 static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, int64_t g_stride, int64_t count,
-        int channels,
-                             int width, float *dw, int64_t dw_stride) {
+                             int channels, int width, float *dw, int64_t dw_stride) {
     for (int column = 0; column < width; column += PANEL) {
         int c = 0;
         for (; c + BIG <= channels; c += BIG)
@@ -46,8 +45,7 @@ static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, i
 
 static TARGET void interpolate(int kind, const void *rows, const float *scales, int64_t stride, const int32_t *corners,
                                const float *weights, int64_t begin, int64_t end, int width, float *out,
-                                       int64_t out_stride,
-                               int add) {
+                               int64_t out_stride, int add) {
     for (int64_t p = begin; p < end; p++) {
         int64_t at[8];
         float share[8];
