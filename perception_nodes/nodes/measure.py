@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -35,7 +35,8 @@ class Measured:
     points: of a cloud. cameras, picture: how many, and [width, height] px. rate_hz: of the stream; None: as fast as
     answers come. latency: from the sending of a message to the arrival of its answer. network_ms: the session's step.
     overhead_ms: what the node adds to it (decoding, encoding, publishing). cpu_ms_per_frame, peak_mb: of the node's
-    process. frames_per_s: answers over wall time. dropped: messages without an answer.
+    process. frames_per_s: answers over wall time. dropped: messages without an answer. stolen_percent: of the
+    processors' time meanwhile, what a virtual machine's host gave to others.
     """
 
     node: str
@@ -48,6 +49,7 @@ class Measured:
     cpu_ms_per_frame: float | None
     frames_per_s: float | None
     dropped: int
+    stolen_percent: float
     peak_mb: float
     points: int | None = None
     cameras: int | None = None
@@ -71,6 +73,14 @@ class _Figures(RecorderNode):
         if row.key is not None:
             return super()._receiver(row)
         return lambda raw: self.values[row.topic].add(struct.unpack_from("<d", raw, 4)[0])
+
+
+class _Spent(NamedTuple):
+    """Seconds while messages were played: of the child's processor time, of the wall's, stolen from this machine."""
+
+    cpu: float
+    wall: float
+    stolen: float
 
 
 def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, threads: int) -> Measured:
@@ -128,26 +138,24 @@ def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], ans
         for one in nodes:
             one.trigger_configure()
             one.trigger_activate()
-        cpu, wall = _run(child, player, topics, done)
-        return _figures(player, listener, inputs, answers, (cpu, wall), child)
+        spent = _run(child, player, topics, done)
+        return _figures(player, listener, inputs, answers, spent, child)
     finally:
         _end(child, nodes, executor, spinner)
         context.try_shutdown()
 
 
-def _run(
-    child: "subprocess.Popen[bytes]", player: PlayerNode, topics: list[str], done: threading.Event
-) -> tuple[float, float]:
-    """Waits for the end; returns the CPU seconds that the child used while messages were played, and the wall's."""
-    before, began = None, time.monotonic()
+def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, topics: list[str], done: threading.Event) -> _Spent:
+    """Waits for the end."""
+    before, began, stolen = None, time.monotonic(), stolen_seconds()
     while not done.wait(0.02):
         if child.poll() is not None:
             raise NodeError(f"the node under test ended with code {child.returncode}")
         if before is None and any(player.asked(topic) for topic in topics):
-            before, began = cpu_seconds(child.pid), time.monotonic()
-    wall = time.monotonic() - began
+            before, began, stolen = cpu_seconds(child.pid), time.monotonic(), stolen_seconds()
+    wall, stolen = time.monotonic() - began, stolen_seconds() - stolen
     time.sleep(0.5)  # the last answer
-    return cpu_seconds(child.pid) - (before or 0.0), wall
+    return _Spent(cpu_seconds(child.pid) - (before or 0.0), wall, stolen)
 
 
 def _figures(
@@ -155,7 +163,7 @@ def _figures(
     listener: _Figures,
     inputs: dict[str, str],
     row: Recorded,
-    spent: tuple[float, float],
+    spent: _Spent,
     child: "subprocess.Popen[bytes]",
 ) -> dict[str, Any]:
     answers, latency = listener.tally.arrivals.get(row.topic, {}), Percentiles()
@@ -172,9 +180,10 @@ def _figures(
         "latency_ms_p99": latency.at(99),
         "network_ms": network,
         "overhead_ms": total - network if total is not None and network is not None else None,
-        "cpu_ms_per_frame": spent[0] * 1e3 / len(answers) if answers else None,
-        "frames_per_s": len(answers) / spent[1] if answers and spent[1] > 0 else None,
+        "cpu_ms_per_frame": spent.cpu * 1e3 / len(answers) if answers else None,
+        "frames_per_s": len(answers) / spent.wall if answers and spent.wall > 0 else None,
         "dropped": frames - len(answers),
+        "stolen_percent": 100.0 * spent.stolen / (spent.wall * (os.cpu_count() or 1)) if spent.wall > 0 else 0.0,
         "peak_mb": peak_mb(child.pid),
     }
 
@@ -199,6 +208,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system seconds of a process so far (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def stolen_seconds() -> float:
+    """Seconds since boot that the host gave to others while this machine had work, all processors together (Linux)."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mb(pid: int) -> float:

@@ -21,6 +21,7 @@ from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.pacing import Pacer
 
 LATE_S = 0.1  # a player this far behind its own schedule says so
+SETTLE_S = 0.3  # from knowing a subscriber to its knowing this publisher: what is sent before comes late, or never
 
 
 class PlayerNode(PerceptionNode[PlayerConfig]):
@@ -111,12 +112,16 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         wanted = [t for t in self.config.playback.wait_for if t]
         end = time.monotonic() + self.config.playback.wait_s
         start_ns = self._span[0] + round(self.config.playback.start_s * 1e9)
+        settled = time.monotonic() + SETTLE_S if wanted else 0.0
         while not self._halt.wait(0.02):
             self._send_clock(start_ns)  # time stands at the beginning, but it is there
+            now = time.monotonic()
             missing = [t for t in wanted if not self._outlets.subscribers(t)]
-            if not missing:
+            if missing:
+                settled = now + SETTLE_S
+            elif now >= settled:
                 return
-            if time.monotonic() > end:
+            if missing and now > end:
                 text = f"nobody subscribes to {', '.join(missing)}: playing all the same"
                 self.health.event("playback", "no_subscriber", Level.WARN, text)
                 self.get_logger().warning(text)
