@@ -62,7 +62,7 @@ def _twin(metrics: dict[str, Any]) -> list[str]:
     if same is not None:
         lines.append(
             f"SPVCNN trained on the very same batches for the same {same['training'].get('steps')} steps: "
-            f"mIoU {same['sim']['miou']:.3f}. Only then was it trained further, alone, to the weights released here."
+            f"mIoU {same['sim']['miou']:.3f}. The weights released here were trained longer, alone."
         )
     elif steps != metrics.get("training", {}).get("steps"):
         lines.append("The two were not trained equally long: no comparison of the architectures.")
