@@ -50,6 +50,20 @@ def test_stored_bytes_come_out_as_they_were_at_the_rate_asked_for(stage, clouds,
     assert len(serialize_message(clouds[0])) > 8000
 
 
+def test_who_is_waited_for_gets_the_first_message_and_time_to_know_the_player(stage, tmp_path):
+    from sensor_msgs.msg import PointCloud2
+
+    from perception_nodes.nodes.player import SETTLE_S
+
+    answers = {"answer.inputs": ["/lidar/points"], "answer.topics": ["/labels"]}
+    node, codes = player(stage, write_bag(tmp_path / "bag", frames=3), **WAIT, **answers)
+    began = time.monotonic()
+    late = stage.listen(PointCloud2, "/lidar/points")
+    stage.until(lambda: codes and len(late) == 3)
+    assert stamp_s(late[0]) == pytest.approx(START)
+    assert min(node.sent["/lidar/points"].values()) - began >= SETTLE_S
+
+
 def test_clock_runs_with_the_bag(stage, clouds, tmp_path):
     from rosgraph_msgs.msg import Clock
 
