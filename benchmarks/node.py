@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from perception_nodes.graph import PRECISION
+
 RATE_HZ = 10.0
 SENSORS = {34_000: "nuscenes", 120_000: "kitti"}
 DISTINCT = 8  # sweeps made; they are repeated with rising stamps
@@ -40,7 +42,7 @@ def main() -> int:
     parser.add_argument(
         "--model", default="spvnas-lite", help="model name or folder; random:spvcnn-lite without weights"
     )
-    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "int16", "int8", "bf16"))
+    parser.add_argument("--precision", default="auto", choices=PRECISION.choices)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each run")
     given = parser.parse_args()

@@ -146,7 +146,7 @@ def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], ans
 
 
 def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, topics: list[str], done: threading.Event) -> _Spent:
-    """Waits for the end."""
+    """Waits for the end; what was spent from the first message on."""
     before, began, stolen = None, time.monotonic(), stolen_seconds()
     while not done.wait(0.02):
         if child.poll() is not None:

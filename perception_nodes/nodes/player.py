@@ -117,11 +117,12 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
             self._send_clock(start_ns)  # time stands at the beginning, but it is there
             now = time.monotonic()
             missing = [t for t in wanted if not self._outlets.subscribers(t)]
-            if missing:
-                settled = now + SETTLE_S
-            elif now >= settled:
-                return
-            if missing and now > end:
+            if not missing:
+                if now >= settled:
+                    return
+                continue
+            settled = now + SETTLE_S
+            if now > end:
                 text = f"nobody subscribes to {', '.join(missing)}: playing all the same"
                 self.health.event("playback", "no_subscriber", Level.WARN, text)
                 self.get_logger().warning(text)
