@@ -16,17 +16,16 @@ typedef struct {
     const Isa *isa;
     int64_t tile_rows;
     int64_t lead;      /* see leading_offset */
-    char *scratch;     /* per worker: a tile */
-    int64_t tile_bytes;
+    char *scratch;     /* per worker: a tile, then its places */
+    int64_t tile_bytes, worker_bytes;
     int32_t *counting; /* 0, 1, 2 .. tile_rows - 1 */
 } Plan;
 
+/* Index of the first of rows[begin .. end - 1], which ascend, that is not below `row`, or end. Every entry on the way will
+ * be read soon, and reading them in order keeps them coming: a search by halves waits for memory at each step. */
 static int64_t lower_bound(const int32_t *rows, int64_t begin, int64_t end, int64_t row) {
-    while (begin < end) {
-        const int64_t middle = (begin + end) / 2;
-        if (rows[middle] < row) begin = middle + 1;
-        else end = middle;
-    }
+    while (begin + 16 <= end && rows[begin + 15] < row) begin += 16;
+    while (begin < end && rows[begin] < row) begin++;
     return begin;
 }
 
@@ -35,15 +34,17 @@ static int64_t element(const Term *term) { return term->kind == FLOAT ? 4 : term
 /* Pairs of one offset in one tile. Panels of weights that the first-level cache holds together are passed over at once;
  * where there are more, the rows are cut into chunks that it holds too. */
 static void add_offset(const Plan *plan, const Term *term, int64_t k, float *tile, int64_t base, int64_t rows,
-                       int first) {
+                       int first, int64_t *pair) {
     const int64_t size = element(term), panels = plan->conv->width / PANEL, panel = term->channels * PANEL * size;
     PairList list = {.rows = term->rows, .scales = term->scales, .stride = term->stride, .in = plan->counting,
                      .out = plan->counting, .channels = (int)term->channels, .tile_step = rows * PANEL, .write = first};
     const char *weights = (const char *)term->weights + k * panels * panel;
     int64_t left = rows;
     if (term->in) {
-        const int64_t begin = lower_bound(term->out, term->starts[k], term->starts[k + 1], base);
-        left = lower_bound(term->out, begin, term->starts[k + 1], base + rows) - begin;
+        const int64_t end = term->starts[k + 1];
+        const int64_t begin = lower_bound(term->out, *pair, end, base);
+        *pair = lower_bound(term->out, begin, end, base + rows);
+        left = *pair - begin;
         list.in = term->in + begin;
         list.out = term->out + begin;
         tile -= base * PANEL;
@@ -83,13 +84,15 @@ static void run_tile(void *context, int worker, int64_t item) {
     const Convolution *conv = plan->conv;
     const int64_t base = item * plan->tile_rows;
     const int64_t rows = conv->outputs - base < plan->tile_rows ? conv->outputs - base : plan->tile_rows;
-    float *tile = (float *)(plan->scratch + worker * plan->tile_bytes);
+    float *tile = (float *)(plan->scratch + worker * plan->worker_bytes);
+    int64_t *pair = (int64_t *)((char *)tile + plan->tile_bytes);
     /* Every sum starts with the offset that all rows have, or with zero. */
-    if (plan->lead >= 0) add_offset(plan, conv->terms, plan->lead, tile, base, rows, 1);
+    if (plan->lead >= 0) add_offset(plan, conv->terms, plan->lead, tile, base, rows, 1, pair + plan->lead);
     else memset(tile, 0, (size_t)(rows * conv->width) * sizeof(float));
-    for (int64_t t = 0; t < conv->terms_count; t++)
+    for (int64_t t = 0; t < conv->terms_count; pair += conv->terms[t++].volume)
         for (int64_t k = 0; k < conv->terms[t].volume; k++)
-            if (t > 0 || k != plan->lead) add_offset(plan, &conv->terms[t], k, tile, base, rows, 0);
+            if (t > 0 || k != plan->lead)
+                add_offset(plan, &conv->terms[t], k, tile, base, rows, 0, pair + k);
     const Finish job = {.tile = tile, .panel_rows = rows, .base = base, .rows = rows, .width = (int)conv->width,
                         .column_scale = conv->column_scale, .bias = conv->bias, .residual = conv->residual,
                         .residual_scale = conv->residual_scale, .residual_stride = conv->residual_stride,
@@ -98,6 +101,9 @@ static void run_tile(void *context, int worker, int64_t item) {
                         .residual_kind = (int)conv->residual_kind, .out_kind = (int)conv->out_kind};
     plan->isa->finish(&job);
 }
+
+/* Bytes of whole cache lines. */
+static int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* Returns 0, or -1 where there was no memory. */
 EXPORT int sparse_convolve(const Convolution *conv) {
@@ -109,11 +115,19 @@ EXPORT int sparse_convolve(const Convolution *conv) {
     while (rows > 64 && threads > 1 && conv->outputs < rows * threads * 6) rows /= 2;
     rows = (rows + 11) / 12 * 12;
     Plan plan = {.conv = conv, .isa = isa_by_level((int)conv->level), .tile_rows = rows, .lead = leading_offset(conv)};
+    int64_t offsets = 0;
+    for (int64_t t = 0; t < conv->terms_count; t++) offsets += conv->terms[t].volume;
     plan.tile_bytes = rows * conv->width * (int64_t)sizeof(float);
-    const int64_t counting_bytes = rows * (int64_t)sizeof(int32_t);
-    plan.scratch = aligned_alloc(64, (size_t)(threads * plan.tile_bytes + counting_bytes + 63) / 64 * 64);
+    plan.worker_bytes = lines(plan.tile_bytes + offsets * (int64_t)sizeof(int64_t));
+    plan.scratch = aligned_alloc(64, (size_t)(threads * plan.worker_bytes + lines(rows * (int64_t)sizeof(int32_t))));
     if (!plan.scratch) return -1;
-    plan.counting = (int32_t *)(plan.scratch + threads * plan.tile_bytes);
+    for (int worker = 0; worker < threads; worker++) {
+        int64_t *pair = (int64_t *)(plan.scratch + worker * plan.worker_bytes + plan.tile_bytes);
+        for (int64_t t = 0; t < conv->terms_count; t++)
+            for (int64_t k = 0; k < conv->terms[t].volume; k++)
+                *pair++ = conv->terms[t].in ? conv->terms[t].starts[k] : 0;
+    }
+    plan.counting = (int32_t *)(plan.scratch + threads * plan.worker_bytes);
     for (int64_t i = 0; i < rows; i++) plan.counting[i] = (int32_t)i;
     parallel_for(threads, (conv->outputs + rows - 1) / rows, run_tile, &plan);
     free(plan.scratch);

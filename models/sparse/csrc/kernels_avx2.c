@@ -10,12 +10,16 @@
 #define NV 2
 #define BIG 6
 #define BIG8 3 /* sums in 16 and in 32 bits: twice the registers for a row */
+#define SUMS 12
+#define SUMS8 6
+#define MOST_PANELS 4
 #define FEW 1
 typedef __m256 V;
 typedef __m256i VI;
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, x) _mm256_storeu_ps(p, x)
 #define SET1(x) _mm256_set1_ps(x)
+#define SPREAD(p) _mm256_set1_ps(*(p))
 #define ADD(x, y) _mm256_add_ps(x, y)
 #define MUL(x, y) _mm256_mul_ps(x, y)
 #define FMA(x, y, z) _mm256_fmadd_ps(x, y, z)

@@ -3,14 +3,20 @@
 
 #define LANES 16
 #define NV 1
-#define BIG 12
-#define BIG8 12
+#ifndef BIG
+#define BIG 6
+#define BIG8 6
+#define SUMS 24
+#define SUMS8 24
+#endif
+#define MOST_PANELS 4
 #define FEW 1
 typedef __m512 V;
 typedef __m512i VI;
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, x) _mm512_storeu_ps(p, x)
 #define SET1(x) _mm512_set1_ps(x)
+#define SPREAD(p) _mm512_castsi512_ps(pair(p))
 #define ADD(x, y) _mm512_add_ps(x, y)
 #define MUL(x, y) _mm512_mul_ps(x, y)
 #define FMA(x, y, z) _mm512_fmadd_ps(x, y, z)

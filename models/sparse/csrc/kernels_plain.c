@@ -9,6 +9,9 @@
 #define ISA_NAME "plain"
 #define BIG 3 /* what this reaches does not depend on it, but the time to compile it does */
 #define BIG8 2
+#define SUMS 0
+#define SUMS8 0
+#define MOST_PANELS 1
 #define FEW 0 /* for the same reason */
 typedef struct {
     float at[4];
@@ -59,6 +62,7 @@ INLINE VI dot8(VI acc, VI a, VI b) {
 #define LOAD load
 #define STORE store
 #define SET1 set1
+#define SPREAD(p) set1(*(p))
 #define ADD add
 #define MUL mul
 #define FMA fma4

@@ -6,18 +6,22 @@
 
 #define FOR_V UNROLL for (int v = 0; v < NV; v++)
 #define FOR_R UNROLL for (int r = 0; r < mr; r++)
+#define FOR_Q UNROLL for (int q = 0; q < np; q++)
 
-INLINE TARGET void block_f32(const int mr, const PairList *l, const float *const *a, const float *scale,
-                             const float *w, float *const *c) {
-    V acc[BIG][NV];
+/* The blocks: mr rows times np panels side by side, which share the broadcasts of the rows. `panel`: elements from one
+ * panel of weights to the next. */
+
+INLINE TARGET void block_f32(const int mr, const int np, const PairList *l, const float *const *a, const float *scale,
+                             const float *w, int64_t panel, float *const *c) {
+    V acc[BIG][MOST_PANELS][NV];
     (void)scale;
-    FOR_R FOR_V acc[r][v] = SET1(0.0f);
+    FOR_R FOR_Q FOR_V acc[r][q][v] = SET1(0.0f);
 #define STEP_F32(k) do {                                                       \
-        V b[NV];                                                               \
-        FOR_V b[v] = LOAD(w + (k) * PANEL + v * LANES);                        \
+        V b[MOST_PANELS][NV];                                                  \
+        FOR_Q FOR_V b[q][v] = LOAD(w + q * panel + (k) * PANEL + v * LANES);   \
         FOR_R {                                                                \
-            V x = SET1(a[r][at + (k)]);                                        \
-            FOR_V ACCUMULATE(acc[r][v], x, b[v]);                              \
+            V x = SPREAD(a[r] + at + (k));                                        \
+            FOR_Q FOR_V ACCUMULATE(acc[r][q][v], x, b[q][v]);                  \
         }                                                                      \
     } while (0)
     int64_t at = 0;
@@ -28,28 +32,34 @@ INLINE TARGET void block_f32(const int mr, const PairList *l, const float *const
         STEP_F32(3);
     }
     for (; at < l->channels; at++, w += PANEL) STEP_F32(0);
-    if (l->write) FOR_R FOR_V STORE(c[r] + v * LANES, acc[r][v]);
-    else FOR_R FOR_V STORE(c[r] + v * LANES, ADD(acc[r][v], LOAD(c[r] + v * LANES)));
+    FOR_R FOR_Q {
+        float *to = c[r] + q * l->tile_step;
+        if (l->write) FOR_V STORE(to + v * LANES, acc[r][q][v]);
+        else FOR_V STORE(to + v * LANES, ADD(acc[r][q][v], LOAD(to + v * LANES)));
+    }
 }
 
 /* Sums of integers, as what they stand for, to the tile. */
 #define ADD_SCALED()                                                                                                 \
     FOR_R {                                                                                                          \
         const V s = SET1(scale[r]);                                                                                  \
-        if (l->write) FOR_V STORE(c[r] + v * LANES, MUL(TO_FLOAT(acc[r][v]), s));                                    \
-        else FOR_V STORE(c[r] + v * LANES, FMA(TO_FLOAT(acc[r][v]), s, LOAD(c[r] + v * LANES)));                     \
+        FOR_Q {                                                                                                      \
+            float *to = c[r] + q * l->tile_step;                                                                     \
+            if (l->write) FOR_V STORE(to + v * LANES, MUL(TO_FLOAT(acc[r][q][v]), s));                               \
+            else FOR_V STORE(to + v * LANES, FMA(TO_FLOAT(acc[r][q][v]), s, LOAD(to + v * LANES)));                  \
+        }                                                                                                            \
     }
 
-INLINE TARGET void block_i16(const int mr, const PairList *l, const int16_t *const *a, const float *scale,
-                             const int16_t *w, float *const *c) {
-    VI acc[BIG][NV];
-    FOR_R FOR_V acc[r][v] = ZEROI();
+INLINE TARGET void block_i16(const int mr, const int np, const PairList *l, const int16_t *const *a,
+                             const float *scale, const int16_t *w, int64_t panel, float *const *c) {
+    VI acc[BIG][MOST_PANELS][NV];
+    FOR_R FOR_Q FOR_V acc[r][q][v] = ZEROI();
 #define STEP_I16(k) do {                                                       \
-        VI b[NV];                                                              \
-        FOR_V b[v] = LOADI(w + (k) * PANEL + 2 * v * LANES);                   \
+        VI b[MOST_PANELS][NV];                                                 \
+        FOR_Q FOR_V b[q][v] = LOADI(w + q * panel + (k) * PANEL + 2 * v * LANES); \
         FOR_R {                                                                \
             VI x = PAIR(a[r] + at + (k));                                      \
-            FOR_V ACCUMULATE16(acc[r][v], x, b[v]);                            \
+            FOR_Q FOR_V ACCUMULATE16(acc[r][q][v], x, b[q][v]);                \
         }                                                                      \
     } while (0)
     int64_t at = 0;
@@ -65,36 +75,36 @@ INLINE TARGET void block_i16(const int mr, const PairList *l, const int16_t *con
 
 /* Four channels to a step. Sums of four steps fit 16 bits (the weights are scaled so), where the processor has no
  * instruction that goes to 32 bits at once. */
-INLINE TARGET void block_u8(const int mr, const PairList *l, const uint8_t *const *a, const float *scale,
-                            const int8_t *w, float *const *c) {
-    VI acc[BIG8][NV];
-    FOR_R FOR_V acc[r][v] = ZEROI();
+INLINE TARGET void block_u8(const int mr, const int np, const PairList *l, const uint8_t *const *a, const float *scale,
+                            const int8_t *w, int64_t panel, float *const *c) {
+    VI acc[BIG8][MOST_PANELS][NV];
+    FOR_R FOR_Q FOR_V acc[r][q][v] = ZEROI();
 #define STEP_U8(k, ACCUMULATE8)                                                \
     do {                                                                       \
-        VI b[NV];                                                              \
-        FOR_V b[v] = LOADI(w + (k) * PANEL + 4 * v * LANES);                   \
+        VI b[MOST_PANELS][NV];                                                 \
+        FOR_Q FOR_V b[q][v] = LOADI(w + q * panel + (k) * PANEL + 4 * v * LANES); \
         FOR_R {                                                                \
             VI x = PAIR(a[r] + at + (k));                                      \
-            FOR_V ACCUMULATE8(x, b[v]);                                        \
+            FOR_Q FOR_V ACCUMULATE8(x, b[q][v]);                               \
         }                                                                      \
     } while (0)
     for (int64_t at = 0; at < l->channels; at += 16, w += 16 * PANEL) {
 #ifdef DOT8
-#define DOT(x, y) DOT8(acc[r][v], x, y)
+#define DOT(x, y) DOT8(acc[r][q][v], x, y)
         STEP_U8(0, DOT);
         STEP_U8(4, DOT);
         STEP_U8(8, DOT);
         STEP_U8(12, DOT);
 #undef DOT
 #else
-        VI half[BIG8][NV];
-#define FIRST(x, y) MULTIPLY8(half[r][v], x, y)
-#define OTHER(x, y) ACCUMULATE8(half[r][v], x, y)
+        VI half[BIG8][MOST_PANELS][NV];
+#define FIRST(x, y) MULTIPLY8(half[r][q][v], x, y)
+#define OTHER(x, y) ACCUMULATE8(half[r][q][v], x, y)
         STEP_U8(0, FIRST);
         STEP_U8(4, OTHER);
         STEP_U8(8, OTHER);
         STEP_U8(12, OTHER);
-        FOR_R FOR_V WIDEN8(acc[r][v], half[r][v]);
+        FOR_R FOR_Q FOR_V WIDEN8(acc[r][q][v], half[r][q][v]);
 #undef FIRST
 #undef OTHER
 #endif
@@ -102,26 +112,34 @@ INLINE TARGET void block_u8(const int mr, const PairList *l, const uint8_t *cons
     ADD_SCALED()
 }
 
-/* mr pairs from pair i on, all panels. */
-#define PAIRS(kind, type, weight)                                                                                    \
+/* mr pairs from pair i on, all panels: as many of them side by side as MOST_PANELS and the registers for sums allow. */
+#define PAIRS(kind, type, weight, sums)                                                                              \
     INLINE TARGET void pairs_##kind(const int mr, const PairList *l, int64_t i) {                                    \
         const type *a[BIG];                                                                                          \
         float scale[BIG], *c[BIG];                                                                                   \
         const weight *w = l->weights;                                                                                \
+        const int64_t panel = (int64_t)l->channels * PANEL;                                                          \
         FOR_R {                                                                                                      \
             const int64_t in = l->in[i + r];                                                                         \
             a[r] = (const type *)l->rows + in * l->stride;                                                           \
             c[r] = l->tile + (int64_t)l->out[i + r] * PANEL;                                                         \
             scale[r] = l->scales ? l->scales[in] : 1.0f;                                                             \
         }                                                                                                            \
-        for (int64_t p = 0; p < l->panels; p++, w += l->channels * PANEL) {                                          \
-            block_##kind(mr, l, a, scale, w, c);                                                                     \
-            FOR_R c[r] += l->tile_step;                                                                              \
+        const int most = SIDE_BY_SIDE(mr, sums);                                                                     \
+        int64_t left = l->panels;                                                                                    \
+        for (; left >= most; left -= most, w += most * panel) {                                                      \
+            block_##kind(mr, most, l, a, scale, w, panel, c);                                                        \
+            FOR_R c[r] += most * l->tile_step;                                                                       \
         }                                                                                                            \
+        if (most > 3 && left == 3) block_##kind(mr, most > 3 ? 3 : 1, l, a, scale, w, panel, c);                     \
+        else if (most > 2 && left == 2) block_##kind(mr, most > 2 ? 2 : 1, l, a, scale, w, panel, c);                \
+        else if (most > 1 && left == 1) block_##kind(mr, 1, l, a, scale, w, panel, c);                               \
     }
-PAIRS(f32, float, float)
-PAIRS(i16, int16_t, int16_t)
-PAIRS(u8, uint8_t, int8_t)
+#define SIDE_BY_SIDE(mr, sums) \
+    (4 * (mr) * NV <= (sums) ? 4 : 3 * (mr) * NV <= (sums) ? 3 : 2 * (mr) * NV <= (sums) ? 2 : 1)
+PAIRS(f32, float, float, SUMS)
+PAIRS(i16, int16_t, int16_t, SUMS)
+PAIRS(u8, uint8_t, int8_t, SUMS8)
 
 /* Rows of sixteen channels, one at a time: a panel's weights stay in registers while the pairs pass. */
 INLINE TARGET void resident_u8(const PairList *l, const int8_t *w, float *tile) {

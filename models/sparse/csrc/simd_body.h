@@ -14,16 +14,18 @@
 
 #include "finish_body.h"
 
+enum { OUTER_ROWS = NV < 3 ? 12 / NV : 4 };
+
 /* dw[c .. c + mr][panel] += sum over rows p of x[p][c + r] * g[p][panel]. */
 INLINE TARGET void outer_block(const int mr, const float *x, int64_t x_stride, const float *g, int64_t g_stride,
                                int64_t count, float *dw, int64_t dw_stride) {
-    V acc[BIG > 4 ? BIG : 4][NV];
+    V acc[OUTER_ROWS][NV];
     FOR_R FOR_V acc[r][v] = LOAD(dw + r * dw_stride + v * LANES);
     for (int64_t p = 0; p < count; p++, x += x_stride, g += g_stride) {
         V y[NV];
         FOR_V y[v] = LOAD(g + v * LANES);
         FOR_R {
-            V s = SET1(x[r]);
+            V s = SPREAD(x + r);
             FOR_V acc[r][v] = FMA(s, y[v], acc[r][v]);
         }
     }
@@ -34,8 +36,8 @@ static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, i
                              int channels, int width, float *dw, int64_t dw_stride) {
     for (int column = 0; column < width; column += PANEL) {
         int c = 0;
-        for (; c + BIG <= channels; c += BIG)
-            outer_block(BIG, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
+        for (; c + OUTER_ROWS <= channels; c += OUTER_ROWS)
+            outer_block(OUTER_ROWS, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
         for (; c + 4 <= channels; c += 4)
             outer_block(4, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
         for (; c < channels; c++)
@@ -69,7 +71,7 @@ static TARGET void interpolate(int kind, const void *rows, const float *scales, 
 
 /* Arithmetic floor: the same accumulators as the inner loop, operands in registers. Returns a value so that nothing
  * is removed. */
-enum { PEAK_ROWS = 12 / NV, PEAK_WIDTH = PEAK_ROWS * NV * LANES };
+enum { PEAK_ROWS = 12 / NV, PEAK_WIDTH = PEAK_ROWS * NV * LANES, PEAK_ROWS8 = NV == 1 ? 12 : BIG8 };
 
 static TARGET double peak_f32(int64_t rounds) {
     enum { mr = PEAK_ROWS };
@@ -105,7 +107,7 @@ static TARGET double peak_i16(int64_t rounds) {
 
 /* As in the inner loop: sums in 16 bits are taken to 32 bits at every fourth step. */
 static TARGET double peak_u8(int64_t rounds) {
-    enum { mr = BIG8 };
+    enum { mr = PEAK_ROWS8 };
     int8_t ones[4 * LANES];
     float total[LANES];
     for (int i = 0; i < 4 * LANES; i++) ones[i] = (int8_t)(rounds & 1);
@@ -129,4 +131,4 @@ static TARGET double peak_u8(int64_t rounds) {
 
 #define ISA_ENTRIES                                                                                                  \
     ISA_NAME, {multiply_f32, multiply_i16, multiply_u8}, finish, outer_f32, interpolate, best_class,         \
-        {peak_f32, peak_i16, peak_u8}, {PEAK_WIDTH, 2 * PEAK_WIDTH, 4 * 4 * BIG8 * NV * LANES}
+        {peak_f32, peak_i16, peak_u8}, {PEAK_WIDTH, 2 * PEAK_WIDTH, 4 * 4 * PEAK_ROWS8 * NV * LANES}
