@@ -8,10 +8,12 @@
 #define ISA_NAME "avx2"
 #define LANES 8
 #define NV 2
-#define BIG 6
-#define BIG8 3 /* sums in 16 and in 32 bits: twice the registers for a row */
-#define SUMS 12
-#define SUMS8 6
+#define ROWS_F32 6
+#define ROWS_I16 6
+#define ROWS_U8 3 /* sums in 16 and in 32 bits: twice the registers for a row */
+#define SUMS_F32 12
+#define SUMS_I16 12
+#define SUMS_U8 6
 #define MOST_PANELS 4
 #define FEW 1
 typedef __m256 V;

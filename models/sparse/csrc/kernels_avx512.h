@@ -1,14 +1,14 @@
-/* AVX-512: one vector per panel, blocks of 12 rows. Included with and without VNNI. */
+/* AVX-512: one vector per panel, blocks of 4 rows by 64 columns (of integers: 6 by 32). Included with and without VNNI. */
 #include <immintrin.h>
 
 #define LANES 16
 #define NV 1
-#ifndef BIG
-#define BIG 6
-#define BIG8 6
-#define SUMS 24
-#define SUMS8 24
-#endif
+#define ROWS_F32 4
+#define ROWS_I16 6
+#define ROWS_U8 6
+#define SUMS_F32 16
+#define SUMS_I16 12
+#define SUMS_U8 12
 #define MOST_PANELS 4
 #define FEW 1
 typedef __m512 V;
@@ -16,7 +16,7 @@ typedef __m512i VI;
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, x) _mm512_storeu_ps(p, x)
 #define SET1(x) _mm512_set1_ps(x)
-#define SPREAD(p) _mm512_castsi512_ps(pair(p))
+#define SPREAD(p) _mm512_castsi512_ps(pair(p)) /* Zen 4 takes half as long again for vbroadcastss */
 #define ADD(x, y) _mm512_add_ps(x, y)
 #define MUL(x, y) _mm512_mul_ps(x, y)
 #define FMA(x, y, z) _mm512_fmadd_ps(x, y, z)

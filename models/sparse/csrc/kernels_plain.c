@@ -7,10 +7,12 @@
 #define LANES 4
 #define NV 4
 #define ISA_NAME "plain"
-#define BIG 3 /* what this reaches does not depend on it, but the time to compile it does */
-#define BIG8 2
-#define SUMS 0
-#define SUMS8 0
+#define ROWS_F32 3 /* what this reaches does not depend on them, but the time to compile it does */
+#define ROWS_I16 3
+#define ROWS_U8 2
+#define SUMS_F32 0
+#define SUMS_I16 0
+#define SUMS_U8 0
 #define MOST_PANELS 1
 #define FEW 0 /* for the same reason */
 typedef struct {

@@ -13,7 +13,7 @@
 
 INLINE TARGET void block_f32(const int mr, const int np, const PairList *l, const float *const *a, const float *scale,
                              const float *w, int64_t panel, float *const *c) {
-    V acc[BIG][MOST_PANELS][NV];
+    V acc[ROWS_F32][MOST_PANELS][NV];
     (void)scale;
     FOR_R FOR_Q FOR_V acc[r][q][v] = SET1(0.0f);
 #define STEP_F32(k) do {                                                       \
@@ -52,7 +52,7 @@ INLINE TARGET void block_f32(const int mr, const int np, const PairList *l, cons
 
 INLINE TARGET void block_i16(const int mr, const int np, const PairList *l, const int16_t *const *a,
                              const float *scale, const int16_t *w, int64_t panel, float *const *c) {
-    VI acc[BIG][MOST_PANELS][NV];
+    VI acc[ROWS_I16][MOST_PANELS][NV];
     FOR_R FOR_Q FOR_V acc[r][q][v] = ZEROI();
 #define STEP_I16(k) do {                                                       \
         VI b[MOST_PANELS][NV];                                                 \
@@ -77,7 +77,7 @@ INLINE TARGET void block_i16(const int mr, const int np, const PairList *l, cons
  * instruction that goes to 32 bits at once. */
 INLINE TARGET void block_u8(const int mr, const int np, const PairList *l, const uint8_t *const *a, const float *scale,
                             const int8_t *w, int64_t panel, float *const *c) {
-    VI acc[BIG8][MOST_PANELS][NV];
+    VI acc[ROWS_U8][MOST_PANELS][NV];
     FOR_R FOR_Q FOR_V acc[r][q][v] = ZEROI();
 #define STEP_U8(k, ACCUMULATE8)                                                \
     do {                                                                       \
@@ -97,7 +97,7 @@ INLINE TARGET void block_u8(const int mr, const int np, const PairList *l, const
         STEP_U8(12, DOT);
 #undef DOT
 #else
-        VI half[BIG8][MOST_PANELS][NV];
+        VI half[ROWS_U8][MOST_PANELS][NV];
 #define FIRST(x, y) MULTIPLY8(half[r][q][v], x, y)
 #define OTHER(x, y) ACCUMULATE8(half[r][q][v], x, y)
         STEP_U8(0, FIRST);
@@ -112,11 +112,15 @@ INLINE TARGET void block_u8(const int mr, const int np, const PairList *l, const
     ADD_SCALED()
 }
 
-/* mr pairs from pair i on, all panels: as many of them side by side as MOST_PANELS and the registers for sums allow. */
-#define PAIRS(kind, type, weight, sums)                                                                              \
+/* Panels side by side that `sums` registers hold the sums of, for mr rows. */
+#define SIDE_BY_SIDE(mr, sums) \
+    (4 * (mr) * NV <= (sums) ? 4 : 3 * (mr) * NV <= (sums) ? 3 : 2 * (mr) * NV <= (sums) ? 2 : 1)
+
+/* mr pairs from pair i on, all panels. */
+#define PAIRS(kind, type, weight, most_rows, sums)                                                                   \
     INLINE TARGET void pairs_##kind(const int mr, const PairList *l, int64_t i) {                                    \
-        const type *a[BIG];                                                                                          \
-        float scale[BIG], *c[BIG];                                                                                   \
+        const type *a[most_rows];                                                                                    \
+        float scale[most_rows], *c[most_rows];                                                                       \
         const weight *w = l->weights;                                                                                \
         const int64_t panel = (int64_t)l->channels * PANEL;                                                          \
         FOR_R {                                                                                                      \
@@ -135,11 +139,9 @@ INLINE TARGET void block_u8(const int mr, const int np, const PairList *l, const
         else if (most > 2 && left == 2) block_##kind(mr, most > 2 ? 2 : 1, l, a, scale, w, panel, c);                \
         else if (most > 1 && left == 1) block_##kind(mr, 1, l, a, scale, w, panel, c);                               \
     }
-#define SIDE_BY_SIDE(mr, sums) \
-    (4 * (mr) * NV <= (sums) ? 4 : 3 * (mr) * NV <= (sums) ? 3 : 2 * (mr) * NV <= (sums) ? 2 : 1)
-PAIRS(f32, float, float, SUMS)
-PAIRS(i16, int16_t, int16_t, SUMS)
-PAIRS(u8, uint8_t, int8_t, SUMS8)
+PAIRS(f32, float, float, ROWS_F32, SUMS_F32)
+PAIRS(i16, int16_t, int16_t, ROWS_I16, SUMS_I16)
+PAIRS(u8, uint8_t, int8_t, ROWS_U8, SUMS_U8)
 
 /* Rows of sixteen channels, one at a time: a panel's weights stay in registers while the pairs pass. */
 INLINE TARGET void resident_u8(const PairList *l, const int8_t *w, float *tile) {
@@ -198,6 +200,6 @@ INLINE TARGET int64_t sixteen_u8(const PairList *l) {
         }                                                                      \
     }
 #define NONE(l) 0
-MULTIPLY(f32, BIG, NONE)
-MULTIPLY(i16, BIG, NONE)
-MULTIPLY(u8, BIG8, sixteen_u8)
+MULTIPLY(f32, ROWS_F32, NONE)
+MULTIPLY(i16, ROWS_I16, NONE)
+MULTIPLY(u8, ROWS_U8, sixteen_u8)
