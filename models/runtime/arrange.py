@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.runtime import native
 from models.runtime.lower import Layer, Lowered
+from models.runtime.native import FP32, Layout, to_bf16
 
 FUSED_BYTES = 384 * 1024  # of expanded activation, from which on it does not stay in the second-level cache
 MOST_TWICE = 1.2  # of the lines, counted for the thread with the most work
@@ -13,37 +13,47 @@ TILED = 32  # input channels from which on tiles pay
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # of the weights, see csrc/winograd.h
 
 
-def up(channels: int) -> int:
-    """Floats of a row."""
-    return -(-channels // native.LANES) * native.LANES
-
-
-def in_tiles(layer: Layer) -> bool:
-    """True where Winograd's way pays: plain 3 x 3 convolutions of many channels to full panels."""
+def in_tiles(layer: Layer, rows: Layout) -> bool:
+    """True where Winograd's way pays: plain 3 x 3 convolutions in fp32 of many channels to full panels."""
     (view, *more) = layer.inputs
     return (
-        layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
-        and view.channels >= TILED and view.channels % native.LANES == 0 and layer.out.channels % native.PANEL == 0
+        rows is FP32 and layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
+        and view.channels >= TILED and view.channels % rows.lanes == 0 and layer.out.channels % rows.panel == 0
     )  # fmt: skip
 
 
-def packed(layer: Layer) -> np.ndarray | None:
-    """Weights in the order in which the kernels read them, see csrc/dense.h."""
+def packed(layer: Layer, rows: Layout, stem: bool = False) -> np.ndarray | None:
+    """Weights in the order in which the kernels read them, see csrc/dense.h. stem: see `stem_of`."""
     if layer.weights is None:
         return None
     weights, outputs = layer.weights, layer.weights.shape[0]
-    if in_tiles(layer):
+    if in_tiles(layer, rows):
         weights = (G @ weights.astype(np.float64) @ G.T).astype(np.float32)
-    matrix = np.zeros((weights[0].size, up(outputs)), np.float32)
+    width = rows.up(outputs)
+    matrix = np.zeros((weights[0].size, width), np.float32)
     matrix[:, :outputs] = weights.transpose(2, 3, 1, 0).reshape(-1, outputs)
     if layer.kind == "depthwise":
         return matrix
-    return np.concatenate([matrix[:, at : at + native.PANEL].ravel() for at in range(0, up(outputs), native.PANEL)])
+    panels = [slice(at, at + rows.panel) for at in range(0, width, rows.panel)]
+    if rows.depth == 1:
+        return np.concatenate([matrix[:, p].ravel() for p in panels])
+    runs = [layer.kernel[1] * layer.inputs[0].channels] if stem else [v.channels for v in layer.inputs]
+    pairs = _in_pairs(matrix.reshape(-1, sum(runs), width), runs)
+    return np.concatenate([to_bf16(pairs[:, p].ravel()) for p in panels])
 
 
-def padded(bias: np.ndarray) -> np.ndarray:
+def _in_pairs(matrix: np.ndarray, runs: list[int]) -> np.ndarray:
+    """[taps, channels of all runs, outputs] -> [pairs, outputs, 2]: every run of channels is filled to whole pairs."""
+    pieces = []
+    for run in np.split(matrix, np.cumsum(runs)[:-1], axis=1):
+        even = np.pad(run, ((0, 0), (0, run.shape[1] % 2), (0, 0)))
+        pieces.append(even.reshape(len(even), -1, 2, even.shape[2]).swapaxes(2, 3))
+    return np.concatenate(pieces, axis=1).reshape(-1, matrix.shape[2], 2)
+
+
+def padded(bias: np.ndarray, rows: Layout) -> np.ndarray:
     """A bias as long as a row."""
-    return np.concatenate([bias, np.zeros(up(len(bias)) - len(bias), np.float32)]).astype(np.float32)
+    return np.pad(bias, (0, rows.up(len(bias)) - len(bias))).astype(np.float32)
 
 
 def stem_of(lowered: Lowered) -> Layer | None:
@@ -51,7 +61,7 @@ def stem_of(lowered: Lowered) -> Layer | None:
     frame = lowered.inputs[0]
     readers = [layer for layer in lowered.layers if any(v.rows is frame for v in layer.inputs)]
     others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
-    if len(readers) != 1 or frame in others or frame.channels >= native.LANES:
+    if len(readers) != 1 or frame in others or frame.channels >= FP32.lanes:
         return None
     (stem,) = readers
     whole = [(v.first, v.channels) for v in stem.inputs] == [(0, frame.channels)]
@@ -83,12 +93,12 @@ def strip(middle: Layer, threads: int) -> int:
     return 0
 
 
-def fused(lowered: Lowered, threads: int) -> dict[int, int]:
+def fused(lowered: Lowered, threads: int, rows: Layout) -> dict[int, int]:
     """First layer -> last layer of what runs as one: a convolution, a depthwise one and a 1 x 1 convolution whose
     activations between them nobody else reads and that are too large for the cache."""
     readers: dict[int, int] = {}
-    for rows in [v.rows for layer in lowered.layers for v in layer.inputs]:
-        readers[id(rows)] = readers.get(id(rows), 0) + 1
+    for read in [v.rows for layer in lowered.layers for v in layer.inputs]:
+        readers[id(read)] = readers.get(id(read), 0) + 1
     others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
     found = {}
     for i, (expand, middle, project) in enumerate(zip(lowered.layers, lowered.layers[1:], lowered.layers[2:])):
@@ -96,13 +106,21 @@ def fused(lowered: Lowered, threads: int) -> dict[int, int]:
             continue
         between = (expand.out, middle.out)
         chained = all(
-            [v.rows for v in reader.inputs] == [rows] and reader.inputs[0].channels == rows.channels
-            for reader, rows in zip((middle, project), between)
+            [v.rows for v in reader.inputs] == [read] and reader.inputs[0].channels == read.channels
+            for reader, read in zip((middle, project), between)
         )
         alone = all(readers[id(r)] == 1 and r not in others for r in between)
-        plain = not in_tiles(expand) and project.kernel == (1, 1) and project.step == 1 and project.pads == (0, 0)
-        large = 4 * expand.out.height * expand.out.width * up(expand.out.channels) >= FUSED_BYTES
+        plain = not in_tiles(expand, rows) and project.kernel == (1, 1) and project.step == 1 and project.pads == (0, 0)
+        size = expand.out.height * expand.out.width * rows.up(expand.out.channels) * rows.size
         shared = strip(middle, threads) > 0
-        if chained and alone and plain and large and shared and middle.residual is None and expand.residual is None:
+        if (
+            chained
+            and alone
+            and plain
+            and size >= FUSED_BYTES
+            and shared
+            and middle.residual is None
+            and expand.residual is None
+        ):
             found[i] = i + 2
     return found

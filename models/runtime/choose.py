@@ -38,10 +38,11 @@ class RuntimeFallback(UserWarning):
 def order(precision: str = "auto") -> tuple[str, ...]:
     """RUNTIMES, fastest first on this processor, as `benchmarks.tsm` measured.
 
-    Our kernels lead on processors with AVX2 alone. OpenVINO leads where it has wider vectors (AVX-512, AMX), or where
-    bf16 is wished for, which ours do not have.
+    Our kernels lead on processors with AVX2 alone in fp32, and with AVX-512 BF16 in bf16. OpenVINO leads in fp32 where
+    it has wider vectors (AVX-512), and in bf16 where the processor has AMX, which ours do not use.
     """
-    if native.level() == 1 and precision != "bf16":
+    leading = {native.AVX2: ("auto", "fp32"), native.AVX512_BF16: ("auto", "bf16")}
+    if precision in leading.get(native.level(), ()):
         return ("native", *(name for name in RUNTIMES if name != "native"))
     return RUNTIMES
 
@@ -49,10 +50,12 @@ def order(precision: str = "auto") -> tuple[str, ...]:
 def why() -> str:
     """Why `auto` goes by this order here."""
     level = native.level()
-    if level == 1:
+    if level == native.AVX2:
         return "AVX2 without AVX-512: our kernels are faster than OpenVINO, and take 2D convolutional networks"
-    if level == 2:
-        return "AVX-512, which OpenVINO uses and our kernels do not"
+    if level == native.AVX512:
+        return "AVX-512 without BF16, or with AMX, which OpenVINO uses and our kernels do not"
+    if level == native.AVX512_BF16:
+        return "AVX-512 with BF16: our kernels shift for nothing, and take 2D convolutional networks"
     return f"no kernels of our own: {native.absence() or 'this processor has no AVX2'}"
 
 
@@ -61,7 +64,7 @@ def available() -> dict[str, str]:
     found = {}
     for name in order():
         if name == "native":
-            found[name] = "AVX2" if native.level() else ""
+            found[name] = native.NAMES[native.level()]
             continue
         package = PACKAGES[name]
         try:
@@ -130,7 +133,11 @@ def _build(
             raise ModelError(f"runtime native is not there: {native.absence() or 'this processor has no AVX2'}")
         from models.runtime.native_runtime import NativeCompiled
 
-        return NativeCompiled(module, examples, signature, threads, "fp32" if precision == "auto" else precision)
+        has_bf16 = native.level() == native.AVX512_BF16
+        if precision == "bf16" and not has_bf16:
+            raise ModelError("this processor has no AVX-512 BF16 for runtime native: take precision fp32")
+        chosen = precision if precision != "auto" else "bf16" if has_bf16 else "fp32"
+        return NativeCompiled(module, examples, signature, threads, chosen)
     if not available()[name]:
         raise ModelError(f"runtime {name} is not installed: {HOW_TO_GET}")
     if name == "torch":

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.facts import ModelError
 from models.runtime import native
-from models.runtime.arrange import bordered, fused, in_tiles, packed, padded, stem_of, strip, up
+from models.runtime.arrange import bordered, fused, in_tiles, packed, padded, stem_of, strip
 from models.runtime.compiled import Array, Compiled, Signature, Stream
 from models.runtime.lower import Layer, Lowered, Rows, Unsupported, View, lower
 
@@ -46,20 +46,19 @@ class NativeCompiled(Compiled):
     ):
         if native.absence():
             raise ModelError(f"runtime native is not there: {native.absence()}")
-        if precision == "bf16":
-            raise ModelError("runtime native computes in fp32: take precision fp32 or runtime openvino")
         super().__init__(signature, threads, precision)
+        self.rows = native.layout(precision)
         self.lowered = lower(module, examples)
         caches, outputs = self.lowered.inputs[1:], self.lowered.outputs[1:]
         if [(c.channels, c.height, c.width) for c in caches] != [
             (o.channels, o.rows.height, o.rows.width) for o in outputs
         ]:
             raise Unsupported("native kernels take one frame and caches, and give one result and the next caches")
-        memory = native.Memory()
+        memory, stem = native.Memory(), stem_of(self.lowered)
         self.weights = {
-            layer: (memory.keep(weights), memory.keep(padded(layer.bias)))
+            layer: (memory.keep(weights), memory.keep(padded(layer.bias, self.rows)))
             for layer in self.lowered.layers
-            if (weights := packed(layer)) is not None and layer.bias is not None
+            if (weights := packed(layer, self.rows, layer is stem)) is not None and layer.bias is not None
         }
         self._plans: OrderedDict[int, Plan] = OrderedDict()
         self.plan(signature.shapes[0][0])
@@ -83,7 +82,9 @@ class NativeCompiled(Compiled):
 
     def describe(self) -> str:
         """See Compiled."""
-        return f"native kernels ({'AVX2' if native.level() else 'plain'}), {self.precision}, {self.threads} threads"
+        level = native.level() if self.precision == "bf16" else min(native.level(), native.AVX2)
+        found = native.NAMES[level] if level in (native.AVX2, native.AVX512_BF16) else "plain"
+        return f"native kernels ({found}), {self.precision}, {self.threads} threads"
 
     def stream(self, batch: int = 1) -> Stream:
         """See Compiled."""
@@ -103,7 +104,7 @@ class Plan:
     """The buffers and the program of one batch; the caches stay in it from step to step."""
 
     def __init__(self, network: NativeCompiled, batch: int):
-        self.network, self.batch = network, batch
+        self.network, self.batch, self.layout = network, batch, network.rows
         self._arena = native.Memory()
         self._memory: dict[Rows, np.ndarray] = {}
         self._buffers: dict[Rows, np.ndarray] = {}
@@ -111,20 +112,20 @@ class Plan:
         frame, *caches = lowered.inputs
         self._stem = stem_of(lowered)
         for rows in caches:
-            self._buffers[rows] = self._new(rows.height * rows.width, up(rows.channels))
+            self._buffers[rows] = self._new(rows.height * rows.width, self.layout.up(rows.channels))
         result = lowered.outputs[0]
         self._first = np.zeros((batch, result.channels, result.rows.height, result.rows.width), np.float32)
         program = [self._take_frame(frame), *self._layers(lowered, caches), self._give_result(result)]
         keep = [*self._buffers.values(), *network.weights.values(), self._first]
-        self._program = native.Program(program, keep, network.threads)
+        self._program = native.Program(program, keep, network.threads, self.layout)
         self._caches = [self._buffers[c] for c in caches]
 
     def _new(self, pixels: int, stride: int) -> np.ndarray:
-        return self._arena.take(self.batch * pixels * stride).reshape(-1, stride)
+        return self._arena.take(self.batch * pixels * stride, self.layout.dtype).reshape(-1, stride)
 
     def _layers(self, lowered: Lowered, caches: list[Rows]) -> list[native.Operation]:
         """The layers in order, each followed by the caches that may be overwritten after it."""
-        blocks = fused(lowered, self.network.threads)
+        blocks = fused(lowered, self.network.threads, self.layout)
         end = {i: last for first, last in blocks.items() for i in range(first, last)}  # when a layer's work is done
         last: dict[Rows, int] = {}
         made = {layer.out: end.get(i, i) for i, layer in enumerate(lowered.layers)}
@@ -145,7 +146,7 @@ class Plan:
         program = []
         for i, layer in enumerate(lowered.layers):
             if i in end:
-                self._buffers[layer.out] = np.zeros((0, up(layer.out.channels)), np.float32)  # lives in the scratch
+                self._buffers[layer.out] = np.zeros((0, self.layout.up(layer.out.channels)))  # lives in the scratch
             else:
                 self._buffers[layer.out] = self._take(layer.out, free)
             if i in blocks:
@@ -158,13 +159,13 @@ class Plan:
 
     def _take(self, rows: Rows, free: list[np.ndarray]) -> np.ndarray:
         """Memory for an activation: the smallest free piece that is large enough, else new."""
-        count = self.batch * rows.height * rows.width * up(rows.channels)
+        count = self.batch * rows.height * rows.width * self.layout.up(rows.channels)
         fitting = sorted((f for f in free if f.size >= count), key=lambda f: f.size)
-        piece = fitting[0] if fitting else self._arena.take(count)
+        piece = fitting[0] if fitting else self._arena.take(count, self.layout.dtype)
         if fitting:
             free[:] = [f for f in free if f is not piece]
         self._memory[rows] = piece
-        return piece[:count].reshape(-1, up(rows.channels))
+        return piece[:count].reshape(-1, self.layout.up(rows.channels))
 
     def _operation(self, layer: Layer) -> native.Operation:
         rows, out = layer.inputs[0].rows, self._buffers[layer.out]
@@ -198,24 +199,25 @@ class Plan:
     def _divide(self, op: native.Operation, layer: Layer) -> None:
         """Work items: chunks of pixels or tiles, and parts of the panels where there are few chunks."""
         channels = sum(v.channels for v in layer.inputs)
-        if in_tiles(layer):
+        if in_tiles(layer, self.layout):
             op.kind = native.WINOGRAD
             units = self.batch * -(-layer.out.height // 2) * -(-layer.out.width // 2)
             most = max(native.ROWS, min(TILES, TILE_BYTES // (64 * channels)))
         else:
             units = self.batch * layer.out.height * layer.out.width
-            if 4 * channels * op.out_stride * math.prod(layer.kernel) <= SMALL_WEIGHTS:
-                fitting = CHUNK_BYTES // (4 * (channels * layer.step**2 + op.out_stride)) // 2
+            size = self.layout.size
+            if size * channels * op.out_stride * math.prod(layer.kernel) <= SMALL_WEIGHTS:
+                fitting = CHUNK_BYTES // (size * (channels * layer.step**2 + op.out_stride)) // 2
             else:
-                fitting = CHUNK_BYTES // (4 * channels * layer.step**2)
+                fitting = CHUNK_BYTES // (size * channels * layer.step**2)
             most = units if units <= 64 else max(48, layer.out.width, fitting // native.ROWS * native.ROWS)
         op.chunk = -(-units // -(-units // most))  # all chunks alike
-        panels, chunks = -(-op.out_stride // native.PANEL), -(-units // op.chunk)
+        panels, chunks = -(-op.out_stride // self.layout.panel), -(-units // op.chunk)
         op.panels = panels_of_item(panels, chunks, self.network.threads)
 
     def _source(self, op: native.Operation, i: int, view: View) -> None:
         rows = self._buffers[view.rows]
-        op.source[i] = rows.ctypes.data + 4 * view.first
+        op.source[i] = rows.ctypes.data + self.layout.size * view.first
         op.stride[i] = rows.shape[1]
         op.channels[i] = view.channels
 
@@ -230,7 +232,7 @@ class Plan:
 
     def _take_frame(self, frame: Rows) -> native.Operation:
         """From the caller's [N, C, H, W], whose address every step sets, to rows: bordered where the stem reads."""
-        height, width, stride = frame.height, frame.width, up(frame.channels)
+        height, width, stride = frame.height, frame.width, self.layout.up(frame.channels)
         op = native.Operation(kind=native.FROM_PLANES, batch=self.batch, in_height=height, in_width=width)
         if self._stem:
             (height, width), stride = bordered(self._stem), frame.channels
@@ -259,13 +261,16 @@ class Plan:
     def load(self, caches: Sequence[NDArray[Any]]) -> None:
         """Takes caches [N, C, H, W]."""
         for mine, given, rows in zip(self._caches, caches, self.network.lowered.inputs[1:]):
-            mine[:, : rows.channels] = np.moveaxis(given, 1, -1).reshape(-1, rows.channels)
+            values = np.moveaxis(given, 1, -1).reshape(-1, rows.channels)
+            mine[:, : rows.channels] = values if self.layout is native.FP32 else native.to_bf16(values)
 
     def caches(self) -> tuple[Array, ...]:
         """Copies of the caches [N, C, H, W]."""
         found = []
         for mine, rows in zip(self._caches, self.network.lowered.inputs[1:]):
-            shaped = mine[:, : rows.channels].reshape(self.batch, rows.height, rows.width, rows.channels)
+            values = mine[:, : rows.channels]
+            values = values if self.layout is native.FP32 else native.from_bf16(values)
+            shaped = values.reshape(self.batch, rows.height, rows.width, rows.channels)
             found.append(np.ascontiguousarray(np.moveaxis(shaped, -1, 1)))
         return tuple(found)
 

@@ -96,7 +96,7 @@ def test_exported_with_explicit_caches_the_step_says_the_same(runtime):
     pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[runtime])
     network = lively("efficientnet-lite0", "online", 12, width=0.25)
     step = OnlineTsm(network)
-    compiled = compile_step(step, (33, 47), runtime, threads=1)
+    compiled = compile_step(step, (33, 47), runtime, threads=1, precision="fp32")
     x, caches = clip(1, 4, 33, 47), tuple(c.numpy() for c in step.zero_caches(33, 47))
     with torch.inference_mode():
         expected = network.frame_logits(x)

@@ -1,12 +1,13 @@
 /* Dense networks frame by frame on one processor: shared declarations. Plain C11, gcc >= 9 or clang.
  *
- * Activations are rows of channels, one row per pixel (channels last): [batch * height * width][stride], stride a
- * multiple of LANES, the channels behind the last one are zero. A program is a list of operations that threads work
- * through in step.
+ * Activations are rows of channels, one row per pixel (channels last): [batch * height * width][stride], of float or of
+ * bfloat16, alike in a whole program (E in body.h); stride is a multiple of LANES, the channels behind the last one are
+ * zero. A program is a list of operations that threads work through in step.
  */
 #ifndef DENSE_H
 #define DENSE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -19,9 +20,7 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-#define LANES 8
 #define ROWS 6    /* pixels of a block */
-#define PANEL 16  /* output channels of a block */
 #define SOURCES 2 /* of one convolution */
 #define MOST_LINES 16 /* of a depthwise kernel */
 
@@ -41,19 +40,20 @@ enum { CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WI
  */
 typedef struct {
     int64_t kind;
-    const float *source[SOURCES];
-    int64_t stride[SOURCES];   /* floats from row to row */
+    const void *source[SOURCES];
+    int64_t stride[SOURCES];   /* elements from row to row */
     int64_t channels[SOURCES]; /* of each source; 0: there is none */
     int64_t batch, in_height, in_width, in_pitch;
     int64_t out_height, out_width;
     int64_t kernel_height, kernel_width;
     int64_t step;              /* stride of the kernel */
     int64_t pad_top, pad_left;
-    const float *weights;      /* CONVOLVE: panels of [taps][channels][16 or 8]; WINOGRAD: of [16][channels][16];
-                                  DEPTHWISE: [taps][stride] */
+    const void *weights;       /* CONVOLVE: panels of [taps][channels][PANEL or LANES], of bfloat16 in pairs: of
+                                  [taps][source][channels / 2, rounded up][PANEL or LANES][2]; WINOGRAD: of
+                                  [16][channels][16]; DEPTHWISE: float [taps][stride] */
     const float *bias;         /* [out_stride] */
-    const float *residual;     /* NULL: none; rows as `out` */
-    float *out;
+    const void *residual;      /* NULL: none; rows as `out` */
+    void *out;
     int64_t out_stride;
     int64_t chunk;             /* CONVOLVE: pixels (WINOGRAD: tiles) whose input stays in the cache while panels pass */
     int64_t panels;            /* CONVOLVE, WINOGRAD: panels of one work item */
@@ -62,20 +62,33 @@ typedef struct {
 
 /* Of one thread. */
 typedef struct {
-    const float **pointers; /* to the inputs of a chunk's pixels */
-    float *tiles;           /* WINOGRAD: 16 x (chunk x channels + PANEL), then 16 x chunk x PANEL; FUSED: lines */
-    const float *zeros;     /* as many as the widest row has */
+    const void **pointers; /* to the inputs of a chunk's pixels */
+    void *tiles;           /* WINOGRAD: 16 x (chunk x channels + PANEL), then 16 x chunk x PANEL; FUSED: lines */
+    const void *zeros;     /* as many as the widest row has */
 } Scratch;
 
 typedef struct {
     void (*convolve)(const Operation *op, int64_t item, const Scratch *scratch);
     void (*winograd)(const Operation *op, int64_t item, const Scratch *scratch);
     void (*fused)(const Operation *op, int64_t item, const Scratch *scratch);
-    void (*depthwise)(const Operation *op, int64_t item, const float *zeros);
-    void (*maximum_pool)(const Operation *op, int64_t item);
-    void (*mean)(const Operation *op, int64_t item);
+    void (*depthwise)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*maximum_pool)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*mean)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*copy)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*from_planes)(const Operation *op, int64_t item, const Scratch *scratch);
+    void (*to_planes)(const Operation *op, int64_t item, const Scratch *scratch);
+    int panel; /* output channels of a block */
 } Kernels;
 
-extern const Kernels kernels_plain, kernels_avx2;
+#define LINES 16 /* of a frame in one work item of FROM_PLANES */
+
+extern const Kernels kernels_plain, kernels_plain_bf16;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2;
+#if __GNUC__ >= 10 || defined(__clang__)
+#define HAVE_BF16
+extern const Kernels kernels_avx512bf16;
+#endif
+#endif
 
 #endif

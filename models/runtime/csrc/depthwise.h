@@ -6,14 +6,14 @@
 /* `wide` neighbouring pixels, of which `count` are wanted: every input is loaded once. from[line][column]: inputs under
  * them, w: the weights of the first of these lines. */
 INLINE TARGET void neighbours(const int kernel, const int step, const int wide, const Operation *op, int64_t lines,
-                              const float *const (*from)[MOST_COLUMNS], const float *w, int count, float *out) {
+                              const E *const (*from)[MOST_COLUMNS], const float *w, int count, E *out) {
     const V low = SET1((float)op->low), high = SET1((float)op->high);
     for (int64_t c = 0; c < op->out_stride; c += LANES) {
         V acc[MOST_WIDE];
-        UNROLL for (int r = 0; r < wide; r++) acc[r] = LOAD(op->bias + c);
+        UNROLL for (int r = 0; r < wide; r++) acc[r] = LOAD_FLOAT(op->bias + c);
         for (int64_t i = 0; i < lines; i++) {
             V tap[5];
-            UNROLL for (int j = 0; j < kernel; j++) tap[j] = LOAD(w + (i * kernel + j) * op->out_stride + c);
+            UNROLL for (int j = 0; j < kernel; j++) tap[j] = LOAD_FLOAT(w + (i * kernel + j) * op->out_stride + c);
             UNROLL for (int u = 0; u < (wide - 1) * step + kernel; u++) {
                 const V x = LOAD(from[i][u] + c);
                 UNROLL for (int j = 0; j < kernel; j++)
@@ -27,22 +27,22 @@ INLINE TARGET void neighbours(const int kernel, const int step, const int wide, 
 }
 
 /* One pixel under a kernel of any size; u: the column under its first tap. */
-INLINE TARGET void one_pixel(const Operation *op, int64_t lines, const float *const *line, int64_t u, const float *w,
-                             float *out) {
+INLINE TARGET void one_pixel(const Operation *op, int64_t lines, const E *const *line, int64_t u, const float *w,
+                             E *out) {
     for (int64_t c = 0; c < op->out_stride; c += LANES) {
-        V sum = LOAD(op->bias + c);
+        V sum = LOAD_FLOAT(op->bias + c);
         for (int64_t i = 0; i < lines; i++)
             for (int64_t j = 0; j < op->kernel_width; j++)
                 if (u + j >= 0 && u + j < op->in_width)
                     sum = FMA(LOAD(line[i] + (u + j) * op->stride[0] + c),
-                              LOAD(w + (i * op->kernel_width + j) * op->out_stride + c), sum);
+                              LOAD_FLOAT(w + (i * op->kernel_width + j) * op->out_stride + c), sum);
         STORE(out + c, LEAST(MOST(sum, SET1((float)op->low)), SET1((float)op->high)));
     }
 }
 
 /* One output line from `lines` input lines; w: the weights of the first of them. */
-static TARGET void depthwise_line(const Operation *op, int64_t lines, const float *const *line, const float *w,
-                                  float *out, const float *zeros) {
+static TARGET void depthwise_line(const Operation *op, int64_t lines, const E *const *line, const float *w,
+                                  E *out, const E *zeros) {
     const int64_t k = op->kernel_width, step = op->step, width = op->out_width;
     const int known = k == op->kernel_height && (k == 3 || k == 5) && (step == 1 || step == 2);
     const int64_t wide = !known ? 1 : (width + 6) / 7 * 7 <= (width + 3) / 4 * 4 ? 7 : 4;
@@ -53,7 +53,7 @@ static TARGET void depthwise_line(const Operation *op, int64_t lines, const floa
             one_pixel(op, lines, line, first, w, out);
             continue;
         }
-        const float *from[5][MOST_COLUMNS];
+        const E *from[5][MOST_COLUMNS];
         for (int64_t i = 0; i < lines; i++)
             for (int64_t u = 0; u < (wide - 1) * step + k; u++)
                 from[i][u] = first + u >= 0 && first + u < op->in_width ? line[i] + (first + u) * op->stride[0] : zeros;
@@ -70,18 +70,18 @@ static TARGET void depthwise_line(const Operation *op, int64_t lines, const floa
     }
 }
 
-static TARGET void depthwise(const Operation *op, int64_t item, const float *zeros) {
+static TARGET void depthwise(const Operation *op, int64_t item, const Scratch *scratch) {
     const int64_t n = item / op->out_height, top = item % op->out_height * op->step - op->pad_top;
-    const float *line[MOST_LINES];
+    const E *line[MOST_LINES];
     int64_t lines = 0;
     for (int64_t v = top > 0 ? top : 0; v < top + op->kernel_height && v < op->in_height; v++)
-        line[lines++] = op->source[0] + (n * op->in_height + v) * op->in_pitch * op->stride[0];
-    const float *w = op->weights + (top < 0 ? -top : 0) * op->kernel_width * op->out_stride;
-    depthwise_line(op, lines, line, w, op->out + item * op->out_width * op->out_stride, zeros);
+        line[lines++] = (const E *)op->source[0] + (n * op->in_height + v) * op->in_pitch * op->stride[0];
+    const float *w = (const float *)op->weights + (top < 0 ? -top : 0) * op->kernel_width * op->out_stride;
+    depthwise_line(op, lines, line, w, (E *)op->out + item * op->out_width * op->out_stride, scratch->zeros);
 }
 
 /* One output line of a convolution, to `out` (its first pixel). */
-INLINE TARGET void convolve_line(Operation *op, int64_t line, float *out, const Scratch *scratch) {
+INLINE TARGET void convolve_line(Operation *op, int64_t line, E *out, const Scratch *scratch) {
     const int64_t first = line * op->out_width;
     op->out = out - first * op->out_stride;
     convolve_part(op, (Part){first, first + op->out_width, 0, (op->out_stride + PANEL - 1) / PANEL}, scratch);
@@ -94,19 +94,20 @@ static TARGET void fused(const Operation *op, int64_t item, const Scratch *scrat
     const int64_t strips = (middle->out_height + op->chunk - 1) / op->chunk, n = item / strips, k = middle->kernel_height;
     const int64_t begin = item % strips * op->chunk, over = begin + op->chunk - middle->out_height;
     const int64_t size = expand.out_width * expand.out_stride, wide = middle->out_width;
-    float *const ring = scratch->tiles, *const between = ring + k * size;
+    E *const ring = scratch->tiles, *const between = ring + k * size;
     int64_t next = begin * middle->step - middle->pad_top;
     if (next < 0) next = 0;
     for (int64_t y = begin; y < begin + op->chunk - (over > 0 ? over : 0); y++) {
         const int64_t top = y * middle->step - middle->pad_top, at = n * middle->out_height + y;
         for (; next < top + k && next < middle->in_height; next++)
             convolve_line(&expand, n * expand.out_height + next, ring + next % k * size, scratch);
-        const float *line[MOST_LINES];
+        const E *line[MOST_LINES];
         int64_t lines = 0;
         for (int64_t v = top > 0 ? top : 0; v < next; v++) line[lines++] = ring + v % k * size;
-        const float *w = middle->weights + (top < 0 ? -top : 0) * middle->kernel_width * middle->out_stride;
+        const float *w = middle->weights;
+        if (top < 0) w -= top * middle->kernel_width * middle->out_stride;
         depthwise_line(middle, lines, line, w, between, scratch->zeros);
         project.source[0] = between - at * wide * project.stride[0];
-        convolve_line(&project, at, op[3].out + at * wide * project.out_stride, scratch);
+        convolve_line(&project, at, (E *)op[3].out + at * wide * project.out_stride, scratch);
     }
 }

@@ -6,7 +6,18 @@
 
 #define TARGET __attribute__((target("avx2,fma")))
 #define KERNELS kernels_avx2
+#define LANES 8
+#define PANEL 16
+#define DEPTH 1
+typedef float E;
 typedef __m256 V;
+typedef __m256 X;
+#define TO_E(x) (x)
+#define FROM_E(x) (x)
+#define LOAD_FLOAT(p) _mm256_loadu_ps(p)
+#define LOAD_X(p) _mm256_loadu_ps(p)
+#define SPREAD(p) _mm256_set1_ps(*(p))
+#define ACCUMULATE(sum, x, y) sum = _mm256_fmadd_ps(x, y, sum)
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, x) _mm256_storeu_ps(p, x)
 #define SET1(x) _mm256_set1_ps(x)

@@ -1,17 +1,17 @@
 /* Convolutions of 3 x 3 in steps of 1 by 16 products per tile of 2 x 2 results (Winograd's minimal filtering F(2 x 2,
  * 3 x 3), Lavin and Gray 2016): the input's tile d becomes B' d B, the results are A' [(G g G') * (B' d B)] A. Part of
- * body.h.
- */
+ * body.h, of float alone: rounded to bfloat16, tiles would lose what the results are the small difference of. */
 
 /* One tile's input, 16 values per channel, each to its own plane `apart` floats from the last. y, x: its first pixel. */
 INLINE TARGET void tile_in(const Operation *op, int64_t n, int64_t y, int64_t x, const float *zeros, float *to,
                            int64_t apart) {
+    const float *in = (const float *)op->source[0] + n * op->in_height * op->in_pitch * op->stride[0];
     const float *from[4][4];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++) {
             const int64_t v = y + i - op->pad_top, u = x + j - op->pad_left;
             const int inside = v >= 0 && v < op->in_height && u >= 0 && u < op->in_width;
-            from[i][j] = inside ? op->source[0] + ((n * op->in_height + v) * op->in_pitch + u) * op->stride[0] : zeros;
+            from[i][j] = inside ? in + (v * op->in_pitch + u) * op->stride[0] : zeros;
         }
     for (int64_t c = 0; c < op->channels[0]; c += LANES) {
         V d[4][4];
@@ -42,14 +42,14 @@ INLINE TARGET void tile_out(const Operation *op, int64_t n, int64_t y, int64_t x
             s[0][j] = ADD(ADD(a, b), e);
             s[1][j] = SUB(SUB(b, e), LOAD(sums + (12 + j) * apart));
         }
-        const V bias = LOAD(op->bias + column);
+        const V bias = LOAD_FLOAT(op->bias + column);
         for (int i = 0; i < 2 && y + i < op->out_height; i++) {
             const V two[2] = {ADD(ADD(s[i][0], s[i][1]), s[i][2]), SUB(SUB(s[i][1], s[i][2]), s[i][3])};
             for (int j = 0; j < 2 && x + j < op->out_width; j++) {
                 const int64_t at = ((n * op->out_height + y + i) * op->out_width + x + j) * op->out_stride + column;
                 V value = ADD(two[j], bias);
-                if (op->residual) value = ADD(value, LOAD(op->residual + at));
-                STORE(op->out + at, LEAST(MOST(value, low), high));
+                if (op->residual) value = ADD(value, LOAD((const float *)op->residual + at));
+                STORE((float *)op->out + at, LEAST(MOST(value, low), high));
             }
         }
     }
@@ -68,7 +68,7 @@ static TARGET void winograd(const Operation *op, int64_t item, const Scratch *sc
     Operation product = {.bias = scratch->zeros, .out_stride = PANEL, .low = -__builtin_inf(), .high = __builtin_inf()};
     product.channels[0] = channels;
     for (int64_t p = part.begin; p < part.end; p++) {
-        const float *w = op->weights + p * 16 * channels * PANEL;
+        const float *w = (const float *)op->weights + p * 16 * channels * PANEL;
         for (int64_t tap = 0; tap < 16; tap++, w += channels * PANEL) {
             product.out = sums + tap * op->chunk * PANEL;
             for (int64_t row = 0, mr; row < count; row += mr) {

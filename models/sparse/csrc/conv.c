@@ -21,8 +21,9 @@ typedef struct {
     int32_t *counting; /* 0, 1, 2 .. tile_rows - 1 */
 } Plan;
 
-/* Index of the first of rows[begin .. end - 1], which ascend, that is not below `row`, or end. Every entry on the way will
- * be read soon, and reading them in order keeps them coming: a search by halves waits for memory at each step. */
+/* Index of the first of rows[begin .. end - 1], which ascend, that is not below `row`, or end. Every entry on the way
+ * will be read soon, and reading them in order keeps them coming: a search by halves waits for memory at each step.
+ */
 static int64_t lower_bound(const int32_t *rows, int64_t begin, int64_t end, int64_t row) {
     while (begin + 16 <= end && rows[begin + 15] < row) begin += 16;
     while (begin < end && rows[begin] < row) begin++;

@@ -4,10 +4,9 @@
  * LANES, LOAD, STORE, SET1, ADD, MUL, FMA(x, y, z) = x * y + z, MAXIMUM, ABSOLUTE, LOADI, ZEROI, PAIR(p) (broadcast of
  * two int16), ACCUMULATE(acc, x, y), ACCUMULATE16 (acc + pairwise int16 products), DOT8 or MULTIPLY8, ACCUMULATE8 and
  * WIDEN8, OPAQUE(x) (the compiler may not know x any more), TO_FLOAT, LOAD16(p) (LANES int16 to float), STORE16(p, v)
- * (rounded to int16), LOAD8, STORE8, HMAX (largest lane), SPREAD(p) (broadcast of a float in memory), ROWS_F32, ROWS_I16
- * and ROWS_U8 (rows of a large block), SUMS_F32, SUMS_I16 and SUMS_U8 (registers that hold a block's sums), MOST_PANELS
- * (side by side in a block), FEW (loops over few panels are written out), ISA_NAME.
- */
+ * (rounded to int16), LOAD8, STORE8, HMAX (largest lane), SPREAD(p) (broadcast of a float in memory), ROWS_F32,
+ * ROWS_I16 and ROWS_U8 (rows of a large block), SUMS_F32, SUMS_I16 and SUMS_U8 (registers that hold a block's sums),
+ * MOST_PANELS (side by side in a block), FEW (loops over few panels are written out), ISA_NAME. */
 
 #include <string.h>
 

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.runtime import arrange, compile_network, native
+from models.runtime import arrange, native
 from models.runtime.choose import difference
+from models.runtime.compiled import Signature
 from models.runtime.lower import Unsupported, lower
+from models.runtime.native_runtime import NativeCompiled
 from tests.models.runtime.nets import TinyStep, examples
 
 pytestmark = pytest.mark.skipif(not native.level(), reason="the dense kernels are not built here")
@@ -37,29 +39,50 @@ class Layers(nn.Module):
         return self.classifier(z.mean((2, 3)))
 
 
-def check(module, inputs, threads=1):
-    module.eval()
-    network = compile_network(module, inputs, "native", threads)
+WITHIN = {"fp32": 2e-5, "bf16": 2e-2}  # of torch's results in float, over the largest of them
+
+
+def compiled(module, inputs, threads, precision):
+    """Straight from our kernels, so that bf16 runs on any processor: in plain C where it has no instructions for it."""
+    names = [f"i{i}" for i in range(len(inputs))]
+    with torch.inference_mode():
+        outputs = module.eval()(*inputs)
+    many = 1 if isinstance(outputs, torch.Tensor) else len(outputs)
+    signature = Signature(tuple(names), tuple(f"o{i}" for i in range(many)), tuple(tuple(i.shape) for i in inputs))
+    return NativeCompiled(module, inputs, signature, threads, precision)
+
+
+def check(module, inputs, threads=1, precision="fp32"):
+    network = compiled(module, inputs, threads, precision)
     with torch.inference_mode():
         expected = module(*inputs)
     expected = [expected] if isinstance(expected, torch.Tensor) else expected
     found = network(*(i.numpy() for i in inputs))
-    assert difference(found, [e.numpy() for e in expected]) < 2e-5
+    assert difference(found, [e.numpy() for e in expected]) < WITHIN[precision]
     return found
+
+
+@pytest.fixture(params=["fp32", "bf16", "bf16 in plain C"])
+def precision(request, monkeypatch):
+    if request.param == "bf16" and native.level() != native.AVX512_BF16:
+        pytest.skip("this processor has no AVX-512 BF16")
+    if request.param == "bf16 in plain C":
+        monkeypatch.setattr(native, "level", lambda: native.PLAIN)
+    return request.param.split()[0]
 
 
 @pytest.mark.parametrize("k", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("same", [False, True])
-def test_layers_are_torchs(k, stride, same):
+def test_layers_are_torchs(k, stride, same, precision):
     torch.manual_seed(0)
-    check(Layers(k, stride, same), (torch.randn(2, 3, 61, 83),))
+    check(Layers(k, stride, same), (torch.randn(2, 3, 61, 83),), precision=precision)
 
 
 @pytest.mark.parametrize("channels", [8, 17, 33, 50])
-def test_any_number_of_channels(channels):
+def test_any_number_of_channels(channels, precision):
     torch.manual_seed(channels)
-    check(Layers(channels=channels), (torch.randn(1, 3, 40, 36),))
+    check(Layers(channels=channels), (torch.randn(1, 3, 40, 36),), precision=precision)
 
 
 class Tiles(nn.Module):
@@ -76,9 +99,9 @@ class Tiles(nn.Module):
 
 @pytest.mark.parametrize("size", [(3, 3), (4, 7), (17, 12), (40, 41)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_tiles_are_torchs(size, threads):
+def test_tiles_are_torchs(size, threads, precision):
     torch.manual_seed(2)
-    check(Tiles(), (torch.randn(2, 3, *size),), threads)
+    check(Tiles(), (torch.randn(2, 3, *size),), threads, precision)
 
 
 class Inverted(nn.Module):
@@ -103,17 +126,17 @@ class Inverted(nn.Module):
 @pytest.mark.parametrize("k", [3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(37, 30), (20, 9), (2, 1)])
-def test_blocks_that_run_as_one_are_torchs(k, stride, size, monkeypatch):
+def test_blocks_that_run_as_one_are_torchs(k, stride, size, precision, monkeypatch):
     monkeypatch.setattr(arrange, "FUSED_BYTES", 0)
     torch.manual_seed(3)
     module = Inverted(k, stride, size=size)
     inputs = (torch.randn(2, 3, 2 * size[0], 2 * size[1]), torch.randn(2, 5, *size))
     monkeypatch.setattr(arrange, "MOST_TWICE", 1e9)
-    assert arrange.fused(lower(module, inputs), 3) == {0: 2, 3: 5}
-    one, three = check(module, inputs, 1), check(module, inputs, 3)
+    assert arrange.fused(lower(module, inputs), 3, native.layout(precision)) == {0: 2, 3: 5}
+    one, three = check(module, inputs, 1, precision), check(module, inputs, 3, precision)
     assert all(np.array_equal(a, b) for a, b in zip(one, three))
     monkeypatch.setattr(arrange, "FUSED_BYTES", 1 << 40)
-    assert all(np.array_equal(a, b) for a, b in zip(one, check(module, inputs)))
+    assert all(np.array_equal(a, b) for a, b in zip(one, check(module, inputs, 1, precision)))
 
 
 def test_blocks_run_as_one_only_where_every_thread_gets_a_part(monkeypatch):
@@ -121,8 +144,8 @@ def test_blocks_run_as_one_only_where_every_thread_gets_a_part(monkeypatch):
     module = Inverted(5, 1, size=(56, 56))
     lowered = lower(module, (torch.randn(1, 3, 112, 112), torch.randn(1, 5, 56, 56)))
     assert [arrange.strip(lowered.layers[i], 2) for i in (1, 4)] == [14, 28]
-    assert arrange.fused(lowered, 1) == arrange.fused(lowered, 2) == {0: 2, 3: 5}
-    assert arrange.fused(lowered, 8) == {}
+    assert [arrange.fused(lowered, threads, native.FP32) for threads in (1, 2)] == [{0: 2, 3: 5}] * 2
+    assert arrange.fused(lowered, 8, native.FP32) == {}
 
 
 def test_large_depthwise_kernels_are_refused():
@@ -130,11 +153,35 @@ def test_large_depthwise_kernels_are_refused():
         lower(nn.Conv2d(8, 8, 17, groups=8).eval(), (torch.rand(1, 8, 20, 20),))
 
 
-def test_threads_do_not_change_a_bit():
+def test_threads_do_not_change_a_bit(precision):
     torch.manual_seed(1)
     module, inputs = Layers(), (torch.randn(1, 3, 96, 96),)
-    (one,), (three,) = check(module, inputs, 1), check(module, inputs, 3)
+    (one,), (three,) = check(module, inputs, 1, precision), check(module, inputs, 3, precision)
     assert np.array_equal(one, three)
+
+
+def test_a_shift_of_odd_channels_and_its_caches(precision):
+    """Five channels from the cache and fifteen from the frame: pairs of bf16 end inside a row."""
+    torch.manual_seed(4)
+    module, frames = Inverted(3, 1, size=(9, 11)), torch.randn(3, 1, 3, 18, 22)
+    network = compiled(module, (frames[0], torch.zeros(1, 5, 9, 11)), 2, precision)
+    stream, cache = network.stream(), torch.zeros(1, 5, 9, 11)
+    for frame in frames:
+        with torch.inference_mode():
+            expected, cache = module(frame, cache)
+        found = stream.step(frame.numpy())
+        assert difference([found, *stream.caches], [expected.numpy(), cache.numpy()]) < WITHIN[precision]
+    again = network.stream()
+    again.load(stream.caches)
+    assert np.array_equal(again.step(frames[0].numpy()), stream.step(frames[0].numpy()))
+
+
+def test_bf16_is_rounded_to_the_nearest_even():
+    exact = np.array([1.0, -2.5, 0.0, np.inf, -np.inf, 1 + 2**-7], np.float32)
+    assert np.array_equal(native.from_bf16(native.to_bf16(exact)), exact)
+    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20], np.float32)
+    assert native.from_bf16(native.to_bf16(ties)).tolist() == [1.0, 1 + 2**-6, 1 + 2**-7]
+    assert np.isnan(native.from_bf16(native.to_bf16(np.array([np.nan], np.float32)))).all()
 
 
 def test_the_shift_is_no_layer():

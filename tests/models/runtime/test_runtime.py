@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.facts import ModelError
-from models.runtime import RUNTIMES, RuntimeFallback, available, choose, compile_network, describe
+from models.runtime import RUNTIMES, RuntimeFallback, available, choose, compile_network, describe, native
 from models.runtime.choose import difference
 from tests.models.runtime.nets import NAMES, TinyStep, examples
 
@@ -23,7 +23,7 @@ def torch_results(module, inputs):
 @pytest.fixture(scope="module", params=HERE)
 def compiled(request):
     module = TinyStep()
-    return module, compile_network(module, examples(), request.param, threads=1, **NAMES)
+    return module, compile_network(module, examples(), request.param, threads=1, precision="fp32", **NAMES)
 
 
 def test_results_are_torchs(compiled):
@@ -138,13 +138,31 @@ def test_auto_takes_the_first_installed(monkeypatch):
         compile_network(TinyStep(), examples())
 
 
-def test_our_kernels_come_first_on_avx2_alone(monkeypatch):
-    expected = ((0, "openvino", "no kernels"), (1, "native", "AVX2 without AVX-512"), (2, "openvino", "AVX-512"))
-    for level, first, said in expected:
-        monkeypatch.setattr(choose.native, "level", lambda level=level: level)
-        assert choose.order()[0] == first and set(choose.order()) == set(RUNTIMES) and choose.order()[-1] == "torch"
-        assert choose.order("bf16") == RUNTIMES
-        assert said in choose.why() and said in describe()
+@pytest.mark.parametrize(
+    ("level", "auto", "fp32", "bf16", "said"),
+    [
+        (native.PLAIN, "openvino", "openvino", "openvino", "no kernels"),
+        (native.AVX2, "native", "native", "openvino", "AVX2 without AVX-512"),
+        (native.AVX512, "openvino", "openvino", "openvino", "AVX-512 without BF16"),
+        (native.AVX512_BF16, "native", "openvino", "native", "AVX-512 with BF16"),
+    ],
+)
+def test_our_kernels_come_first_where_they_lead(level, auto, fp32, bf16, said, monkeypatch):
+    monkeypatch.setattr(choose.native, "level", lambda: level)
+    assert [choose.order(p)[0] for p in ("auto", "fp32", "bf16")] == [auto, fp32, bf16]
+    assert set(choose.order()) == set(RUNTIMES) and choose.order()[-1] == "torch"
+    assert said in choose.why() and said in describe()
+
+
+def test_our_kernels_run_in_bf16_only_where_the_processor_has_it(monkeypatch):
+    if not native.level():
+        pytest.skip("the dense kernels are not built here")
+    here = "bf16" if native.level() == native.AVX512_BF16 else "fp32"
+    assert compile_network(TinyStep(), examples(), "native").precision == here
+    monkeypatch.setattr(choose.native, "level", lambda: native.AVX2)
+    assert compile_network(TinyStep(), examples(), "native").precision == "fp32"
+    with pytest.raises(ModelError, match="no AVX-512 BF16 for runtime native: take precision fp32"):
+        compile_network(TinyStep(), examples(), "native", precision="bf16")
 
 
 class Odd(nn.Module):
