@@ -25,9 +25,7 @@ def compile_step(
     inputs, outputs = flat.names()
     like = next(step.parameters())
     example = (like.new_zeros(1, step.spec.in_channels, *size), *step.zero_caches(*size))
-    compiled = compile_network(
-        flat, example, runtime, threads, precision, input_names=inputs, output_names=outputs
-    )
+    compiled = compile_network(flat, example, runtime, threads, precision, input_names=inputs, output_names=outputs)
     for batch in batches:  # a plan is made for every batch it meets: now, not while frames wait
         compiled(*(np.zeros((batch, *e.shape[1:]), np.float32) for e in example))
     return compiled
