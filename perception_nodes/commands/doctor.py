@@ -44,7 +44,7 @@ OPTIONAL = {
     "tf2_ros": ("extrinsics from live TF", "/tf_static is read directly, or a rig YAML", "a ROS 2 install has it"),
     "launch_ros": ("ros2 launch", "perception up starts the same graph", "a ROS 2 install has it"),
     "openvino": (
-        "dense networks, the fastest on a CPU",
+        "dense networks; AMX, and what our kernels do not take",
         "ONNX Runtime or torch run them slower",
         "pip install 'perception_nodes[fast]'",
     ),

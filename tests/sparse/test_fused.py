@@ -51,7 +51,7 @@ def _close(got: fused.Rows, expected: np.ndarray, precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", fused.PRECISIONS)
-@pytest.mark.parametrize("channels", [(4, 16), (16, 48), (33, 19)])
+@pytest.mark.parametrize("channels", [(4, 16), (16, 48), (33, 19), (16, 80), (20, 112)])
 @pytest.mark.parametrize("layer", ["same", "down", "up"])
 def test_layers_equal_plain_torch(isa: str, precision: str, channels: tuple[int, int], layer: str) -> None:
     maps = build_maps(cloud(5, voxels=700, extent=12), depth=1)
