@@ -113,14 +113,7 @@ def fused(lowered: Lowered, threads: int, rows: Layout) -> dict[int, int]:
         plain = not in_tiles(expand, rows) and project.kernel == (1, 1) and project.step == 1 and project.pads == (0, 0)
         size = expand.out.height * expand.out.width * rows.up(expand.out.channels) * rows.size
         shared = strip(middle, threads) > 0
-        if (
-            chained
-            and alone
-            and plain
-            and size >= FUSED_BYTES
-            and shared
-            and middle.residual is None
-            and expand.residual is None
-        ):
+        bare = middle.residual is None and expand.residual is None
+        if chained and alone and plain and bare and shared and size >= FUSED_BYTES:
             found[i] = i + 2
     return found

@@ -104,8 +104,8 @@ def absence() -> str:
 
 
 def level() -> int:
-    """PLAIN: no vector kernels run here · AVX2 · AVX512: those of AVX2, on a processor for which
-    others have better · AVX512_BF16: the same, and kernels for bf16."""
+    """PLAIN: no vector kernels run here · AVX2 · AVX512: those of AVX2, on a processor for which others have better ·
+    AVX512_BF16: the same, and kernels for bf16."""
     library = _load()[0]
     return int(library.dense_level()) if library is not None else 0
 

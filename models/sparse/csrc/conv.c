@@ -22,9 +22,8 @@ typedef struct {
 } Plan;
 
 /* Index of the first of rows[begin .. end - 1], which ascend, that is not below `row`, or end. Every entry on the way
- * will be read soon, and reading them in order keeps them coming: a search by halves waits for memory at each step.
- */
-static int64_t lower_bound(const int32_t *rows, int64_t begin, int64_t end, int64_t row) {
+ * will be read soon, and reading them in order keeps them coming: a search by halves waits for memory at each step. */
+static int64_t read_on_to(const int32_t *rows, int64_t begin, int64_t end, int64_t row) {
     while (begin + 16 <= end && rows[begin + 15] < row) begin += 16;
     while (begin < end && rows[begin] < row) begin++;
     return begin;
@@ -33,7 +32,8 @@ static int64_t lower_bound(const int32_t *rows, int64_t begin, int64_t end, int6
 static int64_t element(const Term *term) { return term->kind == FLOAT ? 4 : term->kind == INT16 ? 2 : 1; }
 
 /* Pairs of one offset in one tile. Panels of weights that the first-level cache holds together are passed over at once;
- * where there are more, the rows are cut into chunks that it holds too. */
+ * where there are more, the rows are cut into chunks that it holds too. pair: of this offset, index behind the pairs of
+ * the worker's last tile; its tiles ascend (parallel_for hands them out in order). */
 static void add_offset(const Plan *plan, const Term *term, int64_t k, float *tile, int64_t base, int64_t rows,
                        int first, int64_t *pair) {
     const int64_t size = element(term), panels = plan->conv->width / PANEL, panel = term->channels * PANEL * size;
@@ -43,8 +43,8 @@ static void add_offset(const Plan *plan, const Term *term, int64_t k, float *til
     int64_t left = rows;
     if (term->in) {
         const int64_t end = term->starts[k + 1];
-        const int64_t begin = lower_bound(term->out, *pair, end, base);
-        *pair = lower_bound(term->out, begin, end, base + rows);
+        const int64_t begin = read_on_to(term->out, *pair, end, base);
+        *pair = read_on_to(term->out, begin, end, base + rows);
         left = *pair - begin;
         list.in = term->in + begin;
         list.out = term->out + begin;
