@@ -124,8 +124,9 @@ class PerceptionNode(LifecycleNode, Generic[C]):
 
     def advertise(self, message_type: Any, topic: str, qos: Qos) -> Publisher:
         """A publisher that lives until the node is deactivated, and reports QoS mismatches."""
-        events = publisher_events(self, topic, self._on_qos_mismatch)
-        publisher = self.create_publisher(message_type, topic, profile(qos), event_callbacks=events)
+        own = profile(qos)
+        events = publisher_events(self, topic, own, self._on_qos_mismatch)
+        publisher = self.create_publisher(message_type, topic, own, event_callbacks=events)
         self._owned.append(publisher)
         return publisher
 

@@ -90,12 +90,11 @@ class PipelineNode(PerceptionNode[P]):
 
     def subscribe(self, message_type: Any, topic: str, receive: Callable[[bytes], None]) -> None:
         """Serialised messages of a topic go to `receive`, on the intake's thread, until the node is deactivated."""
-        events = subscription_events(self, topic, self._on_qos_mismatch)
+        own = profile(self.config.qos.input)
+        events = subscription_events(self, topic, own, self._on_qos_mismatch)
         events.message_lost = self._on_message_lost
         how = {"event_callbacks": events, "callback_group": self.intake, "raw": True}
-        self._inputs.append(
-            self.create_subscription(message_type, topic, receive, profile(self.config.qos.input), **how)
-        )
+        self._inputs.append(self.create_subscription(message_type, topic, receive, own, **how))
 
     def leave(self, arrival: Arrival) -> None:
         """Leaves an arrival for the worker; an older one that still waits may be given up for it."""

@@ -34,20 +34,18 @@ def _policy(profile_: QoSProfile, kind: str) -> str:
     return value.name.lower() if value is not None and hasattr(value, "name") else str(value)
 
 
-def describe_mismatch(node: Node, topic: str, kind: str, subscribing: bool) -> str:
-    """One sentence: the topic, both sides' values of the policy `kind`, and the change that would connect them."""
-    resolved = node.resolve_topic_name(topic)
-    pubs, subs = node.get_publishers_info_by_topic(resolved), node.get_subscriptions_info_by_topic(resolved)
-    ours, theirs = (subs, pubs) if subscribing else (pubs, subs)
-    mine = sorted({_policy(i.qos_profile, kind) for i in ours if i.node_name == node.get_name()}) or ["unknown"]
-    others = sorted(
-        {f"{_policy(i.qos_profile, kind)} ({i.node_name})" for i in theirs if _policy(i.qos_profile, kind) != mine[0]}
-    )
-    offered, asked = (others or ["unknown"], mine) if subscribing else (mine, others or ["unknown"])
+def describe_mismatch(node: Node, topic: str, own: QoSProfile, kind: str, subscribing: bool) -> str:
+    """One sentence: the topic, both sides' values of the policy `kind`, and the change that would connect them. own:
+    the node's profile; the graph may not know its endpoint yet."""
+    resolved, mine = node.resolve_topic_name(topic), _policy(own, kind)
+    theirs = (node.get_publishers_info_by_topic if subscribing else node.get_subscriptions_info_by_topic)(resolved)
+    found = [(_policy(i.qos_profile, kind), i.node_name) for i in theirs]
+    others = ", ".join(sorted({f"{policy} ({name})" for policy, name in found if policy != mine})) or "unknown"
+    offered, asked = (others, mine) if subscribing else (mine, others)
     side = "input" if subscribing else "output"
     return (
-        f"{resolved}: {kind} does not match: the publisher offers {', '.join(offered)}, "
-        f"the subscriber asks for {', '.join(asked)}; no message will pass. Set qos.{side}.{kind} to match"
+        f"{resolved}: {kind} does not match: the publisher offers {offered}, "
+        f"the subscriber asks for {asked}; no message will pass. Set qos.{side}.{kind} to match"
     )
 
 
@@ -55,19 +53,19 @@ def _policy_field(info: Any) -> str:
     return str(qos_policy_name_from_kind(info.last_policy_kind)).rsplit(".", 1)[-1].lower()
 
 
-def subscription_events(node: Node, topic: str, report: Report) -> SubscriptionEventCallbacks:
-    """Callbacks of a subscription; `report(topic, sentence)` is called on every new mismatch."""
+def subscription_events(node: Node, topic: str, own: QoSProfile, report: Report) -> SubscriptionEventCallbacks:
+    """Callbacks of a subscription of profile `own`; `report(topic, sentence)` is called on every new mismatch."""
 
     def incompatible(info: Any) -> None:
-        report(topic, describe_mismatch(node, topic, _policy_field(info), subscribing=True))
+        report(topic, describe_mismatch(node, topic, own, _policy_field(info), subscribing=True))
 
     return SubscriptionEventCallbacks(incompatible_qos=incompatible)
 
 
-def publisher_events(node: Node, topic: str, report: Report) -> PublisherEventCallbacks:
-    """Callbacks of a publisher; `report(topic, sentence)` is called on every new mismatch."""
+def publisher_events(node: Node, topic: str, own: QoSProfile, report: Report) -> PublisherEventCallbacks:
+    """Callbacks of a publisher of profile `own`; `report(topic, sentence)` is called on every new mismatch."""
 
     def incompatible(info: Any) -> None:
-        report(topic, describe_mismatch(node, topic, _policy_field(info), subscribing=False))
+        report(topic, describe_mismatch(node, topic, own, _policy_field(info), subscribing=False))
 
     return PublisherEventCallbacks(incompatible_qos=incompatible)

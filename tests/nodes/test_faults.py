@@ -200,6 +200,18 @@ def test_16_a_qos_mismatch_names_the_topic_and_both_policies(bench, stage, capfd
     assert "qos.input.reliability" in text
 
 
+def test_16_a_mismatch_is_named_before_the_graph_knows_our_side(bench, monkeypatch):
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+    from perception_nodes.nodes.qos import describe_mismatch
+
+    node = bench().node
+    monkeypatch.setattr(node, "get_subscriptions_info_by_topic", lambda topic: [])
+    own = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+    said = describe_mismatch(node, POINTS, own, "reliability", subscribing=True)
+    assert "subscriber asks for reliable" in said and "qos.input.reliability" in said
+
+
 def test_17_large_clouds_all_arrive_over_best_effort(bench):
     from rclpy.qos import QoSProfile, ReliabilityPolicy
 
