@@ -47,7 +47,7 @@ class NativeCompiled(Compiled):
         if native.absence():
             raise ModelError(f"runtime native is not there: {native.absence()}")
         super().__init__(signature, threads, precision)
-        self.rows = native.layout(precision)
+        self.layout = native.layout(precision)
         self.lowered = lower(module, examples)
         caches, outputs = self.lowered.inputs[1:], self.lowered.outputs[1:]
         if [(c.channels, c.height, c.width) for c in caches] != [
@@ -56,9 +56,9 @@ class NativeCompiled(Compiled):
             raise Unsupported("native kernels take one frame and caches, and give one result and the next caches")
         memory, stem = native.Memory(), stem_of(self.lowered)
         self.weights = {
-            layer: (memory.keep(weights), memory.keep(padded(layer.bias, self.rows)))
+            layer: (memory.keep(weights), memory.keep(padded(layer.bias, self.layout)))
             for layer in self.lowered.layers
-            if (weights := packed(layer, self.rows, layer is stem)) is not None and layer.bias is not None
+            if (weights := packed(layer, self.layout, layer is stem)) is not None and layer.bias is not None
         }
         self._plans: OrderedDict[int, Plan] = OrderedDict()
         self.plan(signature.shapes[0][0])
@@ -104,7 +104,7 @@ class Plan:
     """The buffers and the program of one batch; the caches stay in it from step to step."""
 
     def __init__(self, network: NativeCompiled, batch: int):
-        self.network, self.batch, self.layout = network, batch, network.rows
+        self.network, self.batch, self.layout = network, batch, network.layout
         self._arena = native.Memory()
         self._memory: dict[Rows, np.ndarray] = {}
         self._buffers: dict[Rows, np.ndarray] = {}

@@ -181,21 +181,17 @@ INLINE TARGET int64_t sixteen_u8(const PairList *l) {
     return l->count;
 }
 
-#define MULTIPLY(kind, most, special)                                                   \
+#define MULTIPLY(kind, most, special)                                          \
     static TARGET void multiply_##kind(const PairList *list) {                 \
         const PairList copy = *list, *l = &copy; /* stores cannot change it */ \
         int64_t i = special(l);                                                \
         for (; i + most <= l->count; i += most) pairs_##kind(most, l, i);      \
-        if (most > 6 && i + 6 <= l->count) {                                   \
-            pairs_##kind(most > 6 ? 6 : 1, l, i);                             \
-            i += 6;                                                            \
-        }                                                                      \
         switch (l->count - i) {                                                \
         case 1: pairs_##kind(1, l, i); break;                                  \
         case 2: pairs_##kind(2, l, i); break;                                  \
-        case 3: pairs_##kind(most > 3 ? 3 : 1, l, i); break;                  \
-        case 4: pairs_##kind(most > 3 ? 4 : 1, l, i); break;                  \
-        case 5: pairs_##kind(most > 3 ? 5 : 1, l, i); break;                  \
+        case 3: pairs_##kind(most > 3 ? 3 : 1, l, i); break;                   \
+        case 4: pairs_##kind(most > 4 ? 4 : 1, l, i); break;                   \
+        case 5: pairs_##kind(most > 5 ? 5 : 1, l, i); break;                   \
         default: break;                                                        \
         }                                                                      \
     }

@@ -37,7 +37,8 @@ static TARGET void outer_f32(const float *x, int64_t x_stride, const float *g, i
     for (int column = 0; column < width; column += PANEL) {
         int c = 0;
         for (; c + OUTER_ROWS <= channels; c += OUTER_ROWS)
-            outer_block(OUTER_ROWS, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
+            outer_block(OUTER_ROWS, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column,
+                        dw_stride);
         for (; c + 4 <= channels; c += 4)
             outer_block(4, x + c, x_stride, g + column, g_stride, count, dw + c * dw_stride + column, dw_stride);
         for (; c < channels; c++)
