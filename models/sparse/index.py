@@ -23,12 +23,12 @@ def _half_offsets() -> list[tuple[int, int, int]]:
 def submanifold_map(keys: np.ndarray) -> KernelMap:
     """3^3 map of a level onto itself. keys: int64 [N] sorted, unique; rows are positions in `keys`."""
     n = len(keys)
-    first, second = np.empty((13, n), np.int32), np.empty((13, n), np.int32)
     loaded = native.library()
     if loaded is not None:
-        return _submanifold_native(loaded, np.ascontiguousarray(keys), first, second)
+        return _submanifold_native(loaded, np.ascontiguousarray(keys))
     from .index_numba import half_neighbours
 
+    first, second = np.empty((13, n), np.int32), np.empty((13, n), np.int32)
     counts = half_neighbours(keys, first, second)
     parts: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int32),) * 2] * 27
     itself = np.arange(n, dtype=np.int32)
@@ -43,10 +43,11 @@ def submanifold_map(keys: np.ndarray) -> KernelMap:
     return KernelMap(pairs, starts, n, n, centre=13)
 
 
-def _submanifold_native(loaded: ctypes.CDLL, keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> KernelMap:
+def _submanifold_native(loaded: ctypes.CDLL, keys: np.ndarray) -> KernelMap:
     n, counts = len(keys), np.zeros(13, np.int64)
-    scratch = (native.address(first), native.address(second))
-    loaded.sparse_half_neighbours(native.address(keys), n, *scratch, native.address(counts), native.threads())
+    met = np.empty((13, n), np.uint64)
+    scratch, threads = native.address(met), native.threads()
+    loaded.sparse_half_neighbours(native.address(keys), n, scratch, native.address(counts), threads)
     sizes = np.full(27, n, np.int64)
     for count, (dx, dy, dz) in zip(counts, _half_offsets()):
         k = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1)
@@ -55,7 +56,7 @@ def _submanifold_native(loaded: ctypes.CDLL, keys: np.ndarray, first: np.ndarray
     np.cumsum(sizes, out=starts[1:])
     pairs = np.empty((2, int(starts[-1])), np.int32)
     ends = (native.address(pairs[0]), native.address(pairs[1]))
-    loaded.sparse_assemble(*scratch, n, native.address(starts), *ends, native.threads())
+    loaded.sparse_assemble(scratch, n, native.address(starts), *ends, threads)
     return KernelMap(pairs, starts, n, n, centre=13)
 
 

@@ -13,6 +13,8 @@ X_BIAS, Y_BIAS, Z_BIAS = 1 << (X_BITS - 1), 1 << (Y_BITS - 1), 1 << (Z_BITS - 1)
 MARGIN = 256
 LIMITS = np.array([X_BIAS - MARGIN, Y_BIAS - MARGIN, Z_BIAS - MARGIN], np.int64)
 MAX_BATCH = (1 << BATCH_BITS) - 1
+_STEPS = np.array([1 << X_SHIFT, 1 << Y_SHIFT, 1, 1 << BATCH_SHIFT], np.int64)  # of x, y, z, batch
+_ORIGIN = np.int64((X_BIAS << X_SHIFT) + (Y_BIAS << Y_SHIFT) + Z_BIAS)
 
 
 def check_coords(coords: np.ndarray) -> np.ndarray:
@@ -44,8 +46,9 @@ def check_coords(coords: np.ndarray) -> np.ndarray:
 def pack(coords: np.ndarray, stride: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:
     """Keys int64 [N] of coords int [N, 4] (x, y, z, batch), each axis first divided by `stride`, rounding down."""
     c = coords.astype(np.int64)
-    x, y, z = (c[:, a] // stride[a] for a in range(3))
-    return (c[:, 3] << BATCH_SHIFT) | ((x + X_BIAS) << X_SHIFT) | ((y + Y_BIAS) << Y_SHIFT) | (z + Z_BIAS)
+    if tuple(stride) != (1, 1, 1):
+        c[:, :3] //= stride
+    return c @ _STEPS + _ORIGIN
 
 
 def unpack(keys: np.ndarray, stride: tuple[int, int, int] = (1, 1, 1)) -> np.ndarray:

@@ -64,8 +64,8 @@ class Convolution(ctypes.Structure):
 _P, _I = ctypes.c_void_p, ctypes.c_int64
 _SIGNATURES = {
     "sparse_convolve": (ctypes.c_int, [_P]),
-    "sparse_half_neighbours": (None, [_P, _I, _P, _P, _P, _I]),
-    "sparse_assemble": (None, [_P, _P, _I, _P, _P, _P, _I]),
+    "sparse_half_neighbours": (None, [_P, _I, _P, _P, _I]),
+    "sparse_assemble": (None, [_P, _I, _P, _P, _P, _I]),
     "sparse_down": (_I, [_P, _I, _P, _P, _P, _P, _P]),
     "sparse_sort": (ctypes.c_int, [_P, _I, _P]),
     "sparse_unique": (_I, [_P, _I, _P, _P, _P, _P]),

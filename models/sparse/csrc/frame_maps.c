@@ -17,9 +17,9 @@ static void *level_take(Frame *frame, int64_t level, int which, size_t bytes) {
 
 static int prepare_half(Maps *maps, int64_t level) {
     FrameLevel *l = &maps->frame->levels[level];
-    int32_t *pairs = level_take(maps->frame, level, HALF, (size_t)(26 * l->n) * sizeof(int32_t));
-    maps->half[level] = (Neighbours){l->keys, l->n, pairs, pairs + 13 * l->n, maps->counts[level]};
-    return pairs ? 0 : -1;
+    uint64_t *met = level_take(maps->frame, level, HALF, (size_t)(13 * l->n) * sizeof(uint64_t));
+    maps->half[level] = (Neighbours){l->keys, l->n, met, maps->counts[level]};
+    return met ? 0 : -1;
 }
 
 /* Coarser levels, one after the other. */
@@ -41,14 +41,14 @@ static int descend(Frame *frame, int64_t depth) {
 static void first_part(void *context, int worker, int64_t item) {
     Maps *maps = context;
     (void)worker;
-    if (item > 0) neighbours_plane(&maps->half[0], item - 1);
+    if (item > 0) neighbours_part(&maps->half[0], item - 1);
     else if (descend(maps->frame, maps->program->depth)) maps->failed = 1;
 }
 
 static void second_part(void *context, int worker, int64_t item) {
     const Maps *maps = context;
     (void)worker;
-    neighbours_plane(&maps->half[1 + item / 5], item % 5);
+    neighbours_part(&maps->half[1 + item / NEIGHBOUR_PARTS], item % NEIGHBOUR_PARTS);
 }
 
 static void third_part(void *context, int worker, int64_t item) {
@@ -153,11 +153,11 @@ static int all_point_maps(Maps *maps) {
 int frame_maps(Frame *frame, const Program *program) {
     Maps maps = {.frame = frame, .program = program};
     if (prepare_half(&maps, 0)) return -1;
-    parallel_for(frame->threads, 6, first_part, &maps);
+    parallel_for(frame->threads, 1 + NEIGHBOUR_PARTS, first_part, &maps);
     if (maps.failed) return -1;
     for (int64_t i = 1; i <= program->depth; i++)
         if (prepare_half(&maps, i)) return -1;
-    parallel_for(frame->threads, 5 * program->depth, second_part, &maps);
+    parallel_for(frame->threads, NEIGHBOUR_PARTS * program->depth, second_part, &maps);
     for (int64_t i = 0; i <= program->depth; i++) {
         FrameLevel *l = &frame->levels[i];
         neighbours_starts(&maps.half[i], l->same_starts);

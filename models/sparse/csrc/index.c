@@ -1,57 +1,105 @@
-/* Kernel maps of sorted voxel keys by linear merges, and the sort itself. The same algorithms as index_numba.py; see
- * there. */
+/* Kernel maps of sorted voxel keys by linear merges, and the sort itself. index_numba.py gives the same maps. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "index.h"
 
+static uint64_t pair_of(int64_t low, int64_t high) { return (uint64_t)high << 32 | (uint64_t)low; }
+
 static void own_column(const Neighbours *job) {
     int64_t count = 0;
     for (int64_t i = 0; i + 1 < job->n; i++) {
         /* Written always, kept only if adjacent: no branch to mispredict. */
-        job->first[count] = (int32_t)i;
-        job->second[count] = (int32_t)(i + 1);
+        job->met[count] = pair_of(i, i + 1);
         count += job->keys[i + 1] == job->keys[i] + 1;
     }
     job->counts[0] = count;
 }
 
-void neighbours_plane(const Neighbours *job, int64_t item) {
-    const int64_t steps[4] = {Y_STEP, X_STEP - Y_STEP, X_STEP, X_STEP + Y_STEP};
-    const int64_t *keys = job->keys, n = job->n;
-    if (item == 4) {
+/* Planes (dx, dy) of offsets, and of each the keys' step to (dx, dy, -1). */
+static const int64_t PLANES[4] = {Y_STEP - 1, X_STEP - Y_STEP - 1, X_STEP - 1, X_STEP + Y_STEP - 1};
+
+/* The merge of one plane: rows ascend, and so do the rows that they meet. */
+typedef struct {
+    uint64_t *met[3]; /* by dz: where the next pair goes */
+    int64_t step, at;
+} Merge;
+
+static Merge merge_of(const Neighbours *job, int plane) {
+    Merge merge = {.step = PLANES[plane]};
+    for (int z = 0; z < 3; z++) merge.met[z] = job->met + (1 + 3 * plane + z) * job->n;
+    return merge;
+}
+
+/* Row i meets up to three rows. Written always, kept only if they are neighbours: every branch would be a guess. At
+ * least three keys are left behind the first that is not below the lowest neighbour's. */
+INLINE void meet(Merge *m, const int64_t *keys, int64_t i) {
+    const int64_t lowest = keys[i] + m->step;
+    int64_t at = m->at;
+    at += keys[at] < lowest;
+    at += keys[at] < lowest;
+    while (keys[at] < lowest) at++;
+    m->at = at;
+    UNROLL for (int z = 0; z < 3; z++) {
+        const int64_t met = keys[at] == lowest + z;
+        *m->met[z] = pair_of(i, at);
+        m->met[z] += met;
+        at += met;
+    }
+}
+
+/* The last rows, whose neighbours may lie behind the last key. */
+static void meet_rest(Merge *m, const int64_t *keys, int64_t n, int64_t i) {
+    for (; i < n; i++) {
+        const int64_t lowest = keys[i] + m->step;
+        while (m->at < n && keys[m->at] < lowest) m->at++;
+        for (int64_t at = m->at; at < n && keys[at] <= lowest + 2; at++) *m->met[keys[at] - lowest]++ = pair_of(i, at);
+    }
+}
+
+/* Rows that `meet` may be asked for, of n sorted keys. */
+static int64_t safe_rows(const int64_t *keys, int64_t n, int64_t step) {
+    int64_t low = 0, high = n;
+    while (n >= 4 && low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (keys[middle] + step <= keys[n - 4]) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+void neighbours_part(const Neighbours *job, int64_t item) {
+    if (item == 2) {
         own_column(job);
         return;
     }
-    int32_t *a[3], *b[3];
-    int64_t count[3] = {0, 0, 0}, p = 0;
+    /* Two planes side by side: each waits for its own last key, and one wait hides the other. */
+    const int64_t *keys = job->keys, n = job->n;
+    Merge one = merge_of(job, (int)(2 * item)), two = merge_of(job, (int)(2 * item + 1));
+    const int64_t rows_one = safe_rows(keys, n, one.step), rows_two = safe_rows(keys, n, two.step);
+    const int64_t both = rows_one < rows_two ? rows_one : rows_two;
+    for (int64_t i = 0; i < both; i++) {
+        meet(&one, keys, i);
+        meet(&two, keys, i);
+    }
+    meet_rest(&one, keys, n, both);
+    meet_rest(&two, keys, n, both);
     for (int z = 0; z < 3; z++) {
-        a[z] = job->first + (1 + 3 * item + z) * n;
-        b[z] = job->second + (1 + 3 * item + z) * n;
+        const int64_t first = 1 + 6 * item + z, second = first + 3;
+        job->counts[first] = one.met[z] - (job->met + first * n);
+        job->counts[second] = two.met[z] - (job->met + second * n);
     }
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t target = keys[i] + steps[item] - 1;
-        while (p < n && keys[p] < target) p++;
-        if (p == n) break;
-        for (int64_t q = p; q < n && keys[q] <= target + 2; q++) {
-            const int64_t z = keys[q] - target;
-            a[z][count[z]] = (int32_t)i;
-            b[z][count[z]++] = (int32_t)q;
-        }
-    }
-    for (int z = 0; z < 3; z++) job->counts[1 + 3 * item + z] = count[z];
 }
 
-static void plane(void *context, int worker, int64_t item) {
+static void part(void *context, int worker, int64_t item) {
     (void)worker;
-    neighbours_plane(context, item);
+    neighbours_part(context, item);
 }
 
-/* first, second: scratch int32 [13][n]; counts int64 [13]. */
-EXPORT void sparse_half_neighbours(const int64_t *keys, int64_t n, int32_t *first, int32_t *second, int64_t *counts,
-                                   int64_t threads) {
-    Neighbours job = {keys, n, first, second, counts};
-    parallel_for((int)threads, 5, plane, &job);
+/* met: scratch uint64 [13][n]; counts int64 [13]. */
+EXPORT void sparse_half_neighbours(const int64_t *keys, int64_t n, uint64_t *met, int64_t *counts, int64_t threads) {
+    Neighbours job = {keys, n, met, counts};
+    parallel_for((int)threads, NEIGHBOUR_PARTS, part, &job);
 }
 
 /* Half of the offsets was searched: (0, 0, 1), (0, 1, z), (1, -1 .. 1, z). The row of kernel index k in it, and
@@ -77,9 +125,12 @@ void neighbours_assemble(const Neighbours *half, const int64_t *starts, int32_t 
     }
     int mirrored;
     const int row = half_row((int)k, &mirrored);
-    const int32_t *low = half->first + row * n, *high = half->second + row * n;
-    memcpy(in + begin, mirrored ? low : high, (size_t)count * sizeof(int32_t));
-    memcpy(out + begin, mirrored ? high : low, (size_t)count * sizeof(int32_t));
+    const uint64_t *met = half->met + row * n;
+    int32_t *low = (mirrored ? in : out) + begin, *high = (mirrored ? out : in) + begin;
+    for (int64_t i = 0; i < count; i++) {
+        low[i] = (int32_t)met[i];
+        high[i] = (int32_t)(met[i] >> 32);
+    }
 }
 
 typedef struct {
@@ -95,75 +146,75 @@ static void assemble(void *context, int worker, int64_t k) {
 }
 
 /* Copies the 13 halves into 27 groups of pairs: in, out int32 [starts[27]]. */
-EXPORT void sparse_assemble(int32_t *first, int32_t *second, int64_t n, const int64_t *starts, int32_t *in,
-                            int32_t *out, int64_t threads) {
-    const Neighbours half = {NULL, n, first, second, NULL};
+EXPORT void sparse_assemble(uint64_t *met, int64_t n, const int64_t *starts, int32_t *in, int32_t *out,
+                            int64_t threads) {
+    const Neighbours half = {NULL, n, met, NULL};
     Assembly job = {&half, starts, in, out};
     parallel_for((int)threads, 27, assemble, &job);
 }
 
+/* 0 .. 7: where in its 2^3 block a voxel lies, x slowest. */
+static int offset_in_block(int64_t key) {
+    return (int)((key >> X_SHIFT & 1) << 2 | (key >> Y_SHIFT & 1) << 1 | (key & 1));
+}
+
+/* The key of the 2^3 block that a voxel lies in. */
 static int64_t halve(int64_t key) {
-    const int64_t x = (key >> X_SHIFT) & (((int64_t)1 << X_BITS) - 1),
-            y = (key >> Y_SHIFT) & (((int64_t)1 << Y_BITS) - 1);
-    const int64_t z = key & (((int64_t)1 << Z_BITS) - 1);
-    return (key >> B_SHIFT << B_SHIFT) | ((x >> 1) + X_BIAS / 2) << X_SHIFT | ((y >> 1) + Y_BIAS / 2) << Y_SHIFT |
-           ((z >> 1) + Z_BIAS / 2);
-}
-
-static void merge(const int64_t *parents, const int32_t *a, int32_t *b, int64_t begin, int64_t middle, int64_t end) {
-    int64_t i = begin, j = middle;
-    for (int64_t o = begin; o < end; o++) b[o] = j == end || (i < middle && parents[a[i]] <= parents[a[j]]) ?
-            a[i++] : a[j++];
-}
-
-/* Rows in the order of their parents, by two passes of merging adjacent runs (even and odd y, then even and odd x). */
-static void order_by_parent(const int64_t *keys, const int64_t *parents, int64_t n, int32_t *a, int32_t *b) {
-    for (int64_t i = 0; i < n; i++) a[i] = (int32_t)i;
-    for (int pass = 0; pass < 2; pass++) {
-        const int shift = pass == 0 ? Y_SHIFT : X_SHIFT;
-        for (int64_t begin = 0, end; begin < n; begin = end) {
-            const int64_t pair = keys[a[begin]] >> (shift + 1);
-            int64_t odd = -1;
-            for (end = begin; end < n && keys[a[end]] >> (shift + 1) == pair; end++)
-                if (odd < 0 && (keys[a[end]] >> shift & 1)) odd = end;
-            merge(parents, a, b, begin, odd < 0 ? end : odd, end);
-        }
-        int32_t *swap = a;
-        a = b;
-        b = swap;
-    }
+    const int64_t batch = key >> B_SHIFT << B_SHIFT, odd = X_STEP | Y_STEP | 1;
+    return batch | ((((key ^ batch) & ~odd) >> 1) + (X_BIAS / 2 * X_STEP + Y_BIAS / 2 * Y_STEP + Z_BIAS / 2));
 }
 
 /* 2^3 stride-2 map. parents: int64 [n], its first M entries become the sorted parent keys; in, out: int32 [n] pairs
- * grouped by
- * offset; starts: int64 [9]; row: int32 [n], the parent of each voxel. Returns M, or -1 where there was no memory. */
+ * grouped by offset; starts: int64 [9]; row: int32 [n], the parent of each voxel. Returns M, or -1 where there was no
+ * memory.
+ *
+ * Children of one parity of x and y have ascending parents: four sorted lists, which are merged. */
 EXPORT int64_t sparse_down(const int64_t *keys, int64_t n, int64_t *parents, int32_t *in, int32_t *out, int64_t *starts,
                            int32_t *row) {
-    int64_t *own = malloc((size_t)n * sizeof(int64_t) + 8), count = 0, at[8];
-    int32_t *order = malloc((size_t)n * sizeof(int32_t) + 8), *other = malloc((size_t)n * sizeof(int32_t) + 8);
-    if (!own || !order || !other) {
-        free(own), free(order), free(other);
+    enum { LISTS = 4 };
+    /* Each list stands between a key that is no parent's and one above all. */
+    int64_t *own = malloc((size_t)(n + 2 * LISTS) * sizeof(int64_t)), count = 0, at[2 * LISTS], last[LISTS], p[LISTS];
+    int32_t *rank = malloc((size_t)(n + 2 * LISTS) * sizeof(int32_t));
+    if (!own || !rank) {
+        free(own), free(rank);
         return -1;
     }
     memset(starts, 0, 9 * sizeof *starts);
-    for (int64_t i = 0; i < n; i++) {
-        own[i] = halve(keys[i]);
-        starts[1 + ((keys[i] >> X_SHIFT & 1) << 2 | (keys[i] >> Y_SHIFT & 1) << 1 | (keys[i] & 1))]++;
-    }
-    for (int k = 0; k < 8; k++) {
+    for (int64_t i = 0; i < n; i++) starts[1 + offset_in_block(keys[i])]++;
+    for (int k = 0; k < 2 * LISTS; k++) {
         at[k] = starts[k];
         starts[k + 1] += starts[k];
     }
-    order_by_parent(keys, own, n, order, other); /* two passes: the result is back in `order` */
-    for (int64_t t = 0; t < n; t++) {
-        const int32_t child = order[t];
-        if (count == 0 || own[child] != parents[count - 1]) parents[count++] = own[child];
-        const int64_t key = keys[child];
-        const int k = (int)((key >> X_SHIFT & 1) << 2 | (key >> Y_SHIFT & 1) << 1 | (key & 1));
-        in[at[k]] = child;
-        out[at[k]++] = row[child] = (int32_t)(count - 1);
+    for (int s = 0; s < LISTS; s++) {
+        last[s] = starts[2 * s] + 2 * s;
+        own[last[s]] = -1;
+        p[s] = last[s] + 1;
     }
-    free(own), free(order), free(other);
+    for (int64_t i = 0; i < n; i++) {
+        const int k = offset_in_block(keys[i]), s = k >> 1;
+        const int64_t parent = halve(keys[i]), to = last[s] + (own[last[s]] != parent);
+        own[to] = parent;
+        last[s] = to;
+        row[i] = (int32_t)to;
+        in[at[k]++] = (int32_t)i;
+    }
+    for (int s = 0; s < LISTS; s++) own[last[s] + 1] = INT64_MAX;
+    for (;; count++) {
+        int64_t head[LISTS], parent = INT64_MAX;
+        UNROLL for (int s = 0; s < LISTS; s++) {
+            head[s] = own[p[s]];
+            parent = head[s] < parent ? head[s] : parent;
+        }
+        if (parent == INT64_MAX) break;
+        parents[count] = parent;
+        UNROLL for (int s = 0; s < LISTS; s++) {
+            rank[p[s]] = (int32_t)count; /* of a parent that is not in this list: until its own comes */
+            p[s] += head[s] == parent;
+        }
+    }
+    for (int64_t i = 0; i < n; i++) row[i] = rank[row[i]];
+    for (int64_t i = 0; i < n; i++) out[i] = row[in[i]];
+    free(own), free(rank);
     return count;
 }
 

@@ -16,16 +16,17 @@
 #define Y_STEP ((int64_t)1 << Y_SHIFT)
 #define X_STEP ((int64_t)1 << X_SHIFT)
 
-/* Adjacent pairs at half of the 26 offsets: (lower row, higher row) per offset, the higher key second. */
+/* Adjacent pairs at half of the 26 offsets. */
 typedef struct {
     const int64_t *keys;
     int64_t n;
-    int32_t *first, *second; /* [13][n] */
+    uint64_t *met;           /* [13][n] pairs: lower row in the low half, higher in the high one */
     int64_t *counts;         /* [13] */
 } Neighbours;
 
-/* Part `item`, 0 .. 4, of the search. */
-void neighbours_plane(const Neighbours *job, int64_t item);
+/* Part `item` of the search. */
+enum { NEIGHBOUR_PARTS = 3 };
+void neighbours_part(const Neighbours *job, int64_t item);
 
 /* starts [28] of the 27 groups of pairs. */
 void neighbours_starts(const Neighbours *half, int64_t *starts);
