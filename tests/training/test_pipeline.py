@@ -164,3 +164,19 @@ def test_the_replay_buffer_forgets_the_oldest():
     assert len(replay) == 2 and replay.added == 3
     drawn = replay.draw(5, torch.Generator().manual_seed(0))
     assert drawn.size == 2
+
+
+@pytest.mark.parametrize("block", (1, 10_000, 64 << 20))
+def test_the_replay_buffer_gives_back_what_it_was_given_whatever_the_size_of_its_blocks(block, monkeypatch):
+    monkeypatch.setattr("training.replay.BLOCK_BYTES", block)
+    replay, sweeps = Replay(3, torch.device("cpu"), 19), [street(seed, 300 + 4 * seed) for seed in range(7)]
+    for sweep in sweeps:
+        replay.add(sweep)
+    drawn = replay.draw(3, torch.Generator().manual_seed(0))
+    found = {int((drawn.batch == i).sum()): drawn.keep(drawn.batch == i) for i in range(3)}
+    kept = [collate([compact(sweep, torch.device("cpu"))]) for sweep in sweeps[-3:]]
+    assert sorted(found) == sorted(len(points.xyz) for points in kept)
+    for points in kept:
+        mine = found[len(points.xyz)]
+        assert torch.equal(mine.xyz, points.xyz) and torch.equal(mine.intensity, points.intensity)
+        assert torch.equal(mine.label, points.label) and torch.equal(mine.ring, points.ring)
