@@ -197,9 +197,10 @@ class FrugalNetwork:
             if isinstance(layer, _Voxels):
                 key = (layer.layer.resolution, layer.layer.normalize, layer.layer.eps)
                 grid, whole = grids.at(*key), layer.gate is not None
-                if (*key, whole) not in plans:
-                    plans[(*key, whole)] = needed(grid, cloud, whole)
-                x = layer(x, grid, cloud, plans[(*key, whole)], self.threads)
+                plan = (*key, whole)
+                if plan not in plans:
+                    plans[plan] = needed(grid, cloud, whole)
+                x = layer(x, grid, cloud, plans[plan], self.threads)
             else:
                 x = layer(x, self.threads)
             found.append(x)

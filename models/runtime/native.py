@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 ABI = 4
 ROWS = 6
@@ -116,7 +116,7 @@ class Memory:
     BLOCK = 16 << 20  # bytes; untouched pages cost nothing
 
     def __init__(self) -> None:
-        self._left = np.zeros(0, np.uint8)
+        self._left: NDArray[np.uint8] = np.zeros(0, np.uint8)
 
     def take(self, count: int, dtype: DTypeLike = np.float32) -> np.ndarray:
         """dtype[count]."""

@@ -134,7 +134,7 @@ def _tracks(folder: Path, first_ns: int) -> dict[str, NDArray[np.float64]]:
     poses = content["poses"] if isinstance(content, dict) else content
     pose_of = {int(p[0]): from_quaternion((p[2], p[3], p[4], p[1]), p[5:8]) for p in poses}
     content = _json(folder / "tracks.json", folder)
-    out = {}
+    out: dict[str, NDArray[np.float64]] = {}
     for name, track in _track_items(content):
         rows = []
         for stamp, x, y, z, *_ in track["frames"]:

@@ -24,9 +24,9 @@ class EgoBody:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._angle = np.zeros(2)  # roll, pitch
-        self._rate = np.zeros(2)
-        self._bump = np.zeros(2)
+        self._angle: NDArray[np.float64] = np.zeros(2)  # roll, pitch
+        self._rate: NDArray[np.float64] = np.zeros(2)
+        self._bump: NDArray[np.float64] = np.zeros(2)
 
     def step(self, acceleration: float, lateral: float, speed: float, dt: float) -> None:
         """One tick: the body leans back when it speeds up and out of a bend; bumps grow with speed."""

@@ -37,7 +37,7 @@ def rasterise(world: World, resolution: float = 0.5) -> MapMasks:
         place = (np.asarray(points, np.float64)[:, :2] - (x0, y0)) / resolution - 0.5
         return np.round(place * (1 << fraction)).astype(np.int32)
 
-    masks = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
     for info in MAP_CLASSES:
         canvas = np.zeros((rows, columns), np.uint8)
         for polygon in world.map_polygons.get(info.name, ()):

@@ -16,7 +16,7 @@ STEP = 3.0  # m, length of a piece of carriageway
 
 def steps(a: float, b: float, step: float = STEP) -> Array:
     """Arc lengths from a to b, both included, at most `step` apart."""
-    return np.linspace(a, b, max(2, int(np.ceil((b - a) / step)) + 1))
+    return np.linspace(a, b, max(2, int(np.ceil((b - a) / step)) + 1), dtype=np.float64)
 
 
 def grey(value: int) -> tuple[int, int, int]:

@@ -135,7 +135,7 @@ def draw_cabin(b: MeshBuilder, body: CarBody, paint: RGB, kind: str) -> None:
     edges = sorted({0.0, 1.0, *(e for span in f.panes for e in span)})
     for a, c in zip(edges[:-1], edges[1:]):
         glazed = any(p0 <= a and c <= p1 for p0, p1 in f.panes)
-        t = np.linspace(a, c, 3 if c - a > 0.2 else 2)
+        t = np.linspace(a, c, 3 if c - a > 0.2 else 2, dtype=np.float64)
         for v0, v1 in ((0.0, 0.9), (0.9, 1.0)):
             sheet = np.stack([side_point(t, v) for v in np.linspace(v0, v1, 3 if v0 == 0 else 2)])
             pane = glazed and v0 == 0

@@ -164,7 +164,7 @@ def _cargo(b: MeshBuilder, rng: np.random.Generator, mid: float, long: float, z:
         for x in np.arange(mid - long / 2 + 0.8, mid + long / 2 - 0.7, 1.3):
             if rng.random() < 0.7:
                 high = float(rng.uniform(0.6, 1.5))
-                b.box([x, 0, z + high / 2], [1.1, 1.7 * half, high], Surface.WOOD, (150, 120, 84))
+                b.box([float(x), 0, z + high / 2], [1.1, 1.7 * half, high], Surface.WOOD, (150, 120, 84))
                 top = max(top, z + high)
         return max(top, z + 1.0)
     if load == 1:

@@ -156,7 +156,7 @@ def barrier(kind: str, seed: int) -> tuple[Mesh, Size]:
         for z in (0.95, 0.55):
             for i, y in enumerate(np.arange(-wide / 2 + 0.2, wide / 2 - 0.1, 0.4)):
                 tone = red if i % 2 else (240, 240, 240)
-                b.box([0, y, z * high - 0.08], [0.03, 0.4, 0.18], Surface.SIGN, tone)
+                b.box([0, float(y), z * high - 0.08], [0.03, 0.4, 0.18], Surface.SIGN, tone)
         return b.mesh(), (0.5, wide, high)
     foot, waist, top = (0.3, 0.14, 0.08) if kind == "concrete" else (0.25, 0.2, 0.12)
     profile = [
