@@ -20,7 +20,9 @@ def box(soup: Soup, low, high, surface: Surface, rgb, porosity: float = 0.0) -> 
     soup.quads(box_quads(low, high), surface, FENCE, rgb, porosity)
 
 
-def slats(soup: Soup, x: Array, width: float, z0: float, z1: float, surface: Surface, rgb, y: float = 0.0) -> None:
+def slats(
+    soup: Soup, x: NDArray[np.floating], width: float, z0: float, z1: float, surface: Surface, rgb, y: float = 0.0
+) -> None:
     """Upright slats without thickness at places x."""
     corners = np.zeros((len(x), 4, 3))
     corners[:, :, 0] = x[:, None] + np.array([-0.5, 0.5, 0.5, -0.5]) * width
@@ -37,7 +39,7 @@ def fence(rng: np.random.Generator, kind: str) -> Mesh:
     stone_surface = (Surface.BRICK, Surface.PLASTER, Surface.CONCRETE)[int(rng.integers(3))]
     if kind == "picket":
         h, gap = rng.uniform(0.7, 1.3), rng.uniform(0.15, 0.22)
-        slats(soup, np.arange(-0.95, 1.0, gap, dtype=np.float64), gap * rng.uniform(0.45, 0.75), 0.06, h, Surface.WOOD, wood, -0.03)
+        slats(soup, np.arange(-0.95, 1.0, gap), gap * rng.uniform(0.45, 0.75), 0.06, h, Surface.WOOD, wood, -0.03)
         rail = [[(-1, 0, z), (1, 0, z), (1, 0, z + 0.07), (-1, 0, z + 0.07)] for z in (0.25 * h, 0.8 * h)]
         soup.quads(rail, Surface.WOOD, FENCE, wood)
         box(soup, (-1.04, -0.05, -0.3), (-0.95, 0.05, h), Surface.WOOD, wood)
@@ -66,7 +68,7 @@ def fence(rng: np.random.Generator, kind: str) -> Mesh:
         if rng.random() < 0.5:
             bars(soup, metal, h, h + rng.uniform(0.5, 0.9), 0.13)
         else:
-            slats(soup, np.arange(-0.9, 1.0, 0.2, dtype=np.float64), 0.13, h + 0.04, h + rng.uniform(0.5, 0.8), Surface.WOOD, wood)
+            slats(soup, np.arange(-0.9, 1.0, 0.2), 0.13, h + 0.04, h + rng.uniform(0.5, 0.8), Surface.WOOD, wood)
         box(soup, (-1.12, -0.16, -0.4), (-0.84, 0.16, h + 0.75), stone_surface, stone)
     elif kind == "rails":
         h = rng.uniform(0.8, 1.2)
