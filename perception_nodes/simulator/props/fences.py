@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from perception_nodes.simulator.layout.soup import FENCE, Soup, box_quads
 from perception_nodes.simulator.scene import Mesh, Surface
 
-Array = NDArray[np.float64]
 KINDS = ("picket", "chain", "panel", "bars", "wall", "wall_bars", "wire", "rails", "guard")
 WOODS = ((128, 96, 66), (150, 128, 100), (96, 74, 56), (196, 190, 180), (86, 92, 84), (112, 112, 110))
 METALS = ((70, 82, 76), (120, 124, 128), (40, 44, 46), (150, 154, 156), (52, 70, 58))
