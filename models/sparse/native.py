@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-ABI = 3
+ABI = 4
 LEVELS = ("plain", "avx2", "avx512", "avx512vnni")
 PANEL = 16
 

@@ -27,4 +27,4 @@ const Isa *isa_by_level(int level) {
     return &isa_plain;
 }
 
-EXPORT int sparse_abi(void) { return 3; }
+EXPORT int sparse_abi(void) { return 4; }
