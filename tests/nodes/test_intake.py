@@ -91,9 +91,11 @@ def test_the_clock_comes_this_way_and_runs_before_anybody_spins(stage):
 
 
 def test_no_thread_is_left(stage, node, text):
+    heard: list = []
     before = threading.active_count()
     for _ in range(20):
-        node.destroy_subscription(node.create_subscription(text, "/intake/x", print, 1, callback_group=node.intake))
+        subscription = node.create_subscription(text, "/intake/x", heard.append, 1, callback_group=node.intake)
+        node.destroy_subscription(subscription)
     assert threading.active_count() == before + 1
     node.intake.close()
     node.intake.close()
