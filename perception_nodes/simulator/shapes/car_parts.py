@@ -161,13 +161,22 @@ def draw_cabin(b: MeshBuilder, body: CarBody, paint: RGB, kind: str) -> None:
             Surface.CAR_GLASS if glass else Surface.CAR_PAINT,
             tint if glass else paint,
         )
+    _draw_roof(b, body, paint, across)
+
+
+def _draw_roof(b: MeshBuilder, body: CarBody, paint: RGB, across: NDArray[np.floating]) -> None:
+    """The roof's skin, bulging and drawn down at its edges, and its rails; across: places over its width, 1 to -1."""
+    f, h = body.form, body.height
+    top_front, top_rear = body.along(f.screen_top), body.along(f.roof_end)
+    half_roof = f.roof_width * body.width / 2
+    bulge = 1 - across**2
     t = np.linspace(0, 1, 5)
     x = top_front + (top_rear - top_front) * t
     half = half_roof - 0.03 * body.width * np.abs(2 * t - 1) ** 3
     crown = 0.05 * bulge + 0.0 * t[:, None]
     rise = np.where((t > 0) & (t < 1), 1.0, 0.4)[:, None]
     xx = x[:, None] + np.where(t == 0, 0.05, np.where(t == 1, -0.05, 0.0))[:, None] * bulge
-    b.grid(np.stack([xx, half[:, None] * across, roof + crown * rise], -1)[::-1], Surface.CAR_PAINT, paint)
+    b.grid(np.stack([xx, half[:, None] * across, h - 0.05 + crown * rise], -1)[::-1], Surface.CAR_PAINT, paint)
     if f.rails:
         for side in (1, -1):
             y = side * (half_roof - 0.1)
