@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.streaming.inputs import PICTURES, BagInputs, find_inputs
+from perception_nodes.streaming.bag_inputs import PICTURES, BagInputs, find_inputs
 from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.streaming.video_plan import VideoPlan
 
@@ -39,7 +39,7 @@ def run(
 ) -> Path | None:
     """Replay, then evaluate against the bag itself; returns the results folder (None without a report).
 
-    nodes: of streaming.inputs.NODES; none: all that the bag has input for. cameras: names; see `find_inputs`.
+    nodes: of streaming.bag_inputs.NODES; none: all that the bag has input for. cameras: names; see `find_inputs`.
     Raises BagError, ModelError, ViewerError or ImportError (no rclpy), each one sentence.
     """
     with BagReader(bag) as reader:  # a bad bag ends it here, before a network is loaded

@@ -19,7 +19,7 @@ from perception_nodes.messages.detections2d import Detections2D, read_detections
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.events import CameraEvent, read_event
 from perception_nodes.messages.image import decode_image
-from perception_nodes.streaming.inputs import camera_topics
+from perception_nodes.streaming.bag_inputs import camera_topics
 from perception_nodes.streaming.video import event_colour
 from perception_nodes.viewer import event_pictures as draw
 from perception_nodes.viewer import pictures, video_pictures

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from perception_nodes.messages.errors import MessageError
 
 NS_PER_S = 1_000_000_000
+HEADER_BYTES = 12  # of a serialised message: CDR preamble and stamp
 
 
 def as_int(value: object, name: str, low: int = 0, high: int = 2**32 - 1) -> int:
@@ -40,6 +42,20 @@ def read_header(msg: Any) -> tuple[str, int]:
     if not isinstance(frame_id, str):
         raise MessageError(f"header.frame_id is {frame_id!r}; a string was expected")
     return frame_id, stamp_to_ns(getattr(header, "stamp", None))
+
+
+def header_stamp_ns(raw: bytes) -> int:
+    """Stamp (ns) of a serialised message (CDR) that begins with a std_msgs/Header, read from its first 12 bytes.
+
+    Raises:
+        MessageError: the message is too short, or its nanoseconds are not below 1e9.
+    """
+    if len(raw) < HEADER_BYTES:
+        raise MessageError(f"{len(raw)} bytes hold no header (at least {HEADER_BYTES} were expected)")
+    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
+    if nanoseconds >= NS_PER_S:
+        raise MessageError(f"the stamp's nanosec is {nanoseconds}; it must be below {NS_PER_S}")
+    return int(seconds * NS_PER_S + nanoseconds)
 
 
 def fill_header(msg: Any, frame_id: str, stamp_ns: int) -> None:

@@ -12,7 +12,8 @@ from std_msgs.msg import String
 
 from perception_nodes.bags.reader import BagMessage
 from perception_nodes.messages.errors import MessageError
-from perception_nodes.nodes.serialized import HEADER_BYTES, event_key, header_stamp_ns
+from perception_nodes.messages.header import HEADER_BYTES, header_stamp_ns
+from perception_nodes.nodes.serialized import event_key
 
 FIRST_ANSWER_S = 60.0
 ANSWER_S = 20.0

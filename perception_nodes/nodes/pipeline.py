@@ -11,10 +11,11 @@ from rclpy.duration import Duration
 from rclpy.subscription import Subscription
 
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.nodes.config import PipelineConfig
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile, subscription_events
-from perception_nodes.nodes.serialized import decode, header_stamp_ns
+from perception_nodes.nodes.serialized import decode
 from perception_nodes.nodes.timing import TimingTopics
 from perception_nodes.streaming.clock import StampKind, StampMonitor, StampVerdict
 from perception_nodes.streaming.health import Level

@@ -12,11 +12,11 @@ from std_srvs.srv import Trigger
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagMessage, BagReader, Topic
+from perception_nodes.messages.header import HEADER_BYTES, header_stamp_ns
 from perception_nodes.nodes.config import PlayerConfig, Qos
 from perception_nodes.nodes.lockstep import Lockstep
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.outlets import Outlets, matches
-from perception_nodes.nodes.serialized import HEADER_BYTES, header_stamp_ns
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.pacing import Pacer
 

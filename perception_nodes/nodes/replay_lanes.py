@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from perception_nodes.graph import DETECTIONS_2D, EVENTS, SEGMENTATION, TIMING
+from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.nodes.pipeline import PipelineNode
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, Tally
-from perception_nodes.nodes.serialized import event_key, header_stamp_ns
+from perception_nodes.nodes.serialized import event_key
 from perception_nodes.streaming.result import NodeResult
 from perception_nodes.streaming.segmentation import is_trained
 from perception_nodes.streaming.stopwatch import Percentiles

@@ -1,10 +1,9 @@
-"""Messages as bytes: stamps without decoding, decoding with one kind of error.
+"""Messages as bytes: decoded with one kind of error.
 
 rclpy drops bytes that are no such message without a word; nodes take the raw bytes and decode them themselves, so that
 a bad message is counted and shown (fault 8), and a message that is dropped for a newer one is never decoded.
 """
 
-import struct
 from typing import Any
 
 from rclpy.serialization import deserialize_message
@@ -12,23 +11,6 @@ from std_msgs.msg import String
 
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.events import read_event
-
-HEADER_BYTES = 12  # preamble and stamp
-SECOND_NS = 1_000_000_000
-
-
-def header_stamp_ns(raw: bytes) -> int:
-    """Stamp (ns) of a serialised message that begins with a std_msgs/Header, read from its first 12 bytes.
-
-    Raises:
-        MessageError: too short, or nanoseconds that are none.
-    """
-    if len(raw) < HEADER_BYTES:
-        raise MessageError(f"{len(raw)} bytes hold no header (at least 12 were expected)")
-    seconds, nanoseconds = struct.unpack_from("<iI" if raw[1] & 1 else ">iI", raw, 4)
-    if nanoseconds >= SECOND_NS:
-        raise MessageError(f"the stamp's nanosec is {nanoseconds}; it must be below {SECOND_NS}")
-    return int(seconds * SECOND_NS + nanoseconds)
 
 
 def event_key(raw: bytes) -> tuple[str, int]:

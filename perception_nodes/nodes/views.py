@@ -9,9 +9,10 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.nodes.config import ViewsConfig
 from perception_nodes.nodes.pipeline import FOREIGN_CLOCK_S, Arrival, PipelineNode
-from perception_nodes.nodes.serialized import decode, header_stamp_ns
+from perception_nodes.nodes.serialized import decode
 from perception_nodes.streaming.collector import ViewCollector
 from perception_nodes.streaming.health import Level
 

@@ -11,7 +11,7 @@ import numpy as np
 from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
 from perception_nodes.messages.image import decode_image
 from perception_nodes.messages.point_cloud import decode_point_cloud2
-from perception_nodes.streaming.inputs import camera_name
+from perception_nodes.streaming.bag_inputs import camera_name
 from perception_nodes.viewer.event_log import EVENTS_ENTITY, EventLog
 from perception_nodes.viewer.pictures import palette
 

@@ -8,7 +8,7 @@ from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.nodes.replay import replay
-from perception_nodes.streaming.inputs import camera_name, find_inputs
+from perception_nodes.streaming.bag_inputs import camera_name, find_inputs
 from perception_nodes.streaming.offline import offline
 from perception_nodes.streaming.video_plan import VideoPlan
 from tests.nodes.bags import write_bag

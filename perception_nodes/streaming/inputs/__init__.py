@@ -1,0 +1,5 @@
+"""Inputs of a system: serialised messages -> samples of one moment, judged by their stamps. No ROS."""
+
+from perception_nodes.streaming.inputs.sample import IMAGE, POINT_CLOUD, Input, Note, Pushed, Sample, Stream
+
+__all__ = ["IMAGE", "POINT_CLOUD", "Input", "Note", "Pushed", "Sample", "Stream"]
