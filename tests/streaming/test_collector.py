@@ -155,7 +155,9 @@ def test_whatever_comes_no_view_is_used_twice_and_no_set_goes_back_in_time(data)
     for name in cameras:
         mine = [ms for n, ms in used if n == name]
         assert mine == sorted(mine)
-    assert all(max(s.values()) - min(s.values()) <= 90 for s in sets[4:])
+    # Lost views make a camera's period look longer, and with it the time that a set may span (max_age_s at most).
+    spread = 90 if len(rows) == 20 * len(cameras) else 250
+    assert all(max(s.values()) - min(s.values()) <= spread for s in sets[4:])
 
 
 def test_the_last_views_before_a_jump_are_not_lost_whatever_the_order_of_topics():
