@@ -157,6 +157,13 @@ class ViewCollector(Generic[T]):
         given_up += self._add(camera, view, sets)
         return Admission(verdict, "", tuple(sets), given_up)
 
+    def flush(self) -> tuple[tuple[ViewSet[T], ...], int]:
+        """Closes the sets under way, as at the end of a bag: (sets, how many were given up)."""
+        sets: list[ViewSet[T]] = []
+        given_up = sum(self._close(s, sets) for s in self._open)
+        self._open = []
+        return tuple(sets), given_up
+
     # --- sets -----------------------------------------------------------------------------------------------------
 
     def _add(self, camera: str, view: View[T], sets: list[ViewSet[T]]) -> int:

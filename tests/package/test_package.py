@@ -29,6 +29,8 @@ def test_every_executable_of_setup_py_can_be_imported_without_starting_ros():
         assert (ROOT / "perception_nodes" / "nodes" / f"{node}.py").is_file()
 
 
+@pytest.mark.slow  # builds the C extensions: minutes beside other load
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_colcon_builds_the_ament_layout_and_finds_every_executable(tmp_path):
     colcon = Path(sys.executable).with_name("colcon")
@@ -54,7 +56,7 @@ def test_colcon_builds_the_ament_layout_and_finds_every_executable(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     prefix = tmp_path / "install" / "perception_nodes"
