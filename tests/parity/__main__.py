@@ -30,6 +30,12 @@ SYSTEMS = {
     "PVConv": ("tests.parity.pvcnn", "run_layer"),
     "PVCNN S3DIS": ("tests.parity.pvcnn", "run_network"),
     "PVCNN ShapeNet": ("tests.parity.pvcnn", "run_network"),
+    "GAN Compression teacher generator": ("tests.parity.gan_translation", "run_generator"),
+    "GAN Compression mobile generator": ("tests.parity.gan_translation", "run_generator"),
+    "GAN Compression compressed generator": ("tests.parity.gan_translation", "run_generator"),
+    "GAN Compression once-for-all generator": ("tests.parity.gan_translation", "run_supernet"),
+    "PatchGAN discriminator": ("tests.parity.gan_translation", "run_patchgan"),
+    "DiffAugment": ("tests.parity.gan_translation", "run_diffaugment"),
 }
 
 
