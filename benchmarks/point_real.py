@@ -19,7 +19,7 @@ def real_table(sessions: dict[str, Any], data: Path) -> dict[str, Any]:
     from perception_nodes.datasets.errors import DatasetError
     from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
     from perception_nodes.evaluation.segmentation import SegmentationScorer
-    from training.real_scores import box_scores, boxed_sweeps
+    from training.segmentation.real_sweeps import box_scores, boxed_sweeps
 
     classes = tuple(c.name for c in POINT_CLASSES)
     out: dict[str, Any] = {}

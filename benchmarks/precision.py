@@ -38,7 +38,7 @@ def compare(model: str, sweeps: list[Any], threads: int, repetitions: int) -> li
     from models.spvcnn.session import SegmentationSession
     from perception_nodes.classes import POINT_CLASSES
     from perception_nodes.evaluation.segmentation import confusion, iou, mean_iou
-    from training.real_scores import TEN
+    from training.segmentation.real_sweeps import TEN
 
     classes = len(POINT_CLASSES)
     ten = [i for i, c in enumerate(POINT_CLASSES) if c.name in TEN]

@@ -2,7 +2,7 @@
 
 State-dict names are those of SPVNAS's super network: `net.conv.kernel`, `net.bn.bn.weight`, `net.conv.linear.weight`.
 Batch-norm statistics are sliced like the weights. They belong to whichever sub-networks ran last: before a sub-network
-is scored they are measured anew (training/recalibration.py).
+is scored they are measured anew (training/segmentation/batch_norms.py).
 """
 
 from __future__ import annotations

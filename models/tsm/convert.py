@@ -11,7 +11,7 @@ that reads it). After that
 * on equal frames, away from the ends, all three give the same logits.
 
 What it cannot do: replace the future. The convolutions still expect it in fold:2 fold, so the accuracy drops until the
-network is fine-tuned with `mode: online` (training/tsm.py); the conversion is a start for that, not a result.
+network is fine-tuned with `mode: online` (training/video/trainer.py); the conversion is a start for that, not a result.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-# A world of the TEST seeds (training/seeds.py): no network here has seen this street.
+# A world of the TEST seeds (training/common/seeds.py): no network here has seen this street.
 SEED = 950_007
 SCENARIO = "suburb_day"
 RIG = "vlp16"

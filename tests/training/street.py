@@ -3,7 +3,7 @@
 import numpy as np
 
 from perception_nodes.classes import IGNORE, point_class
-from training.sweep_wire import CompactSweep
+from training.segmentation.sweep_wire import CompactSweep
 
 
 def street(seed: int = 0, points: int = 3000) -> CompactSweep:

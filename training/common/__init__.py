@@ -1,0 +1,1 @@
+"""What every room shares: the loop, resuming, logging, releasing weights, configs, progress, seeds."""

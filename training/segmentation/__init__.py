@@ -1,0 +1,1 @@
+"""Segmentation of LiDAR sweeps: SPVCNN, MinkUNet, SPVNAS. `python -m training.segmentation` trains."""

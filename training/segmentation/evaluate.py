@@ -1,0 +1,265 @@
+"""Scores segmentation networks on held-out worlds and on real sweeps, and releases checkpoints.
+
+    python -m training.segmentation.evaluate runs/lite/minkunet-lite.checkpoint.safetensors \\
+        runs/lite/spvcnn-lite.checkpoint.safetensors
+    python -m training.segmentation.evaluate runs/lite/spvcnn-lite.checkpoint.safetensors --calibrate 72
+    python -m training.segmentation.evaluate spvcnn-lite
+
+A checkpoint's averaged weights are first written to `--out`/<name> (weights.safetensors, model.yaml), with
+`--calibrate` after their class biases have been fitted on validation worlds. Then every model
+labels the same cached test sweeps, and the real ones where `--real` is there; metrics.json and CARD.md go beside its
+weights. Give the MinkUNet twin first: its score is quoted by spvcnn-lite's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, save_facts
+from models.official import save_model
+from models.spvcnn.build import build_network, facts_of, load_weights, spec_of
+from models.spvcnn.presets import PRESETS
+from models.spvcnn.session import SegmentationSession
+from perception_nodes.classes import IGNORE, POINT_CLASSES
+from training.common.progress import Progress
+from training.common.seeds import SPLITS, TEST
+from training.common.trainee import averaged_weights
+from training.segmentation.card import card
+from training.segmentation.confusion import confusion, iou, mean_iou
+from training.segmentation.held_out import digest, read_world, world_files
+from training.segmentation.logit_adjustment import calibrate
+from training.segmentation.real_sweeps import real_scores
+from training.segmentation.sweep_wire import CompactSweep
+
+SUFFIX = ".checkpoint.safetensors"
+TWIN = "minkunet-lite"
+RIVAL = "spvcnn-lite"  # what a searched network has to beat
+DATA = (
+    "sweeps of the embedded driving world (perception_nodes/simulator), seeds 0 to 899999, nuScenes', KITTI's and "
+    "VLP-16's beam patterns and random ones; no real data."
+)
+NAMES = [c.name for c in POINT_CLASSES]
+
+
+def release(checkpoint: Path, out: Path, calibration: Iterable[CompactSweep] = ()) -> tuple[ModelFacts, dict[str, Any]]:
+    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>; their
+    classifier's bias is fitted to the sweeps of `calibration` where there are some."""
+    name = checkpoint.name[: -len(SUFFIX)]
+    if name not in PRESETS:
+        raise ModelError(f"{checkpoint}: {name!r} is no preset; known: {', '.join(PRESETS)}")
+    state, notes = averaged_weights(checkpoint)
+    facts = replace(facts_of(PRESETS[name], name), trained=True, training_data=DATA)
+    facts = replace(facts, **notes.get("networks", {}).get(name, {}))  # a sub-network found by a search has its own
+    network = build_network(facts)
+    load_weights(network, state, str(checkpoint))
+    training = {"minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1), "steps": notes.get("steps"),
+                "sweeps": notes.get("sweeps"), "hardware": hardware(checkpoint.parent)}  # fmt: skip
+    if notes.get("start"):
+        training["started from"] = f"the weights of {notes['start']} at the time"
+    if sweeps := list(calibration):
+        addends = calibrate(network, spec_of(facts), sweeps)
+        by = "training/segmentation/logit_adjustment.py"
+        training["calibrated"] = f"on {len(sweeps)} sweeps of the validation split ({by})"
+        training["addends"] = {name: round(float(a), 2) for name, a in zip(NAMES, addends)}
+    return save_model(network, facts, out / name), training
+
+
+def hardware(run: Path) -> str:
+    """Where a run was trained, from its log's first line; the processor is this machine's."""
+    try:
+        first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return "not recorded"
+    if str(first.get("device", "")).startswith("cuda"):
+        return f"one GPU ({first['device']}), {first.get('workers')} sweep generators"
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    cores = sum(line.startswith("processor") for line in lines)
+    return f"{model}, {cores} cores, {first.get('workers')} sweep generators"
+
+
+def simulated(session: SegmentationSession, worlds: list[Path], show: Any) -> dict[str, torch.Tensor]:
+    """Confusion matrices by beam pattern over the test sweeps."""
+    found: dict[str, torch.Tensor] = {}
+    for path in worlds:
+        for sweep in read_world(path):
+            matrix = _one(session, sweep)
+            found[sweep.pattern] = found.get(sweep.pattern, torch.zeros_like(matrix)) + matrix
+            show()
+    return found
+
+
+def _one(session: SegmentationSession, sweep: CompactSweep) -> torch.Tensor:
+    labels = session.step(sweep.metres(), sweep.intensity.astype(np.float32) / np.float32(255)).label
+    return confusion(torch.from_numpy(labels), torch.from_numpy(sweep.label.copy()), len(NAMES), IGNORE)
+
+
+def summary(matrices: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """miou, iou by class, by_pattern of confusion matrices."""
+    total = sum(matrices.values(), torch.zeros(len(NAMES), len(NAMES), dtype=torch.long))
+    return {
+        "miou": round(mean_iou(total), 4),
+        "iou": {name: round(float(v), 4) for name, v in zip(NAMES, iou(total)) if v == v},
+        "by_pattern": {pattern: round(mean_iou(matrix), 4) for pattern, matrix in sorted(matrices.items())},
+        "points": int(total.sum()),
+    }
+
+
+def confusions(matrix: torch.Tensor, most: int = 4) -> list[str]:
+    """Per true class, what its points were taken for: `terrain 12%: sidewalk 40%, road 30%`."""
+    lines = []
+    for i, name in enumerate(NAMES):
+        row = matrix[i].double()
+        if row.sum() > 0:
+            share = row / row.sum()
+            wrong = [j for j in share.argsort(descending=True).tolist() if j != i and share[j] > 0.02][:most]
+            said = ", ".join(f"{NAMES[j]} {float(share[j]):.0%}" for j in wrong)
+            lines.append(f"{name:14} {int(row.sum()):8d} points, right {float(share[i]):4.0%}: {said}")
+    return lines
+
+
+def evaluate(session: SegmentationSession, files: list[Path], real: Path, show: Any) -> tuple[dict, dict]:
+    """(scores {sim, real}, confusion matrices {sim, real}) of one model."""
+    matrices = simulated(session, files, show)
+    scores: dict[str, Any] = {"sim": summary(matrices)}
+    found: dict[str, Any] = {"sim": sum(matrices.values(), torch.zeros(len(NAMES), len(NAMES), dtype=torch.long))}
+    if real.is_dir():
+        told, matrix = real_scores(real, lambda xyz, intensity: session.step(xyz, intensity).label)
+        if told:
+            scores["real"] = told
+        if matrix is not None:
+            found["real"] = matrix
+    return scores, found
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.segmentation.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
+    parser.add_argument("--worlds", type=int, default=36, help="test worlds, three rigs each")
+    parser.add_argument("--moments", type=int, default=2, help="sweeps of each rig in each world")
+    parser.add_argument("--cache", type=Path, default=Path("runs/test_sweeps"))
+    parser.add_argument("--fresh", action="store_true", help="make the test sweeps again")
+    parser.add_argument(
+        "--calibrate", type=int, default=0, metavar="N",
+        help="fit the class biases of released checkpoints on N validation worlds",
+    )  # fmt: skip
+    parser.add_argument("--validation-cache", type=Path, default=Path("runs/val_sweeps"))
+    parser.add_argument("--real", type=Path, default=Path("../shared/data"), help="folder of real sweeps")
+    parser.add_argument(
+        "--equal", type=Path, help="model folder of spvcnn-lite trained exactly as the twin, scored on the same sweeps"
+    )
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--confusions", action="store_true", help="print what every class was taken for")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    options = parse(arguments)
+    try:
+        fitted = world_files(options.validation_cache, options.calibrate, options.moments, seeds=SPLITS["val"])
+        calibration = [sweep for path in fitted for sweep in read_world(path)]
+        released = [_opened(text, options.out, calibration) for text in options.models]
+        making = Progress("test worlds", options.worlds)
+        files = []
+        for path in world_files(options.cache, options.worlds, options.moments, options.fresh):
+            files.append(path)
+            making.step()
+        sweeps = sum(1 for path in files for _ in read_world(path))
+        common = {
+            "command": " ".join(["python -m training.segmentation.evaluate", *(arguments or sys.argv[1:])]),
+            "seed": TEST[0],
+            "split": "test",
+            "worlds": options.worlds,
+            "sweeps": sweeps,
+            "sweeps_sha256": digest(files),
+            "date": datetime.date.today().isoformat(),
+        }
+        for facts, training in released:
+            session = SegmentationSession.from_weights(facts.folder, options.precision, options.threads)
+            bar = Progress(f"{facts.name} ({session.engine})", sweeps)
+            scores, matrices = evaluate(session, files, options.real, bar.step)
+            training = training or _kept(facts).get("training", {})
+            metrics = {**scores, **common, "engine": session.engine, "training": training}
+            _write(facts, metrics, options.out, options.equal)
+            _say(facts.name, metrics, matrices if options.confusions else {})
+    except (ModelError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _opened(text: str, out: Path, calibration: list[CompactSweep]) -> tuple[ModelFacts, dict[str, Any]]:
+    return release(Path(text), out, calibration) if text.endswith(SUFFIX) else (load_facts(text), {})
+
+
+def _kept(facts: ModelFacts) -> dict[str, Any]:
+    """The metrics.json of an earlier evaluation; empty where there is none."""
+    try:
+        return json.loads((Path(facts.folder) / "metrics.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path, equal: Path | None) -> None:
+    """metrics.json, CARD.md and the summary in model.yaml. Scores of other sweeps are not put beside these."""
+    if facts.name == "spvcnn-lite" and (out / TWIN / "metrics.json").is_file():
+        twin = json.loads((out / TWIN / "metrics.json").read_text())
+        if twin.get("sweeps_sha256") == metrics["sweeps_sha256"]:  # the same sweeps, or no comparison
+            metrics["minkunet"] = _brief(twin)
+        if equal is not None:
+            same = json.loads((equal / "metrics.json").read_text())
+            if same.get("sweeps_sha256") == metrics["sweeps_sha256"]:
+                metrics["trained_as_minkunet"] = _brief(same)
+    if facts.architecture == "spvnas" and (out / RIVAL / "metrics.json").is_file():
+        rival = json.loads((out / RIVAL / "metrics.json").read_text())
+        if rival.get("sweeps_sha256") == metrics["sweeps_sha256"]:
+            metrics["spvcnn"] = _brief(rival)
+    folder = Path(facts.folder)
+    for name in ("latency", "search"):  # written by other programs, kept over evaluations
+        if name in (kept := _kept(facts)):
+            metrics[name] = kept[name]
+    brief = {"sim_miou": metrics["sim"]["miou"]}
+    if "miou10" in metrics.get("real", {}):
+        brief["real_miou10"] = metrics["real"]["miou10"]
+    save_facts(replace(facts, metrics=brief), folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (folder / "CARD.md").write_text(card(facts, metrics))
+
+
+def _brief(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The part of another model's metrics that is quoted."""
+    real = {"real": {"miou10": metrics["real"]["miou10"]}} if "miou10" in metrics.get("real", {}) else {}
+    sim = {"miou": metrics["sim"]["miou"], "iou": metrics["sim"]["iou"]}
+    return {"sim": sim, **real, "training": metrics.get("training", {})}
+
+
+def _say(name: str, metrics: dict[str, Any], matrices: dict[str, torch.Tensor]) -> None:
+    real = metrics.get("real", {})
+    print(f"{name}: simulated mIoU {metrics['sim']['miou']:.3f} {metrics['sim']['by_pattern']}")
+    print(f"  real: mIoU over ten classes {real.get('miou10', 'no data')}, boxes {real.get('boxes', 'no data')}")
+    for kind, matrix in matrices.items():
+        print(f"\n{kind}: truth -> what else it was called")
+        print("\n".join(confusions(matrix)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
