@@ -2,9 +2,10 @@
 
 For every backbone, at batch 1 and 224 x 224, with one thread and two: a frame through the 2D network, through the
 online TSM, through a sliding window of 8 frames (the clip network for every new frame) and through the inflated 3D
-network, in the runtime that `auto` takes; frames in the other runtimes beside it. Contestants alternate in one process,
-medians are reported. Where the machine is busy with other work the CPU time over the threads is taken in place of
-elapsed time (`clock`). Then `tsm_node` over DDS with 1 and 6 cameras.
+network, in the runtime that `auto` takes; frames in the other runtimes beside it. The same for a picture through
+`TsmSession` (`session_…`), which is what the node holds: preprocessing and answer included. Contestants alternate in
+one process, medians are reported. Where the machine is busy with other work the CPU time over the threads is taken in
+place of elapsed time (`clock`). Then `tsm_node` over DDS with 1 and 6 cameras.
 """
 
 from __future__ import annotations

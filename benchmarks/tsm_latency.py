@@ -1,4 +1,5 @@
-"""Contestants of `benchmarks.tsm` and their timing: one frame through 2D, online, window and inflated 3D networks."""
+"""Contestants of `benchmarks.tsm` and their timing: one frame through 2D, online, window and inflated 3D networks, each
+as the stream that sessions hold, and one picture through the session itself."""
 
 from __future__ import annotations
 
@@ -76,6 +77,20 @@ def step_work(backbone: str, architecture: str, mode: str, runtime: str, threads
     return lambda: stream.step(frame), compiled
 
 
+def session_work(backbone: str, architecture: str, mode: str, runtime: str, threads: int) -> Work:
+    """One picture uint8 RGB through the session that the node holds: preprocessing, network, answer."""
+    import numpy as np
+
+    from models.tsm.build import facts_of
+    from models.tsm.session import TsmSession
+
+    network = network_of(backbone, architecture, mode)
+    image = {"size": [SIZE, SIZE], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "period_s": 0.0}
+    session = TsmSession(network, facts_of(network.spec, f"{architecture}-{backbone}", image=image), runtime, threads)
+    picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    return lambda: session.step(picture)
+
+
 def clip_work(backbone: str, architecture: str, mode: str, runtime: str, threads: int) -> Work:
     """One clip of SEGMENTS frames through the clip network: what a sliding window costs for every new frame."""
     import torch
@@ -93,14 +108,20 @@ def compare(backbone: str, runtime: str, threads: int, clock: str, seconds: floa
     """Figures of one backbone in one runtime; `clips`: against the window and the inflated 3D network too."""
     plain, _ = step_work(backbone, "tsn", "none", runtime, threads)
     online, compiled = step_work(backbone, "tsm", "online", runtime, threads)
-    times = interleave({"2d": plain, "online": online}, seconds, least=20)
-    frame_2d, frame_online = times["2d"].ms(clock, threads), times["online"].ms(clock, threads)
+    works = {"2d": plain, "online": online}
+    works["session_2d"] = session_work(backbone, "tsn", "none", runtime, threads)
+    works["session_online"] = session_work(backbone, "tsm", "online", runtime, threads)
+    times = interleave(works, seconds, least=20)
+    ms = {name: round(taken.ms(clock, threads), 2) for name, taken in times.items()}
     found: dict[str, Any] = {
         "name": compiled.runtime,
         "runtime": compiled.describe(),
-        "frame_ms_2d": round(frame_2d, 2),
-        "frame_ms_online": round(frame_online, 2),
+        "frame_ms_2d": ms["2d"],
+        "frame_ms_online": ms["online"],
         "online_over_2d_latency": round(times["online"].over(times["2d"], clock), 3),
+        "session_ms_2d": ms["session_2d"],
+        "session_ms_online": ms["session_online"],
+        "session_online_over_2d_latency": round(times["session_online"].over(times["session_2d"], clock), 3),
         "repeats": len(times["online"].wall),
     }
     if not clips:

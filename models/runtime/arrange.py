@@ -17,7 +17,7 @@ def in_tiles(layer: Layer, rows: Layout) -> bool:
     """True where Winograd's way pays: plain 3 x 3 convolutions in fp32 of many channels to full panels."""
     (view, *more) = layer.inputs
     return (
-        rows is FP32 and layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
+        rows.depth == 1 and layer.kind == "convolve" and layer.kernel == (3, 3) and layer.step == 1 and not more
         and view.channels >= TILED and view.channels % rows.lanes == 0 and layer.out.channels % rows.panel == 0
     )  # fmt: skip
 

@@ -90,10 +90,12 @@ def compile_network(
     precision: str = "auto",
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
+    caches: int = 0,
 ) -> Compiled:
     """A module in the runtime asked for.
 
     example_inputs: float32 tensors [N, …]; everything but N is fixed by them · threads: CPU threads of one call ·
+    caches: so many of the last inputs are caches, whose next values are the last outputs (see Compiled.stream) ·
     precision: auto is bf16 where the processor has it in hardware and the runtime says so, fp32 otherwise. Results are
     torch's within 1e-4 of an output's largest value in fp32.
     Raises ModelError where a runtime asked for by name is not installed or cannot run the network; `auto` warns
@@ -105,7 +107,7 @@ def compile_network(
         raise ModelError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
     if threads < 1:
         raise ModelError(f"threads is {threads}, expected 1 or more")
-    signature, expected = _examine(module, example_inputs, input_names, output_names)
+    signature, expected = _examine(module, example_inputs, input_names, output_names, caches)
     if runtime != "auto":
         return _build(runtime, module, example_inputs, signature, threads, precision)
     passed_over = []
@@ -162,6 +164,7 @@ def _examine(
     examples: tuple[Tensor, ...],
     inputs: Sequence[str] | None,
     outputs: Sequence[str] | None,
+    caches: int,
 ) -> tuple[Signature, tuple[list[Any], list[Any]]]:
     """(signature, (random inputs of the examples' shapes, torch's outputs for them)) as arrays."""
     import torch
@@ -177,7 +180,13 @@ def _examine(
     for what, names, count in (("input", names_in, len(examples)), ("output", names_out, len(found))):
         if len(names) != count:
             raise ModelError(f"{len(names)} {what} names for {count} {what}s: {', '.join(names)}")
-    signature = Signature(names_in, names_out, tuple(tuple(e.shape) for e in examples))
+    signature = Signature(names_in, names_out, tuple(tuple(e.shape) for e in examples), caches)
+    given_back = [tuple(f.shape) for f in found[signature.results :]] if caches else []
+    if signature.frames < 1 or signature.results < 1 or given_back != [*signature.shapes[signature.frames :]]:
+        raise ModelError(
+            f"{caches} caches of a network with inputs {', '.join(names_in)} and outputs {', '.join(names_out)}: "
+            "expected a frame beside the caches, a result beside their next values, and equal shapes of both"
+        )
     return signature, ([g.numpy() for g in given], [f.numpy() for f in found])
 
 

@@ -29,8 +29,8 @@ class Unsupported(ModelError):
 
 
 @dataclass(eq=False)
-class Rows:
-    """An activation: rows of channels, one per pixel. (Compared by identity.)"""
+class Activation:
+    """What a layer gives: rows of channels, one row per pixel. Compared by identity."""
 
     channels: int
     height: int
@@ -41,7 +41,7 @@ class Rows:
 class View:
     """Some channels of an activation, with a border of zeros (top, left) that its reader sees."""
 
-    rows: Rows
+    rows: Activation
     first: int
     channels: int
     pads: tuple[int, int] = (0, 0)
@@ -61,13 +61,13 @@ class Layer:
 
     kind: str
     inputs: tuple[View, ...]
-    out: Rows
+    out: Activation
     kernel: tuple[int, int] = (1, 1)
     step: int = 1
     pads: tuple[int, int] = (0, 0)
     weights: np.ndarray | None = None
     bias: np.ndarray | None = None
-    residual: Rows | None = None
+    residual: Activation | None = None
     low: float = -INFINITY
     high: float = INFINITY
 
@@ -82,7 +82,7 @@ class Lowered:
     """inputs: the frame, then the caches · layers in order · outputs: the first, then the next caches · flat: the first
     output is [N, K]."""
 
-    inputs: list[Rows]
+    inputs: list[Activation]
     layers: list[Layer] = field(default_factory=list)
     outputs: list[View] = field(default_factory=list)
     flat: bool = False
@@ -108,7 +108,7 @@ class _Reader:
         this, *inputs = graph.inputs()
         self.constants: dict[str, Any] = {this.debugName(): traced}
         self.views: dict[str, tuple[View, ...]] = {}
-        self.result = Lowered([Rows(*(int(n) for n in e.shape[1:])) for e in examples])
+        self.result = Lowered([Activation(*(int(n) for n in e.shape[1:])) for e in examples])
         for value, rows in zip(inputs, self.result.inputs):
             self.views[value.debugName()] = (View(rows, 0, rows.channels),)
         for node in graph.nodes():
@@ -197,8 +197,8 @@ class _Reader:
             raise Unsupported("native kernels have no concatenation of differently padded pictures")
         return self._add(
             Layer(
-                "depthwise" if alone else "convolve", parts, Rows(*_shape(node.output())[1:]), tuple(weights.shape[2:]),
-                stride[0], pads, weights.copy(), added.copy(),
+                "depthwise" if alone else "convolve", parts, Activation(*_shape(node.output())[1:]),
+                tuple(weights.shape[2:]), stride[0], pads, weights.copy(), added.copy(),
             )
         )  # fmt: skip
 
@@ -209,7 +209,7 @@ class _Reader:
         view = self._one(inputs[0])
         if (view.rows.height, view.rows.width) != (1, 1):
             raise Unsupported("native kernels have linear layers behind a mean only")
-        return self._add(Layer("convolve", (view,), Rows(len(weights), 1, 1), weights=weights, bias=added.copy()))
+        return self._add(Layer("convolve", (view,), Activation(len(weights), 1, 1), weights=weights, bias=added.copy()))
 
     def normalisation(self, node: Any, inputs: list[Any]) -> tuple[View, ...]:
         scale, offset, mean, variance, training, _, epsilon = self._constants(inputs[1:8])
@@ -275,14 +275,14 @@ class _Reader:
         axes = self._constant(inputs[1])
         if not view.whole or sorted(a % 4 for a in axes) != [2, 3]:
             raise Unsupported("native kernels average over the picture only")
-        return self._add(Layer("mean", (view,), Rows(view.channels, 1, 1)))
+        return self._add(Layer("mean", (view,), Activation(view.channels, 1, 1)))
 
     def maximum_pool(self, node: Any, inputs: list[Any]) -> tuple[View, ...]:
         kernel, stride, padding, dilation, ceil = self._constants(inputs[1:6])
         view = self._one(inputs[0])
         if not view.whole or ceil or set(dilation) != {1} or len(set(stride)) != 1:
             raise Unsupported("native kernels have plain maximum pooling only")
-        out = Rows(*_shape(node.output())[1:])
+        out = Activation(*_shape(node.output())[1:])
         return self._add(Layer("maximum_pool", (view,), out, tuple(kernel), stride[0], tuple(padding)))
 
     def nothing(self, node: Any, inputs: list[Any]) -> tuple[View, ...]:

@@ -135,7 +135,7 @@ class Memory:
         return piece
 
 
-class Program:
+class Operations:
     """Operations on rows of one layout in order, ready to run; `keep` keeps alive what their addresses point to."""
 
     def __init__(self, operations: Sequence[Operation], keep: Sequence[object], threads: int, rows: Layout):
@@ -159,7 +159,7 @@ class Program:
     def __call__(self) -> None:
         """Runs all operations. Raises MemoryError where there is no memory."""
         library = _load()[0]
-        assert library is not None  # a plan is made only where there is one
+        assert library is not None  # operations are made only where there is one
         if library.dense_run(
             ctypes.addressof(self._operations), len(self._operations), self._threads, self._level,
             self._bf16, self._scratch.ctypes.data, self._bytes, self._tiles_at, self._zeros.ctypes.data,

@@ -15,7 +15,7 @@ from models.runtime.graph import to_onnx
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PLANS = 4  # shapes kept compiled
+BATCHES = 4  # shapes kept compiled
 
 
 def bf16() -> bool:
@@ -38,16 +38,39 @@ class OpenVinoCompiled(Compiled):
         super().__init__(signature, threads, precision)
         self._core = ov.Core()
         self._graph = to_onnx(module, examples, signature)
-        self._plans: OrderedDict[Shapes, Any] = OrderedDict()
-        self.plan(signature.shapes)
+        self._requests: OrderedDict[Shapes, Any] = OrderedDict()
+        self._stateful: Any = None
+        if signature.caches:
+            self.stateful()  # a network that OpenVINO cannot run is refused here, not in the first step
+        else:
+            self.request(signature.shapes)
 
-    def compile(self, shapes: Shapes) -> Any:
-        """The network compiled for inputs of these shapes."""
+    def stateful(self) -> Any:
+        """The network for one stream, compiled with its caches as the plugin's own state: in the plugin's type and
+        layout, never copied in or out."""
+        if self._stateful is None:
+            from openvino.passes import MakeStateful, Manager
+
+            signature = self.signature
+            model = self._model(tuple((1, *s[1:]) for s in signature.shapes))
+            if signature.caches:
+                into = dict(zip(signature.inputs[signature.frames :], signature.outputs[signature.results :]))
+                passes = Manager()
+                passes.register_pass(MakeStateful(into))
+                passes.run_passes(model)
+            self._stateful = self._compile(model)
+        return self._stateful
+
+    def _model(self, shapes: Shapes) -> Any:
+        """The graph with inputs of these shapes."""
         import openvino as ov
 
         model = self._core.read_model(self._graph)
         model.reshape({name: ov.PartialShape(list(s)) for name, s in zip(self.signature.inputs, shapes)})
         crop_by_padding(model)
+        return model
+
+    def _compile(self, model: Any) -> Any:
         return self._core.compile_model(
             model,
             "CPU",
@@ -59,19 +82,19 @@ class OpenVinoCompiled(Compiled):
             },
         )
 
-    def plan(self, shapes: Shapes) -> Any:
-        """An infer request for inputs of these shapes; the least recently used is forgotten."""
-        if shapes in self._plans:
-            self._plans.move_to_end(shapes)
+    def request(self, shapes: Shapes) -> Any:
+        """An infer request for inputs of these shapes, caches included; the least recently used is forgotten."""
+        if shapes in self._requests:
+            self._requests.move_to_end(shapes)
         else:
-            self._plans[shapes] = self.compile(shapes).create_infer_request()
-            if len(self._plans) > PLANS:
-                self._plans.popitem(last=False)
-        return self._plans[shapes]
+            self._requests[shapes] = self._compile(self._model(shapes)).create_infer_request()
+            if len(self._requests) > BATCHES:
+                self._requests.popitem(last=False)
+        return self._requests[shapes]
 
     def run(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """See Compiled. Reads the caller's arrays and writes the results in place, without copies."""
-        request = self.plan(tuple(a.shape for a in arrays))
+        request = self.request(tuple(a.shape for a in arrays))
         for i, array in enumerate(arrays):
             request.set_input_tensor(i, shared(array))
         found = tuple(np.empty(tuple(o.shape), np.float32) for o in request.model_outputs)
@@ -86,50 +109,59 @@ class OpenVinoCompiled(Compiled):
 
         return f"OpenVINO {ov.__version__.split('-')[0]}, {self.precision}, {self.threads} threads"
 
-    def stream(self, batch: int = 1) -> Stream:
+    def stream(self, rows: int = 1) -> Stream:
         """See Compiled."""
-        return OpenVinoStream(self, batch)
+        return OpenVinoStream(self, rows)
 
 
 class OpenVinoStream(Stream):
-    """Two sets of caches that change places at every step; nothing is copied."""
+    """One infer request for every row; its caches are states inside the plugin."""
 
     compiled: OpenVinoCompiled
 
     def allocate(self) -> None:
         """See Stream."""
-        shapes = tuple((self.batch, *s[1:]) for s in self.compiled.signature.shapes)
-        self._request = self.compiled.compile(shapes).create_infer_request()
-        self._sets = [[np.zeros(s, np.float32) for s in self.shapes] for _ in range(2)]
-        self._tensors = [[shared(a) for a in kept] for kept in self._sets]
-        self._first = np.zeros(tuple(self._request.model_outputs[0].shape), np.float32)
-        self._request.set_output_tensor(0, shared(self._first))
-        self._now = 0
+        signature, network = self.compiled.signature, self.compiled.stateful()
+        self._requests = [network.create_infer_request() for _ in range(self.rows)]
+        self._results = tuple(np.zeros((self.rows, *tuple(o.shape)[1:]), np.float32) for o in network.outputs)
+        for row, request in enumerate(self._requests):
+            for i, result in enumerate(self._results):
+                request.set_output_tensor(i, shared(result[row : row + 1]))
+        pairs = zip(signature.inputs[signature.frames :], signature.outputs[signature.results :])
+        order = {given + taken: i for i, (given, taken) in enumerate(pairs)}  # as MakeStateful names its variables
+        self._states = [sorted(r.query_state(), key=lambda s: order[s.name]) for r in self._requests]
 
-    def step(self, *frames: NDArray[Any]) -> Array:
+    def step_all(self, frames: tuple[Array, ...]) -> None:
         """See Stream."""
-        checked = self.compiled.checked((*frames, *self._sets[self._now]))
-        for i, frame in enumerate(checked[: self.frames]):
-            self._request.set_input_tensor(i, shared(frame))
-        for i, (old, new) in enumerate(zip(self._tensors[self._now], self._tensors[1 - self._now])):
-            self._request.set_input_tensor(self.frames + i, old)
-            self._request.set_output_tensor(1 + i, new)
-        self._request.infer()
-        self._now = 1 - self._now
-        return self._first
+        for row in range(self.rows):
+            self.step_row(frames, row)
+
+    def step_row(self, frames: tuple[Array, ...], row: int) -> None:
+        """See Stream."""
+        request = self._requests[row]
+        for i, frame in enumerate(frames):
+            request.set_input_tensor(i, shared(frame[row : row + 1]))
+        request.infer()
+
+    def reset_row(self, row: int) -> None:
+        """See Stream."""
+        for state in self._states[row]:
+            state.reset()
 
     @property
     def caches(self) -> tuple[Array, ...]:
         """See Stream."""
-        return tuple(c.copy() for c in self._sets[self._now])
+        rows = [[np.array(state.state.data, np.float32) for state in states] for states in self._states]
+        return tuple(np.concatenate(of_one) for of_one in zip(*rows))
 
     def load(self, caches: Sequence[NDArray[Any]]) -> None:
         """See Stream."""
-        found = tuple(tuple(c.shape) for c in caches)
-        if found != self.shapes:
-            raise ValueError(f"caches of shapes {found}, expected {self.shapes}")
-        for mine, given in zip(self._sets[self._now], caches):
-            np.copyto(mine, given)
+        import openvino as ov
+
+        self.check_caches(caches)
+        for row, states in enumerate(self._states):
+            for state, given in zip(states, caches):
+                state.state = ov.Tensor(np.ascontiguousarray(given[row : row + 1], np.float32))
 
 
 def crop_by_padding(model: Any) -> int:

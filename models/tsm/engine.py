@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from models.runtime import Compiled, compile_network
 from models.tsm.step import FlatStep, StepNetwork
 
 
 def compile_step(
-    step: StepNetwork,
-    size: tuple[int, int],
-    runtime: str = "auto",
-    threads: int = 2,
-    batches: tuple[int, ...] = (1,),
-    precision: str = "auto",
+    step: StepNetwork, size: tuple[int, int], runtime: str = "auto", threads: int = 2, precision: str = "auto"
 ) -> Compiled:
-    """compiled(frame float32 [N, C, h, w], *caches) -> (logits [N, K], *caches), ready for the given batches.
+    """compiled(frame float32 [N, C, h, w], *caches) -> (logits [N, K], *caches); `compiled.stream(rows)` keeps the
+    caches.
 
     runtime, threads, precision: see models.runtime.compile_network, which raises ModelError where the runtime is
     unknown, not installed or cannot run the network.
@@ -24,8 +18,8 @@ def compile_step(
     flat = FlatStep(step).eval()
     inputs, outputs = flat.names()
     like = next(step.parameters())
-    example = (like.new_zeros(1, step.spec.in_channels, *size), *step.zero_caches(*size))
-    compiled = compile_network(flat, example, runtime, threads, precision, input_names=inputs, output_names=outputs)
-    for batch in batches:  # a plan is made for every batch it meets: now, not while frames wait
-        compiled(*(np.zeros((batch, *e.shape[1:]), np.float32) for e in example))
-    return compiled
+    caches = step.zero_caches(*size)
+    example = (like.new_zeros(1, step.spec.in_channels, *size), *caches)
+    return compile_network(
+        flat, example, runtime, threads, precision, input_names=inputs, output_names=outputs, caches=len(caches)
+    )

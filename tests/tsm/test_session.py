@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.facts import ModelError, list_models, load_facts
+from models.runtime import available
 from models.tsm.build import facts_of
 from models.tsm.builder import build_tsm
 from models.tsm.policy import CachePolicy, Move
@@ -141,6 +142,24 @@ def test_a_camera_that_misses_a_step_or_restarts_leaves_the_others_alone():
             np.testing.assert_allclose(found["b"].logits, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("runtime", [name for name, version in available().items() if version and name != "torch"])
+def test_every_runtime_keeps_the_cameras_caches_as_torch_does(runtime):
+    """Both cameras, one alone, a reset of one, both again: row by row the answers of torch."""
+    views = {name: frames(5, seed) for seed, name in enumerate(("a", "b"))}
+    here = TsmSession(NETWORK, FACTS, runtime=runtime, threads=1, cameras=2)
+    torchs = session(2)
+    within = 1e-4 if here._network.precision == "fp32" else 5e-2
+    for i in range(5):
+        given = {"b": views["b"][i]} if i == 2 else {name: v[i] for name, v in views.items()}
+        if i == 3:
+            here.reset("a")
+            torchs.reset("a")
+        found, expected = here.step(given, i * TENTH), torchs.step(given, i * TENTH)
+        for name in given:
+            scale = np.abs(expected[name].logits).max()
+            np.testing.assert_allclose(found[name].logits, expected[name].logits, rtol=0, atol=within * scale)
+
+
 def test_explicit_caches_give_the_same_and_leave_the_cameras_alone():
     one, pictures = session(), frames(4)
     expected = [one.step(p) for p in pictures]
@@ -194,10 +213,11 @@ def test_a_camera_too_many_is_one_sentence():
 def test_after_an_error_in_the_network_the_camera_starts_again():
     one, pictures = session(), frames(3)
     first = one.step(pictures[0], 0)
-    whole, one._network = one._network, None
+    compiled = one._stream.compiled
+    whole, compiled.run = compiled.run, None
     with pytest.raises(TypeError):
         one.step(pictures[1], TENTH)
-    one._network = whole
+    compiled.run = whole
     again = one.step(pictures[0], 2 * TENTH)
     assert again.move is Move.FIRST and np.array_equal(again.logits, first.logits)
 

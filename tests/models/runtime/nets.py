@@ -37,4 +37,8 @@ def examples(batch: int = 1, height: int = 12, width: int = 20, seed: int = 1):
     return tuple(torch.randn(batch, c, height, width, generator=generator) for c in (3, 1, 2))
 
 
-NAMES = {"input_names": ["frame", "cache_in_0", "cache_in_1"], "output_names": ["logits", "cache_out_0", "cache_out_1"]}
+NAMES = {
+    "input_names": ["frame", "cache_in_0", "cache_in_1"],
+    "output_names": ["logits", "cache_out_0", "cache_out_1"],
+    "caches": 2,
+}

@@ -48,7 +48,9 @@ def compiled(module, inputs, threads, precision):
     with torch.inference_mode():
         outputs = module.eval()(*inputs)
     many = 1 if isinstance(outputs, torch.Tensor) else len(outputs)
-    signature = Signature(tuple(names), tuple(f"o{i}" for i in range(many)), tuple(tuple(i.shape) for i in inputs))
+    signature = Signature(
+        tuple(names), tuple(f"o{i}" for i in range(many)), tuple(tuple(i.shape) for i in inputs), len(inputs) - 1
+    )
     return NativeCompiled(module, inputs, signature, threads, precision)
 
 
@@ -169,11 +171,23 @@ def test_a_shift_of_odd_channels_and_its_caches(precision):
     for frame in frames:
         with torch.inference_mode():
             expected, cache = module(frame, cache)
-        found = stream.step(frame.numpy())
+        (found,) = stream.step(frame.numpy())
         assert difference([found, *stream.caches], [expected.numpy(), cache.numpy()]) < WITHIN[precision]
     again = network.stream()
     again.load(stream.caches)
-    assert np.array_equal(again.step(frames[0].numpy()), stream.step(frames[0].numpy()))
+    assert np.array_equal(again.step(frames[0].numpy())[0], stream.step(frames[0].numpy())[0])
+
+
+def test_rows_that_step_alone_are_the_rows_that_step_together(precision):
+    torch.manual_seed(4)
+    module, frames = Inverted(3, 1, size=(9, 11)), torch.randn(4, 3, 3, 18, 22).numpy()
+    network = compiled(module, (torch.zeros(1, 3, 18, 22), torch.zeros(1, 5, 9, 11)), 1, precision)
+    together, alone = network.stream(3), network.stream(3)
+    for frame in frames:
+        expected = together.step(frame)[0].copy()
+        for row in (1, 0, 2):
+            assert np.array_equal(alone.step(frame, rows=[row])[0][row], expected[row])
+    assert all(np.array_equal(a, b) for a, b in zip(together.caches, alone.caches))
 
 
 def test_bf16_is_rounded_to_the_nearest_even():

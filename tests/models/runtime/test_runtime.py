@@ -78,7 +78,7 @@ def test_a_stream_is_the_explicit_step_repeated(compiled):
     for s in range(4):
         frame = examples(2, seed=s)[0]
         expected = torch_results(module, (frame, *caches))
-        assert difference([stream.step(frame.numpy())], expected[:1]) < 1e-4
+        assert difference(stream.step(frame.numpy()), expected[:1]) < 1e-4
         caches = [torch.from_numpy(e) for e in expected[1:]]
         assert difference(stream.caches, expected[1:]) < 1e-4
     assert stream.cache_bytes == 4 * 2 * 3 * 12 * 20
@@ -94,11 +94,41 @@ def test_a_stream_forgets_one_row_and_goes_on_from_given_caches(compiled):
     stream.load(given)
     frame = examples(2, seed=4)[0]
     expected = torch_results(module, (frame, *map(torch.from_numpy, given)))
-    assert difference([stream.step(frame.numpy())], expected[:1]) < 1e-4
+    assert difference(stream.step(frame.numpy()), expected[:1]) < 1e-4
     stream.reset()
     assert not any(c.any() for c in stream.caches)
     with pytest.raises(ValueError, match="caches of shapes"):
         stream.load(given[:1])
+
+
+def test_rows_of_a_stream_step_apart_and_together(compiled):
+    """Rows 0 and 2 step, then 1, then all: every row is the explicit step of its own frames."""
+    module, network = compiled
+    stream = network.stream(3)
+    frames = [examples(3, seed=s)[0] for s in range(4)]
+    caches = [[torch.zeros(1, c, 12, 20) for c in (1, 2)] for _ in range(3)]
+    for frame, rows in zip(frames, ([2, 0], [1], None, [1, 2, 0])):
+        given = frame.numpy().copy()
+        for row in set(range(3)) - set(rows or range(3)):
+            given[row] = np.nan  # rows that do not step are not read
+        (found,) = stream.step(given, rows=rows)
+        for row in rows or range(3):
+            logits, *caches[row] = module(frame[row : row + 1], *caches[row])
+            assert difference([found[row]], [logits[0].detach().numpy()]) < 1e-4
+    for i, cache in enumerate(stream.caches):
+        assert difference([cache], [torch.cat([caches[row][i] for row in range(3)]).detach().numpy()]) < 1e-4
+
+
+@pytest.mark.parametrize("rows", [[3], [-1], [0, 0]])
+def test_rows_that_do_not_exist_or_come_twice_are_refused(compiled, rows):
+    stream = compiled[1].stream(3)
+    stream.step(examples(3)[0].numpy())
+    before = stream.caches
+    with pytest.raises(ValueError, match="expected different rows of 0 to 2"):
+        stream.step(examples(3)[0].numpy(), rows=rows)
+    with pytest.raises(ValueError, match=r"frame: found arrays of shapes .* expected \(\(3, 3, 12, 20\),\)"):
+        stream.step(examples(2)[0].numpy(), rows=[0])
+    assert all(np.array_equal(a, b) for a, b in zip(before, stream.caches))
 
 
 def test_wrong_arrays_are_refused_by_name(compiled):
@@ -197,13 +227,21 @@ def test_wrong_wishes_are_refused(monkeypatch):
         compile_network(TinyStep(), examples(), "openvino")
 
 
-def test_a_stream_needs_a_frame():
+def test_caches_that_do_not_come_back_are_refused():
     class OnlyState(nn.Module):
         def forward(self, x):
             return x * 2, x * 3
 
-    with pytest.raises(ModelError, match="a stream needs a frame"):
-        compile_network(OnlyState(), (torch.rand(1, 3),), "torch").stream()
+    for count in (1, 2):
+        with pytest.raises(ModelError, match=f"{count} caches of a network with inputs input0"):
+            compile_network(OnlyState(), (torch.rand(1, 3),), "torch", caches=count)
+
+    class Grows(nn.Module):
+        def forward(self, x, cache):
+            return x, torch.cat((cache, x), 1)
+
+    with pytest.raises(ModelError, match="equal shapes"):
+        compile_network(Grows(), (torch.rand(1, 3), torch.rand(1, 3)), "torch", caches=1)
 
 
 def test_bf16_is_taken_only_where_the_processor_has_it():
