@@ -55,6 +55,9 @@ class Vehicle:
     trailer: Body | None = None
     trailer_id: int = 0
     trailer_yaw: float = 0.0
+    trailer_yaw_rate: float = 0.0
+    trailer_vx: float = 0.0
+    trailer_vy: float = 0.0
     granted: set[int] = field(default_factory=set)  # junction lanes that it may drive
     waited: float = 0.0  # s at a junction
     stood: float = 0.0  # s without moving
@@ -85,14 +88,17 @@ class Vehicle:
         """Arc length of its rear end on the lane under it (negative: on a lane behind)."""
         return self.s - self.length / 2 - (self.reach - self.length)
 
-    def trailer_pose(self) -> tuple[float, float, float]:
-        """x, y of the trailer's centre and its yaw; the king-pin sits 1.4 m before the tractor's rear end."""
-        assert self.trailer is not None
+    def king_pin(self) -> tuple[float, float]:
+        """x, y of the point that pulls the trailer, 1.4 m before the tractor's rear end."""
         pin = 1.4 - self.length / 2
+        return self.x + pin * math.cos(self.yaw), self.y + pin * math.sin(self.yaw)
+
+    def trailer_pose(self) -> tuple[float, float, float]:
+        """x, y of the trailer's centre and its yaw."""
+        assert self.trailer is not None
         back = self.trailer.size[0] / 2 - 1.3
-        x = self.x + pin * math.cos(self.yaw) - back * math.cos(self.trailer_yaw)
-        y = self.y + pin * math.sin(self.yaw) - back * math.sin(self.trailer_yaw)
-        return x, y, self.trailer_yaw
+        x, y = self.king_pin()
+        return x - back * math.cos(self.trailer_yaw), y - back * math.sin(self.trailer_yaw), self.trailer_yaw
 
 
 def follow(v: float, wanted: float, gap: float, closing: float, driver: Driver) -> float:
@@ -115,16 +121,34 @@ def place(vehicle: Vehicle, tracks: dict[int, Track], dt: float) -> None:
     fx, fy = fx - math.sin(fh) * (d + lead), fy + math.cos(fh) * (d + lead)
     rx, ry = rx - math.sin(rh) * (d - lead), ry + math.cos(rh) * (d - lead)
     x, y, yaw = (fx + rx) / 2, (fy + ry) / 2, math.atan2(fy - ry, fx - rx)
+    before = (*vehicle.king_pin(), *vehicle.trailer_pose()) if vehicle.trailer is not None and dt > 0 else None
     if dt > 0:
         vehicle.vx, vehicle.vy = (x - vehicle.x) / dt, (y - vehicle.y) / dt
         vehicle.yaw_rate = _wrap(yaw - vehicle.yaw) / dt
     else:
         vehicle.vx, vehicle.vy = vehicle.v * math.cos(yaw), vehicle.v * math.sin(yaw)
-        vehicle.trailer_yaw = yaw
+        vehicle.trailer_yaw, vehicle.trailer_yaw_rate = yaw, 0.0
+        vehicle.trailer_vx, vehicle.trailer_vy = vehicle.vx, vehicle.vy
     vehicle.x, vehicle.y, vehicle.yaw = x, y, yaw
-    if vehicle.trailer is not None and dt > 0:
-        arm = vehicle.trailer.size[0] - 3.75  # from king-pin to the middle of the axles
-        vehicle.trailer_yaw += vehicle.v / arm * math.sin(_wrap(yaw - vehicle.trailer_yaw)) * dt
+    if before is not None:
+        _pull(vehicle, before, dt)
+
+
+def _pull(vehicle: Vehicle, before: tuple[float, float, float, float, float], dt: float) -> None:
+    """Turns the trailer after the king-pin has moved, and sets its velocity and yaw rate.
+
+    `before`: x, y of the king-pin, then x, y, yaw of the trailer one step ago. The wheels do not slip sideways, so the
+    middle of the axles moves along the trailer's own axis and the king-pin draws it (a tractrix).
+    """
+    assert vehicle.trailer is not None
+    arm = vehicle.trailer.size[0] - 3.75  # m from the king-pin to the middle of the axles
+    pin_x, pin_y, x, y, yaw = before
+    axle_x, axle_y = pin_x - arm * math.cos(yaw), pin_y - arm * math.sin(yaw)
+    now_x, now_y = vehicle.king_pin()
+    vehicle.trailer_yaw = yaw + _wrap(math.atan2(now_y - axle_y, now_x - axle_x) - yaw)
+    vehicle.trailer_yaw_rate = (vehicle.trailer_yaw - yaw) / dt
+    centre_x, centre_y, _ = vehicle.trailer_pose()
+    vehicle.trailer_vx, vehicle.trailer_vy = (centre_x - x) / dt, (centre_y - y) / dt
 
 
 def path_point(vehicle: Vehicle, tracks: dict[int, Track], s: float) -> tuple[float, float, float]:

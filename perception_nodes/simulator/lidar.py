@@ -89,7 +89,7 @@ class LidarSensor:
         self._distance, self._cosine = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self._triangle, self._actor = np.empty(shape, np.int32), np.empty(shape, np.int16)
         self._range, self._intensity = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        self._label = np.empty(shape, np.uint8)
+        self._label, self._owner = np.empty(shape, np.uint8), np.empty(shape, np.int16)
 
     def sweep(self, before: Snapshot, after: Snapshot) -> Sweep:
         """The turn that ends at `after`. Motion between the moments is taken as steady; where the turn is longer than
@@ -141,7 +141,7 @@ class LidarSensor:
         def work(first: int, last: int) -> None:
             cast_columns(
                 first, last, origins, turns, moments, self._rays, self._heights, self._limits, seed, tree,
-                moving, len(actors),                self._distance, self._triangle, self._actor, self._cosine,
+                moving, len(actors), self._distance, self._triangle, self._actor, self._cosine,
             )  # fmt: skip
 
         split(work, len(origins), self.threads)
@@ -169,6 +169,7 @@ class LidarSensor:
             receive(
                 first, last, self._distance, self._triangle, self._actor, self._cosine, actors.track, static, shapes,
                 m.table, constants, self._response, seed, object_seed, self._range, self._intensity, self._label,
+                self._owner,
             )  # fmt: skip
 
         split(work, len(self._distance), self.threads)
@@ -181,7 +182,7 @@ class LidarSensor:
         instance, column = np.empty(n, np.uint16), np.empty(n, np.int32)
         n = gather_points(
             self._range, self._blind, self._rays, self._heights, self._intensity, self._stamps, self._label,
-            self._actor, actors.track, xyz, intensity, ring, time, label, instance, column,
+            self._owner, actors.track, xyz, intensity, ring, time, label, instance, column,
         )  # fmt: skip
         now = after.ego.map_from_base @ self.spec.base_from_lidar
         points = xyz[:n]

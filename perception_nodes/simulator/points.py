@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from perception_nodes.classes import IGNORE
 from perception_nodes.simulator.jit import lean
 
 
@@ -17,8 +16,8 @@ def gather_points(
     last seven arrays, in firing order; gives how many.
 
     rays float32 [C, B, 3] · heights float32 [B] m · intensity float32, times float32 (s), label uint8, actor int16
-    [C, B] · tracks uint16 [A]: instance of a point on an actor, unless its label is IGNORE · column int32 of
-    the firing.
+    [C, B] (whom the return lies on, negative: no actor) · tracks uint16 [A]: instance of a point on an actor, also
+    where its surface has no point class (cones, barriers) · column int32 of the firing.
     """
     count = 0
     for c in range(distance.shape[0]):
@@ -33,6 +32,6 @@ def gather_points(
             ring[count], column[count] = b, c
             point_label[count] = label[c, b]
             who = actor[c, b]
-            instance[count] = tracks[who] if who >= 0 and label[c, b] != IGNORE else 0
+            instance[count] = tracks[who] if who >= 0 else 0
             count += 1
     return count

@@ -110,7 +110,7 @@ def _reflect(surface, shade, cos, table, owner, seed):
 @lean
 def _receive(
     first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
-    object_seed, surfaces, out_range, out_intensity, out_label,
+    object_seed, surfaces, out_range, out_intensity, out_label, out_actor,
 ):  # fmt: skip
     """`receive` with room for the surfaces."""
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
@@ -124,7 +124,7 @@ def _receive(
         row = c - first + 1
         for b in range(beams):
             ray = c * beams + b
-            out_range[c, b], out_intensity[c, b], out_label[c, b] = 0.0, 0.0, IGNORE
+            out_range[c, b], out_intensity[c, b], out_label[c, b], out_actor[c, b] = 0.0, 0.0, IGNORE, NOTHING
             who, r, cos, side = actor[c, b], distance[c, b], cosine[c, b], 0
             if clutter > np.float32(0.0) and coin(seed, ray, _AIR) < clutter:
                 air = -scale * np.log(one - coin(seed, ray, _AIR_WHERE)) + np.float32(0.8)
@@ -167,14 +167,14 @@ def _receive(
             seen = seen * response[b, 0] - response[b, 1]
             out_range[c, b] = r
             out_intensity[c, b] = np.floor(min(max(seen, np.float32(0.0)), one) * levels + np.float32(0.5)) / levels
-            out_label[c, b] = label
+            out_label[c, b], out_actor[c, b] = label, who
 
 
 @maker
 def receive(
     first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
     object_seed,
-    out_range, out_intensity, out_label,
+    out_range, out_intensity, out_label, out_actor,
 ):  # fmt: skip
     """Receiver of columns `first` to `last`.
 
@@ -183,10 +183,11 @@ def receive(
     materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
     columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle,
     chance of an echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes
-    range (m, 0 = no return), intensity 0..1 and label [C, B].
+    range (m, 0 = no return), intensity 0..1, label and actor (whom the return lies on: NOTHING for rain, fog and no
+    return; the neighbour's where its reflector outshines the beam) [C, B].
     """
     surfaces = np.empty((last - first + 2, distance.shape[1]), np.uint8)
     _receive(
         first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
-        object_seed, surfaces, out_range, out_intensity, out_label,
+        object_seed, surfaces, out_range, out_intensity, out_label, out_actor,
     )  # fmt: skip

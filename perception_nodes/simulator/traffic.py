@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from perception_nodes.simulator.driver_model import Driver, Vehicle
 from perception_nodes.simulator.ego import EGO_LENGTH, EGO_WIDTH, WHEELBASE, EgoBody
 from perception_nodes.simulator.events import HALF_WINDOW, EventFinder, Moment
 from perception_nodes.simulator.flow import Flow
+from perception_nodes.simulator.moments import actors_between, ego_between
 from perception_nodes.simulator.pedestrians import Pedestrians
 from perception_nodes.simulator.population import Population
 from perception_nodes.simulator.routes import LaneNetwork
@@ -104,9 +105,8 @@ class Traffic:
         if share < 1e-6 or len(self._frames) < 2:
             return Snapshot(self._time, first.ego, first.moving + first.standing, events)
         second = self._frames[1]
-        ego = _between_egos(first.ego, second.ego, share)
-        later = {a.track_id: a for a in second.moving}
-        moving = tuple(_between(a, later[a.track_id], share) if a.track_id in later else a for a in first.moving)
+        moving = actors_between(first.moving, second.moving, share)
+        ego = ego_between(first.ego, second.ego, share)
         return Snapshot(self._time, ego, moving + first.standing, events)
 
     def step(self, dt: float) -> None:
@@ -177,20 +177,9 @@ class Traffic:
             rows.append((v.track_id, v.body, shape, v.x, v.y, v.yaw, velocity, v.yaw_rate, v.a < -1.0, v.indicator))
             if v.trailer is not None:
                 x, y, yaw = v.trailer_pose()
-                rows.append(
-                    (
-                        v.trailer_id,
-                        v.trailer,
-                        v.trailer.shape(0),
-                        x,
-                        y,
-                        yaw,
-                        velocity,
-                        v.yaw_rate,
-                        v.a < -1.0,
-                        v.indicator,
-                    )
-                )
+                shape, velocity = v.trailer.shape(0), (v.trailer_vx, v.trailer_vy)
+                rate = v.trailer_yaw_rate
+                rows.append((v.trailer_id, v.trailer, shape, x, y, yaw, velocity, rate, v.a < -1.0, v.indicator))
         for p in self._people.people:
             if math.hypot(p.x - ego.x, p.y - ego.y) < VIEW:
                 shape = p.body.shape_after(p.travelled, p.v > 0.15)
@@ -213,22 +202,3 @@ class Traffic:
         dx, dy = reach * np.cos(yaw), reach * np.sin(yaw)
         z = self.world.ground_height(np.stack([x + dx, x - dx]), np.stack([y + dy, y - dy]))
         return z.mean(0)
-
-
-def _between_egos(a: EgoState, b: EgoState, share: float) -> EgoState:
-    """Linear in position; in rotation the orthogonalised mean of the matrices, good at such small angles."""
-    pose = (1 - share) * a.map_from_base + share * b.map_from_base
-    u, _, vt = np.linalg.svd(pose[:3, :3])
-    pose[:3, :3] = u @ vt
-
-    def mix(p: float, q: float) -> float:
-        return p + share * (q - p)
-
-    return EgoState(pose, mix(a.speed, b.speed), mix(a.acceleration, b.acceleration), mix(a.yaw_rate, b.yaw_rate))
-
-
-def _between(a: ActorState, b: ActorState, share: float) -> ActorState:
-    turn = math.remainder(b.yaw - a.yaw, 2 * math.pi)
-    (x, y, z), (p, q, r) = a.xyz, b.xyz
-    xyz = (x + share * (p - x), y + share * (q - y), z + share * (r - z))
-    return replace(a, xyz=xyz, yaw=a.yaw + share * turn, shape=a.shape if share < 0.5 else b.shape)

@@ -8,6 +8,7 @@ import pytest
 
 from perception_nodes.simulator.scene import ActorState, EgoState, Mesh, Shape, Snapshot
 from perception_nodes.simulator.truth import box_of, boxes
+from tests.simulator import scenes, stage
 
 SHAPE = Shape("box", Mesh.join([]))
 
@@ -80,3 +81,58 @@ def test_behind_the_sensor_the_silhouette_crosses_the_cut_of_the_angle():
 def test_a_sweep_without_points_is_no_error():
     [box] = boxes(snapshot(actor(2, 20, 0)), sweep([]))
     assert box.points == 0 and math.isnan(box.visibility)
+
+
+def works(kind: str, track: int, x: float, y: float) -> ActorState:
+    """A cone or a barrier of the catalogue on level ground."""
+    from perception_nodes.simulator.shapes import works as shapes
+
+    mesh, size = shapes.cone(3) if kind == "traffic_cone" else shapes.barrier("plastic", 3)
+    return ActorState(track, kind, Shape(kind, mesh), (x, y, 0.0), 0.0, size)
+
+
+def inside(box, points) -> np.ndarray:
+    """Which points float [N, 3] (map) lie in the box, 1 cm of slack."""
+    c, s = math.cos(box.yaw), math.sin(box.yaw)
+    local = (points - box.centre) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    return (abs(local) <= np.asarray(box.size) / 2 + 0.01).all(1)
+
+
+@pytest.mark.parametrize("kind", ["traffic_cone", "barrier"])
+def test_cones_and_barriers_have_the_points_that_lie_in_their_boxes(kind):
+    """They have no class among the 19 point classes, so their points cannot be told by label."""
+    from tests.simulator.test_lidar import sweep_of
+
+    after = scenes.moment(0.1, None, works(kind, 7, 6.0, 1.0), works(kind, 9, -5.0, -2.0))
+    scan = sweep_of(scenes.world_of(scenes.floor()), after=after)
+    points = scan.xyz @ scan.map_from_sensor[:3, :3].T + scan.map_from_sensor[:3, 3]
+    found = boxes(after, scan)
+    assert {b.category for b in found} == {kind} and len(found) == 2
+    for box in found:
+        on_it = inside(box, points) & (points[:, 2] > 0.003)  # the road under it lies in the box too
+        assert on_it.sum() > 10
+        assert box.points == (scan.instance == box.track_id).sum() and abs(box.points - on_it.sum()) <= 2
+        assert inside(box, points[scan.instance == box.track_id]).all()
+
+
+def test_cones_and_barriers_are_in_the_pictures_truth():
+    image = stage.look(
+        stage.world(stage.floor()), works("traffic_cone", 7, 5.0, 1.0), works("barrier", 9, 7.0, -1.5),
+        spec=stage.camera(160, 120, 150.0, up=1.0),
+    )  # fmt: skip
+    for track, x in ((7, 5.0), (9, 7.0)):
+        seen = image.instance == track
+        assert seen.sum() > 50 and abs(np.median(image.depth[seen]) - x) < 0.4
+
+
+def test_drops_of_rain_before_an_object_are_not_its_points():
+    from perception_nodes.simulator.scene import Conditions
+    from tests.simulator.test_lidar import sweep_of
+
+    after = scenes.moment(0.1, None, scenes.car(7, 12.0, 0.0))
+    scan = sweep_of(scenes.world_of(scenes.floor()), after=after, conditions=Conditions(weather="fog"))
+    [box] = boxes(after, scan)
+    points = scan.xyz[scan.instance == 7] @ scan.map_from_sensor[:3, :3].T + scan.map_from_sensor[:3, 3]
+    between = (scan.xyz[:, 0] > 1.0) & (scan.xyz[:, 0] < 9.0) & (abs(scan.xyz[:, 1]) < 0.5) & (scan.label == 255)
+    assert between.any(), "fog must give echoes between the sensor and the car"
+    assert box.points > 100 and inside(box, points).all()

@@ -1,7 +1,8 @@
 """What stands on road works: diggers, rollers, dumpers, wheel loaders, cones and barriers.
 
 Construction vehicles are `other-vehicle` points and `construction_vehicle` boxes (nuScenes' mean 6.4 x 2.8 x 3.2 m);
-cones (.41 x .41 x 1.07 m) and barriers (.5 x 2.53 x .98 m) have no SemanticKITTI class, so their points are IGNORE.
+cones (.41 x .41 x 1.07 m) and barriers (.5 x 2.53 x .98 m) have no SemanticKITTI class: their points have the label
+IGNORE, and their track id as instance.
 """
 
 from __future__ import annotations
