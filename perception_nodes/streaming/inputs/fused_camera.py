@@ -64,6 +64,7 @@ class FusedCamera:
         self._epoch = 0
         self._generation = 0
         self._newest_ns: int | None = None  # newest accepted stamp of this epoch
+        self._before_ns: int | None = None  # newest accepted stamp of the epoch before
         self._ahead = False  # it jumped back, the LiDAR has not yet
         self._awaited = False  # the LiDAR jumped back, this camera has not yet
         self._sweeps_since = 0  # sweeps since its last image
@@ -196,7 +197,7 @@ class FusedCamera:
             self.forget(lambda image: image.epoch == self._epoch)  # a second jump before the LiDAR's
         else:
             self._epoch += 1
-            self._ahead = True
+            self._before_ns, self._ahead = self._newest_ns, True
 
     def _late(self, stamp_ns: int) -> tuple[Note, ...]:
         """Whether this is the image that the last wait was for."""
@@ -210,9 +211,10 @@ class FusedCamera:
 
     def _reason(self, ask: Ask) -> tuple[str, bool]:
         """Why no image is used, and whether one came all the same."""
-        if ask.silent or self._newest_ns is None:
+        newest = self._newest_ns if self._epoch == ask.epoch else self._before_ns
+        if ask.silent or newest is None:
             return (NEVER if self._lack == NEVER else NO_NEW), False
-        off = ask.ahead_ns if ask.ahead_ns > self._max_age_ns else self._newest_ns - ask.target_ns
+        off = ask.ahead_ns if ask.ahead_ns > self._max_age_ns else newest - ask.target_ns
         if abs(off) <= self._max_age_ns:
             return "no image of this sweep's time", True
         return f"{distance(off)} by the LiDAR", True
