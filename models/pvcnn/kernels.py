@@ -8,11 +8,11 @@ one thread in a fixed order: results do not depend on the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import torch
 from numba import njit
+
+from models.parallel import even, over_ranges
 
 PARALLEL_FROM = 400_000  # numbers moved, below which one thread is faster
 
@@ -67,18 +67,7 @@ def spread(rows, corners, weights, grids, first, last):
                     grid[c] += w * row[c]
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="pvcnn")
-
-
 def in_parallel(kernel: Callable[..., None], total: int, numbers: int, *arrays: object) -> None:
     """kernel(*arrays, first, last) over 0..total, split over torch's threads where `numbers` moved make that pay."""
     threads = min(torch.get_num_threads(), total) if numbers >= PARALLEL_FROM else 1
-    if threads <= 1:
-        kernel(*arrays, 0, total)
-        return
-    edges = [total * i // threads for i in range(threads + 1)]
-    jobs = [_pool(threads).submit(kernel, *arrays, a, b) for a, b in zip(edges[:-1], edges[1:])]
-    for job in jobs:
-        job.result()
+    over_ranges(kernel, even(total, max(threads, 1)), *arrays)

@@ -23,6 +23,14 @@ SYSTEMS = {
         f"TSM {backbone} offline": ("tests.parity.tsm", "run_offline")
         for backbone in ("mobilenetv2", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
     },
+    "BEV pool": ("tests.parity.bevfusion", "run"),
+    **{
+        f"BEVFusion {part}": ("tests.parity.bevfusion", "run")
+        for part in (
+            "camera neck", "view transform", "LiDAR encoder", "fuser", "decoder backbone", "decoder neck",
+            "detection head", "box coder", "BEV segmentation head",
+        )  # fmt: skip
+    },
     "sparse convolution layers": ("tests.parity.sparse_layers", "run"),
     "MinkUNet": ("tests.parity.spvcnn", "run"),
     "SPVCNN": ("tests.parity.spvcnn", "run"),
