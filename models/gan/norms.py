@@ -20,7 +20,7 @@ class Kit(NamedTuple):
     conv: Callable[..., nn.Module]
     conv_transpose: Callable[..., nn.Module]
     instance_norm: Callable[[int], nn.Module]
-    batch_norm: Callable[[int], nn.Module]
+    batch_norm: Callable[..., nn.Module]
 
     def norm(self, name: str, channels: int) -> nn.Module:
         """The normalisation layer called `name` for `channels` channels. ValueError for an unknown name."""

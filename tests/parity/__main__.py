@@ -43,6 +43,10 @@ SYSTEMS = {
     "GAN Compression compressed generator": ("tests.parity.gan_translation", "run_generator"),
     "GAN Compression once-for-all generator": ("tests.parity.gan_translation", "run_supernet"),
     "PatchGAN discriminator": ("tests.parity.gan_translation", "run_patchgan"),
+    "SPADE generator (NVlabs layout)": ("tests.parity.gan_spade", "run_nvlabs"),
+    "SPADE generator (gan-compression layout)": ("tests.parity.gan_spade", "run_compressed"),
+    "SPADE multi-scale discriminator": ("tests.parity.gan_spade", "run_discriminator"),
+    "SPADE VAE image encoder": ("tests.parity.gan_spade", "run_encoder"),
     "DiffAugment": ("tests.parity.gan_translation", "run_diffaugment"),
 }
 
