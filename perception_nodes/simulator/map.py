@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.classes import MAP_CLASSES
-from perception_nodes.simulator.map_masks import LINE_WIDTH
+from perception_nodes.simulator.map_masks import LINE_CELLS
 from perception_nodes.simulator.scene import World
 
 FRACTION = 6  # bits of sub-cell position that OpenCV keeps
@@ -32,7 +32,6 @@ def masks_around(
     if columns < 1 or rows < 1:
         raise ValueError(f"a map of {size} m at {resolution} m a cell has no cells; give a larger size")
     c, s = np.cos(yaw), np.sin(yaw)
-    width = max(1, round(LINE_WIDTH / resolution))
     reach = float(np.hypot(*size)) / 2 + 1.0
 
     def cells(points: NDArray[np.float64]) -> NDArray[np.int32] | None:
@@ -52,7 +51,7 @@ def masks_around(
         for line in world.map_lines.get(info.name, ()):
             place = cells(line)
             if place is not None:
-                cv2.polylines(canvas, [place], False, 1, width, shift=FRACTION)
+                cv2.polylines(canvas, [place], False, 1, LINE_CELLS, shift=FRACTION)
     return masks.astype(bool)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from perception_nodes.classes import MAP_CLASSES
 from perception_nodes.simulator.scene import World
 
-LINE_WIDTH = 0.3  # m: how wide dividers and stop lines are drawn, at least one cell
+LINE_CELLS = 2  # width of a drawn divider, the line thickness of the nuScenes devkit's map masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,6 @@ def rasterise(world: World, resolution: float = 0.5) -> MapMasks:
     x0, y0, x1, y1 = world.extent
     columns, rows = int(np.ceil((x1 - x0) / resolution)), int(np.ceil((y1 - y0) / resolution))
     fraction = 6  # bits of sub-cell position that OpenCV keeps
-    width = max(1, round(LINE_WIDTH / resolution))
 
     def cells(points: NDArray[np.float64]) -> NDArray[np.int32]:
         place = (np.asarray(points, np.float64)[:, :2] - (x0, y0)) / resolution - 0.5
@@ -43,6 +42,6 @@ def rasterise(world: World, resolution: float = 0.5) -> MapMasks:
         for polygon in world.map_polygons.get(info.name, ()):
             cv2.fillPoly(canvas, [cells(polygon)], 1, shift=fraction)
         for line in world.map_lines.get(info.name, ()):
-            cv2.polylines(canvas, [cells(line)], False, 1, width, shift=fraction)
+            cv2.polylines(canvas, [cells(line)], False, 1, LINE_CELLS, shift=fraction)
         masks[info.name] = canvas.astype(bool)
     return MapMasks(masks, (float(x0), float(y0)), resolution)

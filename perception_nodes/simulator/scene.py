@@ -219,11 +219,12 @@ class World:
     parking: tuple[ParkingSpot, ...]
     lamps: NDArray[np.float32]  # [L, 3] positions of street lamps
     map_polygons: dict[str, tuple[NDArray[np.float64], ...]]  # map class -> polygons [P, 2] (areas)
-    map_lines: dict[str, tuple[NDArray[np.float64], ...]]  # map class -> polylines [P, 2] (divider, stop_line)
+    map_lines: dict[str, tuple[NDArray[np.float64], ...]]  # map class -> polylines [P, 2] (divider)
     extent: tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
     works: tuple[
         tuple[float, float, float, float], ...
     ] = ()  # road works sites: x, y, z, yaw (cones, barriers, diggers go here)
+    left_hand: bool = False  # traffic keeps to the left
 
     ground: Ground | None = None
 

@@ -16,6 +16,7 @@ from perception_nodes.simulator.layout.crossings import PlanCrossing, make_cross
 from perception_nodes.simulator.layout.frontage import Frontage, frontages, plan_lots
 from perception_nodes.simulator.layout.height import GroundHeight
 from perception_nodes.simulator.layout.lanes import LaneGraph
+from perception_nodes.simulator.layout.marks import Marks, place_marks
 from perception_nodes.simulator.layout.parking import kerbside_spots
 from perception_nodes.simulator.layout.plan import Block, Plan, make_plan
 from perception_nodes.simulator.layout.roads import build_islands, build_roads
@@ -41,6 +42,7 @@ class Draft:
     ground_soup: Soup = field(default_factory=Soup)
     prop_soup: Soup = field(default_factory=Soup)
     crossings: list[PlanCrossing] = field(default_factory=list)
+    marks: Marks = field(default_factory=Marks)
     edges: dict[int, land.Edge] = field(default_factory=dict)  # block id -> rim; -1: the land outside
     rims: dict[int, land.Rim] = field(default_factory=dict)
     lands: dict[int, land.Land] = field(default_factory=dict)
@@ -69,6 +71,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
     warp = random_warp(rng, float(rng.uniform(*kind.bend)), float(rng.uniform(*kind.hills)))
     draft = Draft(seed, rng, plan, warp)
     draft.crossings = place_crossings(rng, plan)
+    draft.marks = place_marks(rng, plan, draft.crossings)
     sites = place_works(rng, plan, draft.crossings)
     draft.keep_clear += [(road, side, t, 11.0) for road, side, t, _ in sites]
     build_ground(draft)
@@ -76,7 +79,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
     lay_surfaces(draft, GroundHeight(base_mesh.vertices, base_mesh.triangles))
     ground_mesh = draft.ground_soup.mesh()
     ground = GroundHeight(ground_mesh.vertices, ground_mesh.triangles)
-    graph = LaneGraph(plan, warp, ground)
+    graph = LaneGraph(plan, warp, ground, draft.marks.bars)
     draft.ground = ground
     draft.prop_soup.parts.append(ground_mesh)
     place_props(draft)
@@ -92,10 +95,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
         parking=tuple(draft.parking + kerbside_spots(rng, plan, warp, ground, draft.crossings, draft.keep_clear)),
         lamps=np.array(draft.lamps, np.float32).reshape(-1, 3),
         map_polygons=map_polygons(draft, crossings),
-        map_lines={
-            "divider": tuple(areas.divider_lines(plan, warp)),
-            "stop_line": tuple(areas.stop_lines(graph)),
-        },
+        map_lines={"divider": tuple(areas.divider_lines(draft.marks, warp))},
         works=tuple(site_pose(site, plan, warp, ground) for site in sites),
         extent=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         ground=ground,
@@ -167,7 +167,7 @@ def lay_surfaces(draft: Draft, base: GroundHeight) -> None:
             spots, outlines = pave_lot(draft.ground_soup, draft.rng, draft.warp, base, front, lot)
             draft.parking += spots
             draft.carparks += outlines
-    paint_roads(draft.ground_soup, draft.rng, draft.plan, draft.warp, base, draft.crossings)
+    paint_roads(draft.ground_soup, draft.warp, base, draft.marks, draft.crossings)
 
 
 def walk_lines(draft: Draft) -> list[Array]:
@@ -183,10 +183,12 @@ def walk_lines(draft: Draft) -> list[Array]:
 
 
 def map_polygons(draft: Draft, crossings: tuple[Crossing, ...]) -> dict[str, tuple[Array, ...]]:
-    """Areas of the map classes that are areas."""
+    """Areas of the map classes that are areas. A crossing without paint is no `ped_crossing`."""
+    painted = [c for c, item in zip(crossings, draft.crossings) if item.style != "plain"]
     return {
         "drivable_area": tuple(areas.drivable_polygons(draft.plan, draft.warp)),
-        "ped_crossing": tuple(areas.crossing_polygon(c) for c in crossings),
+        "ped_crossing": tuple(areas.crossing_polygon(c) for c in painted),
         "walkway": tuple(areas.walkway_polygons(draft.plan, draft.warp, draft.edges, draft.rims)),
+        "stop_line": tuple(areas.stop_polygons(draft.marks, draft.warp)),
         "carpark_area": tuple(draft.carparks),
     }

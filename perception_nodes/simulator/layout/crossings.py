@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.lanes import LaneGraph
-from perception_nodes.simulator.layout.plan import Plan, Road
+from perception_nodes.simulator.layout.plan import Node, Plan, Road
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Crossing
+
+if TYPE_CHECKING:
+    from perception_nodes.simulator.layout.lanes import LaneGraph
 
 Array = NDArray[np.float64]
 
 
 class PlanCrossing:
-    """A crossing in the plan: road, arc `t`, width along the road, and whether it is painted."""
+    """A crossing in the plan: road, arc `t`, width along the road, paint, and the junction arm that it lies on."""
 
-    def __init__(self, road: Road, t: float, width: float, style: str) -> None:
-        self.road, self.t, self.width, self.style = road, t, width, style  # style: zebra | lines | plain
+    def __init__(self, road: Road, t: float, width: float, style: str, node: Node | None = None, arm: int = 0) -> None:
+        self.road, self.t, self.width, self.style = road, t, width, style  # style: zebra | lines | plain (no paint)
+        self.node, self.arm = node, arm  # arm: +1 | -1, the way that the road leaves the node
 
 
 def place_crossings(rng: np.random.Generator, plan: Plan) -> list[PlanCrossing]:
@@ -34,7 +39,7 @@ def place_crossings(rng: np.random.Generator, plan: Plan) -> list[PlanCrossing]:
                 road = plan.roads[road_id]
                 width = float(rng.uniform(2.4, 4.0))
                 place = t + sign * (plan.trim(node, road, sign) + width / 2 + 0.8)
-                found.append(PlanCrossing(road, place, width, str(rng.choice(kinds))))
+                found.append(PlanCrossing(road, place, width, str(rng.choice(kinds)), node, sign))
     for road in plan.roads:
         for (ta, _), (tb, _) in zip(road.nodes[:-1], road.nodes[1:]):
             if tb - ta > 110 and rng.random() < 0.5 * chance and road.median == 0:
@@ -50,12 +55,8 @@ def make_crossing(item: PlanCrossing, graph: LaneGraph, warp: Warp, ground: Grou
     line = ground.on(warp.map_from_plan(ends))
     lanes = {}
     for number, (road_id, _, _, _) in graph.where.items():
-        if road_id != road.id:
-            continue
-        t = (graph.uv[number] - road.start) @ road.heading
-        if min(t[0], t[-1]) <= item.t <= max(t[0], t[-1]):
-            centre = graph.lanes[number].centre
-            arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(centre, axis=0), axis=1))])
-            order = np.argsort(t)
-            lanes[number] = float(np.interp(item.t, t[order], arc[order]))
+        if road_id == road.id:
+            arc = graph.arc_at(number, item.t)
+            if arc is not None:
+                lanes[number] = arc
     return Crossing(line, item.width, lanes)

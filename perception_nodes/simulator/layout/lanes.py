@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.height import GroundHeight
+from perception_nodes.simulator.layout.marks import StopBar, main_axis
 from perception_nodes.simulator.layout.plan import Node, Plan, Road
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Lane
@@ -19,8 +20,9 @@ SPACING = 1.5  # m between points of a centre line
 class LaneGraph:
     """Lanes by id, with the straight lanes found by (road, section, direction, index from the middle)."""
 
-    def __init__(self, plan: Plan, warp: Warp, ground: GroundHeight) -> None:
+    def __init__(self, plan: Plan, warp: Warp, ground: GroundHeight, bars: list[StopBar]) -> None:
         self.plan, self.warp, self.ground = plan, warp, ground
+        self.bars = {(bar.node, bar.road.id, bar.heading): bar for bar in bars}
         self.lanes: dict[int, Lane] = {}
         self.uv: dict[int, Array] = {}  # centre lines in the plan
         self.where: dict[int, tuple[int, int, int, int]] = {}
@@ -108,7 +110,7 @@ class LaneGraph:
 
     def set_priorities(self, node: Node) -> None:
         """Who yields to whom at a junction, and stop lines for those who do."""
-        main = self.main_axis(node)
+        main = main_axis(self.plan, node)
         numbers = [n for n, at in self.node_of.items() if at == node.id]
         for mine in numbers:
             others = [
@@ -122,17 +124,20 @@ class LaneGraph:
         for first in {self.origin[n] for n in numbers}:
             minor = any(self.rank(main, n) > 1 for n in numbers if self.origin[n] == first)
             if minor or node.signals:
-                length = float(np.linalg.norm(np.diff(self.lanes[first].centre, axis=0), axis=1).sum())
-                self.lanes[first] = replace(self.lanes[first], stop_at=max(length - 1.2, 0.0))
+                road, _, heading, _ = self.where[first]
+                stop_at = self.arc_at(first, self.bars[node.id, road, heading].edge)
+                self.lanes[first] = replace(self.lanes[first], stop_at=stop_at)
 
-    def main_axis(self, node: Node) -> int:
-        """Plan axis (0 = u, 1 = v) of the road that has the right of way."""
-
-        def weight(axis: int) -> tuple:
-            arms = [self.plan.roads[r] for r, _, _ in node.arms if abs(self.plan.roads[r].heading[axis]) > 0.5]
-            return (len(arms), max(r.ring for r in arms), max(r.lanes for r in arms), max(r.speed for r in arms))
-
-        return int(weight(1) > weight(0))
+    def arc_at(self, number: int, t: float) -> float | None:
+        """Arc length (m) at which a straight lane passes its road's `t`, or None where it does not."""
+        road = self.plan.roads[self.where[number][0]]
+        along = (self.uv[number] - road.start) @ road.heading
+        if not min(along[0], along[-1]) <= t <= max(along[0], along[-1]):
+            return None
+        centre = self.lanes[number].centre
+        arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(centre, axis=0), axis=1))])
+        order = np.argsort(along)
+        return float(np.interp(t, along[order], arc[order]))
 
     def rank(self, main: int, number: int) -> int:
         """0: main road straight or right; 1: main road left; 2: side road straight or right; 3: side road left."""

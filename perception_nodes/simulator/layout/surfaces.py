@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from perception_nodes.simulator.layout.crossings import PlanCrossing
 from perception_nodes.simulator.layout.frontage import Frontage, Lot
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import Plan, Road
+from perception_nodes.simulator.layout.marks import WHITE, Marks
+from perception_nodes.simulator.layout.plan import Road
 from perception_nodes.simulator.layout.soup import OTHER_GROUND, PARKING, ROAD, SIDEWALK, Soup
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import ParkingSpot, Surface
 
 Array = NDArray[np.float64]
 PAINT = 0.008  # m that paint lies over the carriageway
+BAR_PIECES = 3  # quads of a stop line
 PATCH = 0.03  # m that paving lies over the ground below
 
 
@@ -97,7 +99,7 @@ def pave_carpark(soup: Soup, warp: Warp, ground: GroundHeight, front: Frontage, 
     return spots, [warp.map_from_plan(outline)]
 
 
-def bars(soup: Soup, warp: Warp, ground: GroundHeight, road: Road, t0, t1, o0, o1, rgb=(228, 228, 222)) -> None:
+def bars(soup: Soup, warp: Warp, ground: GroundHeight, road: Road, t0, t1, o0, o1, rgb=WHITE) -> None:
     """Painted rectangles of class road on a carriageway; arrays of begins and ends along t and of offsets."""
     t0, t1, o0, o1 = np.broadcast_arrays(*(np.asarray(x, float) for x in (t0, t1, o0, o1)))
     if t0.size == 0:
@@ -109,58 +111,21 @@ def bars(soup: Soup, warp: Warp, ground: GroundHeight, road: Road, t0, t1, o0, o
     soup.quads(points, Surface.LANE_PAINT, ROAD, rgb)
 
 
-def paint_roads(
-    soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, ground: GroundHeight, crossings: list[PlanCrossing]
-) -> None:
+def paint_roads(soup: Soup, warp: Warp, ground: GroundHeight, marks: Marks, crossings: list[PlanCrossing]) -> None:
     """Centre lines, lane lines, edge lines, stop lines and crossings."""
-    for road in plan.roads:
-        solid_middle = rng.random() < (0.25 if road.lanes == 1 else 0.8)
-        none = road.lanes == 1 and not road.ring and rng.random() < 0.35
-        edges = rng.random() < 0.45
-        for (ta, a), (tb, b) in zip(road.nodes[:-1], road.nodes[1:]):
-            start = ta + plan.trim(plan.nodes[a], road, 1)
-            stop = tb - plan.trim(plan.nodes[b], road, -1)
-            holes = [(c.t - c.width / 2 - 1.2, c.t + c.width / 2 + 1.2) for c in crossings if c.road is road]
-            if not none:
-                paint_section(soup, rng, warp, ground, road, start, stop, holes, solid_middle, edges)
-        for c in crossings:
-            if c.road is road:
-                paint_crossing(soup, warp, ground, c)
-
-
-def pieces(start: float, stop: float, on: float, off: float, holes) -> tuple[Array, Array]:
-    """Dashes [start, stop) clear of holes; `off` 0 gives pieces that touch."""
-    begins = np.arange(start, stop - on, on + off)
-    ends = begins + on
-    keep = np.ones(len(begins), bool)
-    for low, high in holes:
-        keep &= (ends < low) | (begins > high)
-    return begins[keep], ends[keep]
-
-
-def paint_section(
-    soup: Soup, rng, warp: Warp, ground, road: Road, start, stop, holes, solid: bool, edges: bool
-) -> None:
-    """Lines of one road between two junctions."""
-    dash = (3.0, float(rng.choice([3.0, 4.5, 6.0])))
-    solid_line = pieces(start, stop, 2.4, 0.0, holes)
-    dashed = pieces(start, stop, *dash, holes)
-    middle = solid_line if solid else dashed
-    if road.median == 0:
-        bars(soup, warp, ground, road, *middle, -0.07, 0.07)
-    for k in range(1, road.lanes):
-        for side in (-1, 1):
-            o = side * (road.median / 2 + k * road.lane_width)
-            bars(soup, warp, ground, road, *dashed, o - 0.07, o + 0.07)
-    outer = road.median / 2 + road.lanes * road.lane_width
-    if edges or road.bike > 0:
-        for side in (-1, 1):
-            o = side * (outer - 0.1)
-            bars(soup, warp, ground, road, *(solid_line if road.bike == 0 else dashed), o - 0.06, o + 0.06)
+    for line in marks.lines:
+        for o in line.stripes:
+            half = line.width / 2
+            bars(soup, warp, ground, line.road, line.begins, line.ends, o - half, o + half, line.rgb)
+    for bar in marks.bars:
+        o = np.linspace(bar.o0, bar.o1, BAR_PIECES + 1)
+        bars(soup, warp, ground, bar.road, np.full(BAR_PIECES, bar.t0), bar.t1, o[:-1], o[1:])
+    for crossing in crossings:
+        paint_crossing(soup, warp, ground, crossing)
 
 
 def paint_crossing(soup: Soup, warp: Warp, ground: GroundHeight, c: PlanCrossing) -> None:
-    """A zebra or two lines, and stop lines before them."""
+    """A zebra, two lines across the road, or nothing."""
     road = c.road
     if c.style == "zebra":
         o = np.arange(-road.half(-1) + 0.3, road.half(1) - 0.6, 1.0)
@@ -170,11 +135,3 @@ def paint_crossing(soup: Soup, warp: Warp, ground: GroundHeight, c: PlanCrossing
         o = np.linspace(-road.half(-1) + 0.2, road.half(1) - 0.2, 7)
         for edge in (-c.width / 2, c.width / 2):
             bars(soup, warp, ground, road, np.full(6, c.t + edge - 0.1), np.full(6, c.t + edge + 0.1), o[:-1], o[1:])
-    if c.style == "plain":
-        return
-    outer = road.median / 2 + road.lanes * road.lane_width
-    for side in (-1, 1):  # traffic on the right half goes along the road
-        t = c.t + side * (c.width / 2 + 1.0)
-        low, high = sorted((side * (road.median / 2 + 0.1), side * outer))
-        o = np.linspace(low, high, 4)
-        bars(soup, warp, ground, road, np.full(3, t - 0.2), np.full(3, t + 0.2), o[:-1], o[1:])
