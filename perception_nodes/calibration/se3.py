@@ -70,6 +70,21 @@ def to_quaternion(a_from_b: Matrix) -> NDArray[np.float64]:
     return -q if q[3] < 0 else q
 
 
+def interpolate(a: Matrix, b: Matrix, part: float) -> Matrix:
+    """The transform `part` (0..1) of the way from a to b: translation linear, rotation along the shortest arc (slerp,
+    Shoemake 1985)."""
+    qa, qb = to_quaternion(a), to_quaternion(b)
+    cosine = float(qa @ qb)
+    if cosine < 0:  # the same rotation, written the other way round
+        qb, cosine = -qb, -cosine
+    angle = float(np.arccos(min(cosine, 1.0)))
+    if angle < 1e-6:
+        weights = (1.0 - part, part)
+    else:
+        weights = (float(np.sin((1.0 - part) * angle)), float(np.sin(part * angle)))
+    return from_quaternion(weights[0] * qa + weights[1] * qb, (1.0 - part) * a[:3, 3] + part * b[:3, 3])
+
+
 def from_euler(roll: float, pitch: float, yaw: float, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Matrix:
     """[4, 4] of Rz(yaw) Ry(pitch) Rx(roll), radians (REP 103's fixed-axis order)."""
     cr, sr, cp, sp, cy, sy = np.cos(roll), np.sin(roll), np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw)

@@ -1,0 +1,224 @@
+"""Where every sensor sits and what every camera sees with, from whatever gives it: /tf_static, /tf, CameraInfo, a rig.
+
+One object, without ROS, for live nodes, offline runs and converters. It answers, or says what is missing by name and
+how to give it; nothing that is missing becomes identity.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from perception_nodes.calibration.errors import CalibrationError
+from perception_nodes.calibration.rig_file import RigFile
+from perception_nodes.calibration.se3 import Matrix
+from perception_nodes.calibration.tree import TransformTree
+from perception_nodes.messages.calibration_cdr import read_serialized_camera_info, read_serialized_transforms
+from perception_nodes.messages.camera_info import CameraModel, read_camera_info
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.transforms import Transform, read_transforms
+
+MAX_CAMERAS = 64
+
+
+class CalibrationSource:
+    """Transforms between frames and models of cameras. Thread-safe.
+
+    What a rig YAML says is never replaced by what comes on topics: the user gave it on purpose.
+
+    Args:
+        rig: read with `read_rig`, or None.
+    """
+
+    def __init__(self, rig: RigFile | None = None) -> None:
+        self._lock = threading.Lock()
+        self._tree = TransformTree()
+        self._cameras: dict[str, CameraModel] = {}
+        self._refused: dict[str, str] = {}  # camera -> why its last CameraInfo cannot be used
+        self._camera_changes = 0
+        self._of_rig: frozenset[str] = frozenset()
+        self._rig_cameras: frozenset[str] = frozenset()
+        if rig is not None:
+            self._read_rig(rig)
+
+    # --- what comes -----------------------------------------------------------------------------------------------
+
+    def add_tf_static(self, message: Any) -> None:
+        """A TFMessage of /tf_static (a decoded message, or its serialised bytes).
+
+        Raises:
+            MessageError: it cannot be read; nothing has changed.
+            CalibrationError: one of its transforms is refused; the others are taken.
+        """
+        self._add(message, moving=False)
+
+    def add_tf(self, message: Any) -> None:
+        """A TFMessage of /tf; see `add_tf_static`."""
+        self._add(message, moving=True)
+
+    def add_camera_info(self, camera: str, message: Any, rectified: bool = False) -> None:
+        """A CameraInfo (a decoded message, or its serialised bytes).
+
+        Args:
+            camera: the name under which `camera` will be asked for.
+            rectified: the camera's pictures are rectified already (topic image_rect): P counts, and D does not.
+
+        Raises:
+            MessageError: it cannot be used. The camera has no model then: one that is wrong is no better than none.
+        """
+        raw = isinstance(message, (bytes, bytearray, memoryview))
+        try:
+            read = read_serialized_camera_info if raw else read_camera_info
+            model = read(bytes(message) if raw else message, rectified)
+        except MessageError as error:
+            with self._lock:
+                if camera not in self._rig_cameras:
+                    self._camera_changes += self._cameras.pop(camera, None) is not None
+                    if camera in self._refused or len(self._refused) < MAX_CAMERAS:
+                        self._refused[camera] = str(error)
+            raise
+        with self._lock:
+            if camera in self._rig_cameras:
+                return
+            old = self._cameras.get(camera)
+            if old is None and len(self._cameras) >= MAX_CAMERAS:
+                raise MessageError(f"camera_info of {camera!r}: there are {MAX_CAMERAS} cameras already")
+            self._refused.pop(camera, None)
+            self._cameras[camera] = model
+            self._camera_changes += old is None or not _equal(old, model)
+
+    def time_jumped(self) -> None:
+        """Time went back (a bag looped): forgets /tf; /tf_static, CameraInfo and the rig stay."""
+        with self._lock:
+            self._tree.time_jumped()
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """Grows only when a fixed transform, a camera's model or the shape of the tree really changes.
+
+        What was computed from `lookup` and `camera` holds while it stays the same, except where `is_moving` is true.
+        """
+        with self._lock:
+            return self._tree.changes + self._camera_changes
+
+    def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Matrix:
+        """target_from_source float64 [4, 4]: takes points in the source frame to points in the target frame.
+
+        Args:
+            stamp_ns: the time for links of /tf, which are interpolated; None: the newest.
+
+        Raises:
+            CalibrationError: names the frame or link that is missing, or the time that is not covered.
+        """
+        with self._lock:
+            return self._tree.lookup(_frame(target), _frame(source), stamp_ns)
+
+    def is_moving(self, target: str, source: str) -> bool:
+        """True where the lookup depends on the stamp. Raises: see `lookup`."""
+        with self._lock:
+            return self._tree.is_moving(_frame(target), _frame(source))
+
+    def camera(self, name: str, image_size: tuple[int, int], frame_id: str = "") -> CameraModel:
+        """The camera's model, rescaled to its picture.
+
+        Args:
+            image_size: (width, height) of the picture, px.
+            frame_id: the picture's own frame, used where the CameraInfo names none.
+
+        Raises:
+            CalibrationError: there is no model, it was refused, it is for a picture of another aspect, or it has no
+                frame.
+        """
+        with self._lock:
+            model, refused = self._cameras.get(name), self._refused.get(name)
+        if model is None:
+            if refused is not None:
+                raise CalibrationError(f"camera {name!r} has no calibration: {refused}")
+            raise CalibrationError(
+                f"camera {name!r} has no calibration: no CameraInfo has come; publish it beside the camera's images, or"
+                f" give a rig YAML with cameras.{name} (size, intrinsics, base_from_camera)"
+            )
+        try:
+            model = model.for_picture(*image_size)
+        except MessageError as error:
+            raise CalibrationError(f"camera {name!r}: {error}") from None
+        frame = _frame(model.frame_id or frame_id)
+        if not frame:
+            raise CalibrationError(
+                f"camera {name!r} has no frame: neither its CameraInfo nor its images have a header.frame_id"
+            )
+        return model if frame == model.frame_id else _with_frame(model, frame)
+
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras that have a model."""
+        with self._lock:
+            return tuple(self._cameras)
+
+    def missing(self, target: str, sources: Iterable[str] = (), cameras: Iterable[str] = ()) -> dict[str, str]:
+        """Frame or camera -> what it lacks, of those asked for; for diagnostics."""
+        found = {}
+        for source in sources:
+            try:
+                self.lookup(target, source)
+            except CalibrationError as error:
+                found[source] = str(error)
+        for name in cameras:
+            with self._lock:
+                model = self._cameras.get(name)
+            try:
+                model = self.camera(name, (model.width, model.height) if model else (1, 1), target)
+                self.lookup(target, model.frame_id)
+            except CalibrationError as error:
+                found[name] = str(error)
+        return found
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _read_rig(self, rig: RigFile) -> None:
+        for transform in rig.transforms():
+            self._tree.add(transform)
+        for mount in rig.cameras:
+            self._cameras[mount.name] = mount.model
+        self._of_rig = frozenset(transform.child for transform in rig.transforms())
+        self._rig_cameras = frozenset(self._cameras)
+        self._camera_changes += 1
+
+    def _add(self, message: Any, moving: bool) -> None:
+        problems: list[CalibrationError] = []
+        transforms = _transforms(message)
+        with self._lock:
+            for transform in transforms:
+                if transform.child in self._of_rig:
+                    continue
+                try:
+                    self._tree.add(transform, moving)
+                except CalibrationError as error:
+                    problems.append(error)
+        if problems:
+            raise problems[0]
+
+
+def _transforms(message: Any) -> list[Transform]:
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return read_serialized_transforms(bytes(message))
+    return read_transforms(message)
+
+
+def _frame(name: str) -> str:
+    """Frames of tf 1 begin with a slash."""
+    return name.lstrip("/")
+
+
+def _with_frame(model: CameraModel, frame_id: str) -> CameraModel:
+    return CameraModel(model.width, model.height, model.k, model.d, model.model, frame_id, model.stamp_ns)
+
+
+def _equal(a: CameraModel, b: CameraModel) -> bool:
+    """True where two models say the same; their stamps do not count."""
+    same = (a.width, a.height, a.model, a.frame_id) == (b.width, b.height, b.model, b.frame_id)
+    return same and np.array_equal(a.k, b.k) and np.array_equal(a.d, b.d)
