@@ -4,6 +4,7 @@ Ids are positions in the tuples. `IGNORE` marks a point without a class (unlabel
 Colours are RGB, 0 to 255. Point-class order is the one that the SPVNAS checkpoints use (car 0 ... traffic-sign 18).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 IGNORE = 255
@@ -75,6 +76,23 @@ EVENTS: tuple[str, ...] = (
     "being_overtaken",
 )
 
+GREY = (200, 200, 200)  # of an event that is not in the table
+# By the place in EVENTS; mirrored pairs have related colours.
+EVENT_COLOURS: tuple[tuple[int, int, int], ...] = (
+    (110, 114, 124),
+    (230, 60, 60),
+    (90, 170, 255),
+    (40, 100, 220),
+    (255, 150, 40),
+    (190, 120, 255),
+    (130, 60, 210),
+    (90, 220, 200),
+    (255, 215, 70),
+    (205, 160, 20),
+    (120, 210, 90),
+    (255, 120, 190),
+)
+
 
 def point_class(name: str) -> int:
     """Id of a point class by name; raises KeyError naming the known ones."""
@@ -82,3 +100,10 @@ def point_class(name: str) -> int:
         if info.name == name:
             return i
     raise KeyError(f"no point class {name!r}; known: {', '.join(c.name for c in POINT_CLASSES)}")
+
+
+def event_colour(name: str, rgb: Sequence[int] | None = None) -> tuple[int, int, int]:
+    """The colour of an event in pictures: grey for "none", else a fixed one by its place among EVENTS or its `rgb`."""
+    if name in EVENTS:
+        return EVENT_COLOURS[EVENTS.index(name)]
+    return (int(rgb[0]), int(rgb[1]), int(rgb[2])) if rgb is not None else GREY

@@ -3,51 +3,15 @@
 `launch/*.launch.py` (real launch_ros) and `perception up` (one composed process) both read it, so neither can drift.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from perception_nodes.nodes.config import ConfigError
-
-POINTS = "/lidar/points"
-SEGMENTATION = "/perception/segmentation"
-VISUALIZATION = "/perception/visualization"
-FILTERED = "/perception/filtered"
-EVENTS = "/perception/events"
-EVENT_MARKERS = f"{EVENTS}/markers"
-DETECTIONS_2D = "/perception/detections2d"
-# Cameras of the rigs and converters; the topics of others are remapped by whoever names them.
-CAMERAS = ("front", "front_left", "front_right", "back", "back_left", "back_right", "left", "right")
-TIMING = (
-    *(f"debug/processing_time/{stage}_ms" for stage in ("preprocess", "inference", "postprocess", "total")),
-    "debug/cyclic_time_ms",
-    "debug/pipeline_latency_ms",
-)
-
-
-def image_topic(camera: str) -> str:
-    """Where a camera's pictures are, by the stack's names."""
-    return f"/camera/{camera}/image/compressed"
-
-
-@dataclass(frozen=True)
-class Argument:
-    """A launch argument: its name, default (None: required), type and sentence."""
-
-    name: str
-    default: str | None
-    description: str
-    kind: Literal["str", "int", "float", "bool"] = "str"
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Ref:
-    """The value of a launch argument, where a parameter or a remap takes one."""
-
-    argument: str
-
+from perception_nodes.config import ConfigError
+from perception_nodes.systems import SYSTEMS
+from perception_nodes.systems.launch import CAMERAS, Argument, Ref, image_topic
+from perception_nodes.systems.system import System
 
 @dataclass(frozen=True)
 class GraphNode:
@@ -83,153 +47,98 @@ class Plan:
         raise ConfigError(f"the {self.name} launch has no argument {name!r}; known: {known}")
 
 
-MODEL = Argument("model", "spvnas-lite", "network: a name of `perception weights list`, or a folder with model.yaml")
-PRECISION = Argument("precision", "auto", "the network's arithmetic", choices=("auto", "fp32", "int16", "int8", "bf16"))
-THREADS = Argument("threads", "2", "CPU threads of the network", "int")
-VIDEO_MODEL = Argument("video_model", "tsm-events-online", "video network: a name or folder, as `model`")
-RUNTIME = Argument("runtime", "auto", "what computes it", choices=("auto", "openvino", "native", "onnx", "torch"))
-DETECTOR = Argument("detector", "", "2-D detector: a name or folder, as `model`; empty: none")
-CAMERA = Argument("camera", "front", "name of the camera in the outputs")
-IMAGE_IN = Argument("image", image_topic("front"), "topic of the camera's Image or CompressedImage")
-VIDEO_THREADS = Argument("video_threads", "1", "CPU threads of the video network", "int")
-VIDEO_ARGUMENTS = (IMAGE_IN, CAMERA, VIDEO_MODEL, RUNTIME, DETECTOR, VIDEO_THREADS)
-POINTS_IN = Argument("points", POINTS, "topic of the LiDAR's PointCloud2")
 SIM_TIME = Argument("use_sim_time", "false", "take time from /clock (replays and simulations)", "bool")
 SCENARIO = Argument("scenario", "suburb_day", "a name of `perception simulate --list`, or random")
 RIG = Argument("rig", "kitti", "sensor rig", choices=("nuscenes", "kitti", "vlp16"))
 SEED = Argument("seed", "0", "the same seed gives the same drive", "int")
 RATE = Argument("rate", "1.0", "times real time; replay: 0 lets each message wait for the last one's answer", "float")
+SIMULATOR = (SCENARIO, RIG, SEED, RATE)
 
 
-def _spvcnn(sim_time: Any = Ref("use_sim_time"), when: str | None = None) -> GraphNode:
+def system_node(system: System, sim_time: Any = Ref("use_sim_time"), alone: bool = False) -> GraphNode:
+    """A system's node: parameters from arguments, topics by the stack's names; `alone`: without its switch."""
+    launch = system.launch
+    cameras = {f"~/input/{name}/image": image_topic(name) for name in CAMERAS} if system.inputs.cameras else {}
+    outputs = {output.own_name: output.topic for output in system.outputs if output.topic}
+    tables = {f"{o.own_name}/classes": f"{o.topic}/classes" for o in system.outputs if o.topic and o.classes}
     return GraphNode(
-        "spvcnn_node",
-        "spvcnn_node.yaml",
-        {
-            "model.name": Ref("model"),
-            "model.precision": Ref("precision"),
-            "model.threads": Ref("threads"),
-            "use_sim_time": sim_time,
-        },
-        {
-            "~/input/points": Ref("points"),
-            "~/output/segmentation": SEGMENTATION,
-            "~/output/segmentation/classes": f"{SEGMENTATION}/classes",
-            "~/output/visualization": VISUALIZATION,
-            "~/output/filtered": FILTERED,
-        },
-        when=when,
+        system.node_name,
+        f"{system.node_name}.yaml",
+        {**launch.references(alone), "use_sim_time": sim_time},
+        {**cameras, **{topic: Ref(argument.name) for topic, argument in launch.topics.items()}, **outputs, **tables},
+        when=None if alone else launch.switch.name,
     )
 
 
-def _tsm(sim_time: Any = Ref("use_sim_time"), threads: Any = Ref("threads"), when: str | None = None) -> GraphNode:
-    return GraphNode(
-        "tsm_node",
-        "tsm_node.yaml",
-        {
-            "model.name": Ref("video_model"),
-            "model.runtime": Ref("runtime"),
-            "model.threads": threads,
-            "detector.model": Ref("detector"),
-            "cameras": [Ref("camera")],
-            "use_sim_time": sim_time,
-        },
-        {
-            "~/input/image": Ref("image"),
-            **{f"~/input/{name}/image": image_topic(name) for name in CAMERAS},
-            "~/output/events": EVENTS,
-            "~/output/events/classes": f"{EVENTS}/classes",
-            "~/output/markers": EVENT_MARKERS,
-            "~/output/detections": DETECTIONS_2D,
-        },
-        when=when,
-    )
-
-
-def _simulator(when: str | None = None) -> GraphNode:
-    parameters = {name: Ref(name) for name in ("scenario", "rig", "seed", "rate")}
-    return GraphNode("simulator_node", "simulator_node.yaml", parameters, when=when)
-
-
-PLANS: dict[str, Plan] = {
-    plan.name: plan
-    for plan in (
-        Plan(
-            "spvcnn",
-            "LiDAR segmentation on a running sensor",
-            (POINTS_IN, MODEL, PRECISION, THREADS, SIM_TIME),
-            (_spvcnn(),),
-        ),
-        Plan(
-            "tsm",
-            "Driving events in a running camera",
-            (IMAGE_IN, CAMERA, VIDEO_MODEL, RUNTIME, DETECTOR, THREADS, SIM_TIME),
-            (_tsm(),),
+def plans_of(systems: Sequence[System]) -> dict[str, Plan]:
+    """What can be started: each system alone, the simulator alone, a replay, and the whole stack."""
+    stacked = tuple(dict.fromkeys(argument for system in systems for argument in system.launch.arguments()))
+    switches = tuple(system.launch.switch for system in systems)
+    plans = [
+        *(
+            Plan(
+                system.launch.plan,
+                system.launch.description,
+                (*system.launch.arguments(alone=True), SIM_TIME),
+                (system_node(system, alone=True),),
+            )
+            for system in systems
         ),
         Plan(
             "simulator",
             "The driving world, live, with /clock, odometry, sensors and ground truth",
-            (SCENARIO, RIG, SEED, RATE),
+            SIMULATOR,
             (_simulator(),),
         ),
         Plan(
             "replay",
-            "A bag, replayed through LiDAR segmentation, and (events:=true) through the events of its camera",
+            "A bag, replayed through the nodes that are switched on",
             (
                 Argument("bag", None, "path of the rosbag2 folder or file"),
                 RATE,
                 Argument("loop", "false", "start again at the end, for ever", "bool"),
-                Argument("segmentation", "true", "label the LiDAR's points", "bool"),
-                Argument("events", "false", "say what happens in front of the camera", "bool"),
-                POINTS_IN,
-                MODEL,
-                PRECISION,
-                THREADS,
-                *VIDEO_ARGUMENTS,
+                *switches,
+                *stacked,
             ),
-            (
-                _spvcnn(sim_time=True, when="segmentation"),
-                _tsm(sim_time=True, threads=Ref("video_threads"), when="events"),
-                GraphNode(
-                    "player_node",
-                    "player_node.yaml",
-                    {
-                        "bag": Ref("bag"),
-                        "playback.rate": Ref("rate"),
-                        "playback.loop": Ref("loop"),
-                        "playback.wait_for": [Ref("points")],
-                        "playback.wait_s": 60.0,
-                        "answer.inputs": [Ref("points"), Ref("image")],
-                        "answer.topics": [SEGMENTATION, EVENTS],
-                    },
-                    ends_all=True,
-                ),
-            ),
+            (*(system_node(system, sim_time=True) for system in systems), _player(systems)),
         ),
         Plan(
             "perception",
             "The whole stack, on a vehicle or (simulate:=true) on the driving world",
             (
                 Argument("simulate", "false", "start the driving world as the sensors", "bool"),
-                Argument("events", "false", "say what happens in front of the camera", "bool"),
-                POINTS_IN,
-                MODEL,
-                PRECISION,
-                THREADS,
-                *VIDEO_ARGUMENTS,
-                SCENARIO,
-                RIG,
-                SEED,
-                RATE,
+                *switches,
+                *stacked,
+                *SIMULATOR,
             ),
-            (
-                _spvcnn(sim_time=Ref("simulate")),
-                _tsm(sim_time=Ref("simulate"), threads=Ref("video_threads"), when="events"),
-                _simulator(when="simulate"),
-            ),
+            (*(system_node(system, sim_time=Ref("simulate")) for system in systems), _simulator(when="simulate")),
         ),
-    )
-}
+    ]
+    return {plan.name: plan for plan in plans}
+
+
+def _simulator(when: str | None = None) -> GraphNode:
+    parameters = {argument.name: Ref(argument.name) for argument in SIMULATOR}
+    return GraphNode("simulator_node", "simulator_node.yaml", parameters, when=when)
+
+
+def _player(systems: Sequence[System]) -> GraphNode:
+    """The player; at rate 0 it waits for the answers to the systems' inputs."""
+    asked = [(Ref(arg.name), system.answer.topic) for system in systems for arg in system.launch.topics.values()]
+    first = [Ref(a.name) for s in systems if s.launch.switch.default == "true" for a in s.launch.topics.values()]
+    parameters = {
+        "bag": Ref("bag"),
+        "playback.rate": Ref("rate"),
+        "playback.loop": Ref("loop"),
+        "playback.wait_for": first,
+        "playback.wait_s": 60.0,
+        "answer.inputs": [question for question, _ in asked],
+        "answer.topics": [answer for _, answer in asked],
+    }
+    return GraphNode("player_node", "player_node.yaml", parameters, ends_all=True)
+
+
+PLANS = plans_of(SYSTEMS)
 
 
 @dataclass(frozen=True)

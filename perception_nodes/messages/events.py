@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from perception_nodes.messages.cdr import CdrReader
 from perception_nodes.messages.clock import json_values, read_json
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import as_int
@@ -64,6 +65,20 @@ def read_event(msg: Any) -> CameraEvent:
     stamp = as_int(content.get("stamp"), "stamp", -(2**63), 2**63 - 1)
     score = _share(content.get("score"), "the score")
     return CameraEvent(stamp, camera, name, score, known, content["warm"])
+
+
+def event_stamp(raw: bytes) -> tuple[str, int]:
+    """(camera, stamp in ns) of a serialised event: the picture that it answers; raises MessageError."""
+    read = CdrReader(raw)
+    event = read_event(SerializedText(read.string("data")))
+    return event.camera, event.stamp_ns
+
+
+@dataclass(frozen=True)
+class SerializedText:
+    """std_msgs/String"""
+
+    data: str
 
 
 def _share(value: object, what: str) -> float:

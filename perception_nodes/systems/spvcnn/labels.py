@@ -1,4 +1,4 @@
-"""One cloud through a segmentation session: the step that the node and the offline run share. No ROS."""
+"""One cloud through a segmentation session: labels for every point, and the layouts of the outputs. No ROS."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from perception_nodes.classes import IGNORE, POINT_CLASSES, ClassInfo
 from perception_nodes.messages.clock import json_values
 from perception_nodes.messages.cloud_layout import CloudLayout, append_layout, point_cloud2_layout
 from perception_nodes.messages.point_cloud import PointCloud
+from perception_nodes.systems.system import is_trained
 
 
 class Session(Protocol):
@@ -20,18 +21,6 @@ class Session(Protocol):
 
     def reset(self) -> None:
         """Forgets the past."""
-
-
-def open_session(name: str, precision: str = "auto", threads: int = 2) -> Session:
-    """The session of a trained network, by name or folder; its errors are one sentence with what to do."""
-    from models.spvcnn.session import SegmentationSession
-
-    return SegmentationSession.from_weights(name, precision=precision, threads=threads)
-
-
-def is_trained(session: Any) -> bool:
-    """False where the session's facts say that its weights were never trained."""
-    return bool(getattr(getattr(session, "facts", None), "trained", True))
 
 
 def classes_of(session: Any) -> tuple[ClassInfo, ...]:

@@ -1,0 +1,68 @@
+"""What a system reads: one cloud, several cameras, or a cloud with cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perception_nodes.streaming.inputs import IMAGE, POINT_CLOUD, Input, Stream
+
+if TYPE_CHECKING:
+    from perception_nodes.systems.system import System
+
+POINTS = "points"  # name of the LiDAR's stream
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """cloud: one LiDAR · cameras: as many as the parameter `cameras` names · noun: of an input message, in sentences."""
+
+    cloud: bool
+    cameras: bool
+    noun: str
+
+    def streams(self, config: Any) -> tuple[Stream, ...]:
+        """The topics that the node subscribes, the key first."""
+        cloud = (Stream(POINTS, POINT_CLOUD),) if self.cloud else ()
+        cameras = tuple(Stream(name, IMAGE) for name in config.cameras) if self.cameras else ()
+        return (*cloud, *cameras)
+
+    def answered(self, config: Any) -> tuple[str, ...]:
+        """The streams whose messages each get an answer of their own: the LiDAR's, else every camera's."""
+        return (POINTS,) if self.cloud else tuple(config.cameras)
+
+    def topic_of(self, stream: str, config: Any) -> str:
+        """Name of a stream's topic in the node: `~/input/points`, `~/input/<camera>/image`; `~/input/image` of the only
+        camera of a system without LiDAR."""
+        if stream == POINTS and self.cloud:
+            return "~/input/points"
+        only = not self.cloud and len(config.cameras) == 1
+        return "~/input/image" if only else f"~/input/{stream}/image"
+
+    def open(self, config: Any) -> Input:
+        """The input object of these parameters."""
+        from perception_nodes.streaming.inputs import CameraInputs, CloudInput, FusedInput
+
+        stream = config.stream
+        times = {
+            "gap_periods": stream.gap_periods,
+            "jump_back_s": stream.jump_back_s,
+            "jump_back_periods": stream.jump_back_periods,
+        }
+        if not self.cameras:
+            return CloudInput(POINTS, **times)
+        if not self.cloud:
+            collect = config.collect
+            ages = {"max_age_s": collect.max_age_s, "absent_sets": collect.absent_sets}
+            return CameraInputs(config.cameras, min_cameras=collect.min_cameras, **ages, **times)
+        return FusedInput(POINTS, config.cameras, **config.collect.fused(config.cameras), **times)
+
+
+CLOUD = Inputs(cloud=True, cameras=False, noun="sweeps")
+CAMERAS = Inputs(cloud=False, cameras=True, noun="pictures")
+CLOUD_AND_CAMERAS = Inputs(cloud=True, cameras=True, noun="sweeps")
+
+
+def private_inputs(system: System, config: Any) -> dict[str, str]:
+    """Stream -> name of its topic in the node."""
+    return {s.name: system.inputs.topic_of(s.name, config) for s in system.inputs.streams(config)}

@@ -1,0 +1,124 @@
+"""spvcnn: a class for every LiDAR point (docs/nodes/spvcnn_node.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perception_nodes.messages.cloud_cdr import read_point_cloud2, write_point_cloud2
+from perception_nodes.messages.cloud_layout import CloudLayout, point_cloud2_layout
+from perception_nodes.messages.point_cloud import decode_point_cloud2
+from perception_nodes.streaming.health import Level
+from perception_nodes.streaming.inputs import Note
+from perception_nodes.systems.inputs import CLOUD, POINTS
+from perception_nodes.systems.launch import POINTS_IN, Argument, Launch
+from perception_nodes.systems.spvcnn.config import SpvcnnConfig
+from perception_nodes.systems.spvcnn.labels import (
+    Segmented,
+    Session,
+    class_table_text,
+    classes_of,
+    drop_table,
+    filtered_layout,
+    palette,
+    segment,
+    segmentation_layout,
+    visualization_layout,
+)
+from perception_nodes.systems.spvcnn.show import PANEL, SCORER
+from perception_nodes.systems.spvcnn.warm_cloud import warm_cloud
+from perception_nodes.systems.system import Answer, Decoded, Moment, Network, Output, System
+
+CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
+SEGMENTATION = "/perception/segmentation"
+PRECISIONS = ("auto", "fp32", "int16", "int8", "bf16")
+
+
+def open_session(config: SpvcnnConfig) -> Session:
+    """The session of a trained network, by name or folder; its errors are one sentence with what to do."""
+    from models.spvcnn.session import SegmentationSession  # torch: not before a network is opened
+
+    model = config.model
+    return SegmentationSession.from_weights(model.name, precision=model.precision, threads=model.threads)
+
+
+def decode(stream: str, kind: str, raw: bytes, config: SpvcnnConfig) -> Decoded:
+    """A serialised PointCloud2 -> PointCloud; its points stay in the message's bytes."""
+    cloud = decode_point_cloud2(read_point_cloud2(raw), config.input.max_points)
+    notes = tuple(Note(_counter(text), Level.WARN, text, stream) for text in cloud.warnings)
+    return Decoded(cloud, notes, {"points": len(cloud)})
+
+
+def _counter(warning: str) -> str:
+    return "empty" if "empty" in warning else "no_intensity" if "intensity" in warning else "capped"
+
+
+def step(session: Session, moment: Moment) -> Segmented:
+    """Labels of one cloud."""
+    return segment(session, moment.values[POINTS])
+
+
+def warm_up(session: Session, config: SpvcnnConfig) -> None:
+    """Labels a cloud of full size, so that the first real one is as fast as the others."""
+    xyz, intensity = warm_cloud()
+    raw = write_point_cloud2(point_cloud2_layout({"xyz": xyz, "intensity": intensity}), "", 0)
+    write_point_cloud2(segmentation_layout(segment(session, decode(POINTS, CLOUD_TYPE, raw, config).value)), "", 0)
+
+
+def encode_segmentation(answer: Answer) -> bytes:
+    """The same points and order, with `label` and `score`."""
+    return _cloud(answer, segmentation_layout(answer.result))
+
+
+def encode_visualization(answer: Answer) -> bytes:
+    """xyz and the colour of the class."""
+    return _cloud(answer, visualization_layout(answer.result, palette(classes_of(answer.session))))
+
+
+def encode_filtered(answer: Answer) -> bytes:
+    """The points whose class is not in `filtered.drop_classes`."""
+    drop = drop_table(answer.config.filtered.drop_classes, classes_of(answer.session))
+    return _cloud(answer, filtered_layout(answer.result, drop))
+
+
+def _cloud(answer: Answer, layout: CloudLayout) -> bytes:
+    cloud: Any = answer.moment.values[POINTS]
+    return write_point_cloud2(layout, cloud.frame_id, cloud.stamp_ns)
+
+
+LAUNCH = Launch(
+    plan="spvcnn",
+    description="LiDAR segmentation on a running sensor",
+    switch=Argument("segmentation", "true", "label the LiDAR's points", "bool"),
+    topics={"~/input/points": POINTS_IN},
+    parameters={
+        "model.name": Argument(
+            "model", "spvnas-lite", "network: a name of `perception weights list`, or a folder with model.yaml"
+        ),
+        "model.precision": Argument("precision", "auto", "the network's arithmetic", choices=PRECISIONS),
+        "model.threads": Argument("threads", "2", "CPU threads of the network", "int"),
+    },
+)
+
+SYSTEM = System(
+    name="spvcnn",
+    title="a class for every LiDAR point",
+    config=SpvcnnConfig,
+    inputs=CLOUD,
+    open=open_session,
+    decode=decode,
+    step=step,
+    reset=lambda session, stream: session.reset(),
+    warm_up=warm_up,
+    networks=lambda session, config: [Network(config.model.name, session)],
+    outputs=(
+        Output(
+            "segmentation", CLOUD_TYPE, encode_segmentation, SEGMENTATION, classes=class_table_text, recorded=True
+        ),
+        Output("visualization", CLOUD_TYPE, encode_visualization, "/perception/visualization"),
+        Output("filtered", CLOUD_TYPE, encode_filtered, "/perception/filtered"),
+    ),
+    launch=LAUNCH,
+    scorers=(SCORER,),
+    panels=(PANEL,),
+    memory_advice="Lower input.max_points, or give the node more memory",
+)
