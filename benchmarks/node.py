@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from perception_nodes.graph import PRECISION
+from perception_nodes.systems import spvcnn
+from perception_nodes.systems.spvcnn.declaration import PRECISIONS
 
 RATE_HZ = 10.0
 SENSORS = {34_000: "nuscenes", 120_000: "kitti"}
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "--model", default="spvnas-lite", help="model name or folder; random:spvcnn-lite without weights"
     )
-    parser.add_argument("--precision", default="auto", choices=PRECISION.choices)
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each run")
     given = parser.parse_args()
@@ -52,16 +53,19 @@ def main() -> int:
     prepare_environment()
     from perception_nodes.nodes.measure import measure
     from perception_nodes.nodes.steady import keep_memory
+    from perception_nodes.systems.run import SystemRun
 
     keep_memory()
 
+    model = {"model.name": given.model, "model.precision": given.precision, "model.threads": given.threads}
+    run = SystemRun(spvcnn.SYSTEM, {"points": "/lidar/points"}, model)
     rows = []
     for wanted, rig in SENSORS.items():
         with tempfile.TemporaryDirectory() as folder:
             bag = Path(folder) / "drive"
             points = write_bag(bag, rig, round(given.seconds * RATE_HZ))
             print(f"{rig}: {points} points (nominal {wanted}) at {RATE_HZ:g} Hz …", file=sys.stderr)
-            row = measure(bag, points, RATE_HZ, given.model, given.precision, given.threads).as_dict()
+            row = measure(bag, run, RATE_HZ, points=points).as_dict()
             rows.append({"nominal_points": wanted, "threads": given.threads, **row})
     for row in rows:
         print(json.dumps(row))

@@ -23,8 +23,8 @@ def write_bag(path: Path, cameras: tuple[str, ...], frames: int, period_s: float
     """A bag of `frames` pictures a camera; returns camera -> topic."""
     from perception_nodes.bags.typestore import make
     from perception_nodes.bags.writer import BagWriter
-    from perception_nodes.graph import image_topic
     from perception_nodes.messages.image import compressed_image_values, encode_jpeg
+    from perception_nodes.systems.launch import image_topic
 
     rng = np.random.default_rng(0)
     ramp = np.linspace(40, 200, size).astype(np.int16)[:, None, None]
@@ -47,8 +47,9 @@ def rows(model: str, runtime: str = "auto", threads: int = 2, seconds: float = 1
     from perception_nodes.nodes.environment import prepare_environment
 
     prepare_environment()
-    from perception_nodes.nodes.measure import measure_video
-    from perception_nodes.streaming.video_plan import VideoPlan
+    from perception_nodes.nodes.measure import measure
+    from perception_nodes.systems import tsm
+    from perception_nodes.systems.run import SystemRun
 
     period = float((load_facts(model).image or {}).get("period_s") or 0.1)
     found = []
@@ -56,11 +57,12 @@ def rows(model: str, runtime: str = "auto", threads: int = 2, seconds: float = 1
         with tempfile.TemporaryDirectory() as folder:
             bag = Path(folder) / "pictures"
             topics = write_bag(bag, CAMERAS[:count], max(4, round(seconds / period)), period)
-            plan = VideoPlan(topics, model, runtime, threads)
+            given = {"model.name": model, "model.runtime": runtime, "model.threads": threads, "stream.queue": 3}
+            run = SystemRun(tsm.SYSTEM, topics, given)
             for rate in (1.0 / period, None):
                 how = f"at {rate:g} Hz" if rate is not None else "as fast as answers come"
                 print(f"{count} camera(s), {how} …", file=sys.stderr)
-                row = measure_video(bag, plan, rate, (SIZE, SIZE)).as_dict()
+                row = measure(bag, run, rate, cameras=count, picture=(SIZE, SIZE)).as_dict()
                 found.append({**row, "runtime": runtime, "threads": threads, "model": model})
     return found
 

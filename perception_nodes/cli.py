@@ -6,9 +6,11 @@ import os
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from perception_nodes.commands.options import with_system_options
 
 OURS = ("perception_nodes", "models", "training", "benchmarks")
 
@@ -27,7 +29,6 @@ app.add_typer(weights_app, name="weights")
 
 BagPath = Annotated[Path, typer.Argument(help="A rosbag2 folder, or a single .mcap or .db3 file.")]
 OutPath = Annotated[Path, typer.Argument(help="The bag to write; it must not exist yet.")]
-Model = Annotated[str, typer.Option(help="A model of models/weights, or a model folder.")]
 
 
 class Storage(str, Enum):
@@ -48,7 +49,9 @@ class ExportFormat(str, Enum):
 def demo(
     seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 12.0,
     out: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
-    model: Model = "spvnas-lite",
+    model: Annotated[
+        str | None, typer.Option(help="Network of the LiDAR's node: a model of models/weights, or a folder.")
+    ] = None,
 ) -> None:
     """Replay a held-out simulated drive over DDS through the trained networks, score it, draw it."""
     from perception_nodes.commands.demo import run
@@ -68,6 +71,7 @@ def up(
 
 
 @app.command()
+@with_system_options
 def replay(
     bag: BagPath,
     record: Annotated[Path | None, typer.Option(help="Record the outputs into this new bag.")] = None,
@@ -76,26 +80,19 @@ def replay(
     ] = 0.0,
     start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
-    model: Model = "spvnas-lite",
-    precision: Annotated[str, typer.Option(help="fp32, int16, int8 or auto (the fastest).")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 2,
-    nodes: Annotated[str, typer.Option(help="spvcnn,tsm or one of them; default: all with input.")] = "",
-    cameras: Annotated[str, typer.Option(help="Cameras for tsm, a,b,…; default: front, else the first.")] = "",
-    video_model: Annotated[str, typer.Option(help="The network for events, as --model.")] = "tsm-events-online",
-    video_threads: Annotated[int, typer.Option(help="CPU threads of the network for events.")] = 1,
-    runtime: Annotated[str, typer.Option(help="What computes it: auto, openvino, native, onnx or torch.")] = "auto",
-    detector: Annotated[str, typer.Option(help="A 2-D detector for the same pictures, as --model.")] = "",
+    nodes: Annotated[str, typer.Option(help="Names a,b,… of systems; default: all that the bag has input for.")] = "",
+    cameras: Annotated[str, typer.Option(help="Cameras a,b,…; default: front, else the first.")] = "",
     offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,
     view: Annotated[bool, typer.Option(help="Look at it live in rerun.")] = False,
     report: Annotated[bool, typer.Option(help="Score and draw what was recorded, into results/.")] = True,
+    **options: Any,
 ) -> None:
-    """Replay a bag through its nodes over DDS (clouds to labels, pictures to events); record, score and draw."""
+    """Replay a bag through its nodes over DDS; record, score and draw."""
     from perception_nodes.commands.replay import run
 
     run(
-        bag, record, rate=rate, start=start, duration=duration, model=model, precision=precision, threads=threads,
-        nodes=split(nodes), cameras=split(cameras), video_model=video_model, video_threads=video_threads,
-        runtime=runtime, detector=detector, offline=offline, view=view, report=report,
+        bag, record, rate=rate, start=start, duration=duration, nodes=split(nodes), cameras=split(cameras),
+        offline=offline, view=view, report=report, **options,
     )  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from perception_nodes.config import ConfigError
 from perception_nodes.systems import SYSTEMS
 from perception_nodes.systems.launch import CAMERAS, Argument, Ref, image_topic
+from perception_nodes.systems.run import SystemRun
 from perception_nodes.systems.system import System
+
 
 @dataclass(frozen=True)
 class GraphNode:
@@ -194,6 +196,15 @@ def resolve(plan: Plan, arguments: Mapping[str, Any]) -> list[ResolvedNode]:
         for node in plan.nodes
         if node.when is None or values[node.when]
     ]
+
+
+def run_node(run: SystemRun) -> ResolvedNode:
+    """The node of a system on a bag: its inputs are the bag's topics, its outputs have the stack's names."""
+    node = system_node(run.system, alone=True)
+    config = run.config
+    inputs = {run.system.inputs.topic_of(stream, config): topic for stream, topic in run.topics.items()}
+    remaps = {old: new for old, new in node.remaps.items() if isinstance(new, str)} | inputs
+    return ResolvedNode(node.name, config_folder() / node.config, run.all_parameters | {"use_sim_time": True}, remaps)
 
 
 def config_folder() -> Path:

@@ -17,14 +17,14 @@ class DemoError(RuntimeError):
     """The demo cannot run; the message says what to do."""
 
 
-def run(seconds: float = 12.0, root: Path = Path("results"), model: str = "spvnas-lite") -> Path:
+def run(seconds: float = 12.0, root: Path = Path("results"), model: str | None = None) -> Path:
     """Simulate (once: the drive is kept in root/demo_drive), replay, evaluate; returns the results folder."""
     from perception_nodes.commands.replay import run as replay
 
     if seconds < LEAST_SECONDS:
         raise DemoError(f"found --seconds {seconds:g}, expected at least {LEAST_SECONDS:g}")
     drive = demo_drive(seconds, Path(root))
-    print("2/3 replay at real time through spvcnn_node and tsm_node, over DDS", flush=True)
+    print("2/3 replay at real time through every node that the drive has input for, over DDS", flush=True)
     folder = replay(drive, rate=1.0, model=model, root=Path(root))
     if folder is None:
         raise DemoError("the replay wrote no results")

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.streaming.bag_inputs import PICTURES, BagInputs, find_inputs
+from perception_nodes.streaming.bag_inputs import PICTURES
 from perception_nodes.streaming.result import ReplayResult
-from perception_nodes.streaming.video_plan import VideoPlan
-
-EVENTS_MODEL = "tsm-events-online"
-RECORDED_SCORE = 0.05  # average precision is over all scores and every class's boxes, not over the sure ones alone
+from perception_nodes.systems.run import SystemRun, find_runs
 
 
 def run(
@@ -23,41 +20,34 @@ def run(
     rate: float = 0.0,
     start: float = 0.0,
     duration: float | None = None,
-    model: str = "spvnas-lite",
-    precision: str = "auto",
-    threads: int = 2,
     nodes: Sequence[str] = (),
     cameras: Sequence[str] = (),
-    video_model: str = EVENTS_MODEL,
-    video_threads: int = 1,
-    runtime: str = "auto",
-    detector: str = "",
     offline: bool = False,
     view: bool = False,
     report: bool = True,
     root: Path = Path("results"),
+    **options: Any,
 ) -> Path | None:
     """Replay, then evaluate against the bag itself; returns the results folder (None without a report).
 
-    nodes: of streaming.bag_inputs.NODES; none: all that the bag has input for. cameras: names; see `find_inputs`.
+    Args:
+        nodes: names of systems; none: all that the bag has input for. cameras: names; see `find_runs`.
+        options: launch arguments of the systems (model, threads …) by name; None: its default.
+
     Raises BagError, ModelError, ViewerError or ImportError (no rclpy), each one sentence.
     """
     with BagReader(bag) as reader:  # a bad bag ends it here, before a network is loaded
         seconds, topics = reader.duration_s, reader.topics()
-        inputs = find_inputs(reader, nodes, cameras=cameras)
+        runs = find_runs(reader, nodes, cameras, options)
     if not nodes:
-        inputs = _runnable(inputs, video_model)
-    faint = {"detector.min_score": RECORDED_SCORE, "detector.max_overlap": 1.0}
-    video = VideoPlan(inputs.cameras, video_model, runtime, video_threads, detector, faint) if inputs.cameras else None
-    options: dict[str, Any] = {
-        "model": model, "precision": precision, "threads": threads, "start": start, "duration": duration,
-        "segmentation": bool(inputs.points), "video": video,
-    }  # fmt: skip
-    messages = sum(topics[name].count for name in (inputs.points, *inputs.cameras.values()) if name)
+        runs = _runnable(runs, options)
+    played = dict.fromkeys(topic for run in runs for topic in run.topics.values())
+    messages = sum(topics[name].count for name in played)
+    part: dict[str, Any] = {"start": start, "duration": duration}
     with tempfile.TemporaryDirectory(prefix="perception_") as scratch:
         out = record if record is not None else Path(scratch) / "outputs"
-        result = play(bag, out, messages, seconds, rate=rate, offline=offline, view=view, options=options)
-        print_result(result)
+        result = play(bag, out, runs, messages, seconds, rate=rate, offline=offline, view=view, part=part)
+        print_result(result, runs)
         if record is not None:
             print(f"recorded: {record}")
         if not report:
@@ -70,43 +60,51 @@ def run(
         return folder
 
 
-def _runnable(inputs: BagInputs, video_model: str) -> BagInputs:
-    """Without the default model for events a bag with clouds is replayed all the same, and it is said."""
+def _runnable(runs: list[SystemRun], options: dict[str, Any]) -> list[SystemRun]:
+    """Without a system whose default model is not here the others are replayed all the same, and it is said."""
     from models.facts import list_models
 
-    if video_model == EVENTS_MODEL and EVENTS_MODEL not in list_models() and inputs.points and inputs.cameras:
-        print(f"events are left out: no model {EVENTS_MODEL} here (choose another with --video-model)")
-        return BagInputs(inputs.points)
-    return inputs
+    held, kept = list_models(), []
+    for run in runs:
+        model = run.system.launch.options().get("model.name")
+        if len(runs) > 1 and model is not None and options.get(model.name) in (None, model.default):
+            if model.default not in held:
+                option = model.name.replace("_", "-")
+                print(f"{run.system.name} is left out: no model {model.default} here (choose another with --{option})")
+                continue
+        kept.append(run)
+    return kept or runs
 
 
 def play(
     bag: Path,
     out: Path,
+    runs: Sequence[SystemRun],
     messages: int,
     seconds: float,
     *,
     rate: float,
     offline: bool,
     view: bool,
-    options: dict[str, Any],
+    part: dict[str, Any],
 ) -> ReplayResult:
     """Run the replay with a progress bar, live (optionally watched) or offline."""
     from rich.progress import Progress
 
     with Progress() as bar:
         if offline:
-            from perception_nodes.streaming.offline import offline as replay_offline
+            from perception_nodes.systems.offline import offline as replay_offline
 
             task = bar.add_task("reading", total=messages)
-            return replay_offline(bag, out, progress=lambda done: bar.update(task, completed=done), **options)
+            return replay_offline(bag, out, runs, progress=lambda done: bar.update(task, completed=done), **part)
         from perception_nodes.nodes.replay import replay
 
-        task = bar.add_task("replaying over DDS", total=options["duration"] or seconds)
+        task = bar.add_task("replaying over DDS", total=part["duration"] or seconds)
         watch = Watch(bag) if view else None
         try:
             extra = watch.options() if watch else {}
-            return replay(bag, out, rate=rate, progress=lambda at: bar.update(task, completed=at), **options, **extra)
+            part = part | extra
+            return replay(bag, out, runs, rate=rate, progress=lambda at: bar.update(task, completed=at), **part)
         finally:
             if watch:
                 watch.close()
@@ -135,8 +133,9 @@ class Watch:
         self._viewer.close()
 
 
-def print_result(result: ReplayResult) -> None:
+def print_result(result: ReplayResult, runs: Sequence[SystemRun]) -> None:
     """One line a node: messages and answers of the replay itself."""
-    for name, node in result.nodes.items():
-        what = "sweeps" if name == "spvcnn_node" else "pictures"
+    for run in runs:
+        node, what = result.nodes[run.system.node_name], run.system.inputs.noun
+        name = run.system.node_name
         print(f"{name}: {node.frames_out} of {node.frames_in} {what} answered, {node.dropped} dropped")

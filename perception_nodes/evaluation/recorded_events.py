@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.classes import ClassInfo
+from perception_nodes.classes import ClassInfo, event_colour
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.events import NONE, EventScorer
 from perception_nodes.evaluation.recorded import class_names, stamped
@@ -20,7 +20,6 @@ from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.events import CameraEvent, read_event
 from perception_nodes.messages.image import decode_image
 from perception_nodes.streaming.bag_inputs import camera_topics
-from perception_nodes.streaming.video import event_colour
 from perception_nodes.viewer import event_pictures as draw
 from perception_nodes.viewer import pictures, video_pictures
 

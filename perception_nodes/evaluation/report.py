@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perception_nodes.classes import POINT_CLASSES
+from perception_nodes.classes import POINT_CLASSES, event_colour
 from perception_nodes.evaluation.segmentation import NO_DATA
-from perception_nodes.streaming.video import event_colour
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 

@@ -1,4 +1,4 @@
-"""Serialised sensor_msgs/Image and CompressedImage (CDR) -> `CameraImage`. No ROS, no copy before the picture is decoded.
+"""Serialised sensor_msgs/Image and CompressedImage (CDR) -> `CameraImage`. No ROS; pixels stay in the bytes.
 
 Live nodes and offline runs read pictures here, so that both decode the same bytes with the same code.
 """

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from perception_nodes.config import ConfigError, build_config
 from perception_nodes.graph import PLANS, ResolvedNode, config_folder, resolve
-from perception_nodes.nodes.config import NODE_CONFIGS, ConfigError, build_config
+from perception_nodes.nodes.config import NODE_CONFIGS
 from perception_nodes.nodes.main import StopRequest, catch_signals, run
 
 KEYS = ("plan", "arguments", "parameters")

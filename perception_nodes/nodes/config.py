@@ -1,14 +1,12 @@
 """Parameters of the player and the simulator, and the config class of every node by its name. No ROS."""
 
-from typing import Any
-
 from pydantic import Field, model_validator
 
 from perception_nodes.config import NodeConfig, Section
 from perception_nodes.systems import SYSTEMS
 
 # (topic that is played, topic of its answer) of every system, by the stack's names.
-ANSWERS = [(default_topic, system.answer.topic) for system in SYSTEMS for default_topic in system.launch.default_topics()]
+ANSWERS = [(topic, system.answer.topic) for system in SYSTEMS for topic in system.launch.default_topics()]
 
 
 class Playback(Section):
@@ -80,14 +78,6 @@ class SimulatorConfig(NodeConfig):
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the sensors")
     truth: bool = Field(default=True, description="publish /ground_truth/...")
     clock_hz: float = Field(default=100.0, gt=0, le=1000, description="messages per second on /clock")
-
-
-NODE_CONFIGS: dict[str, type[NodeConfig]] = {
-    "spvcnn_node": SpvcnnConfig,
-    "tsm_node": TsmConfig,
-    "player_node": PlayerConfig,
-    "simulator_node": SimulatorConfig,
-}
 
 
 NODE_CONFIGS: dict[str, type[NodeConfig]] = {

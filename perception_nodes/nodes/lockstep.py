@@ -1,27 +1,84 @@
-"""Rate 0: a player that sends the next message of a topic when the last one has been answered."""
+"""Rate 0: a player that sends the next message when the last one has been worked on."""
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import String
 
 from perception_nodes.bags.reader import BagMessage
 from perception_nodes.messages.errors import MessageError
-from perception_nodes.messages.header import HEADER_BYTES, header_stamp_ns
-from perception_nodes.nodes.serialized import event_key
+from perception_nodes.messages.header import header_stamp_ns
+from perception_nodes.nodes.message_types import find_message_type
+from perception_nodes.systems import SYSTEMS
+from perception_nodes.systems.system import Output
+
+if TYPE_CHECKING:
+    from perception_nodes.nodes.lanes import Lane
 
 FIRST_ANSWER_S = 60.0
 ANSWER_S = 20.0
-CLOUD = "sensor_msgs/msg/PointCloud2"
+LOOK_S = 0.001
+LOST_S = 5.0  # for a message to be taken in; more, and it was lost on its way
 
 
-class Lockstep:
-    """Listens to the answers' stamps; of clouds only the header is read.
+class Lockstep(Protocol):
+    """Who tells the player when to go on."""
+
+    def ready(self, message: BagMessage, halt: threading.Event) -> bool:
+        """Waits until a message may be sent; False if what is waited for does not come."""
+
+    def sent(self, message: BagMessage) -> None:
+        """Notes a message that was sent."""
+
+    def finish(self, halt: threading.Event) -> bool:
+        """Waits for the end of all work; False if it does not come."""
+
+    def destroy(self) -> None:
+        """Ends what listens."""
+
+
+class NodeLockstep:
+    """Watches the nodes themselves, in the player's own process: the next message for a node is sent when it has taken
+    in the last one and has nothing left to work on. Every node so gets its messages in the bag's order; a message that
+    it refuses, or a sample that waits for others, costs no time.
+    """
+
+    def __init__(self, lanes: Sequence["Lane"]) -> None:
+        self._lanes = lanes
+
+    def ready(self, message: BagMessage, halt: threading.Event) -> bool:
+        return all([self._wait(lane, halt) for lane in self._lanes if message.topic in lane.sent])
+
+    def sent(self, message: BagMessage) -> None:
+        """The player tells the lanes itself, at every rate."""
+
+    def finish(self, halt: threading.Event) -> bool:
+        return all([self._wait(lane, halt) for lane in self._lanes])
+
+    def destroy(self) -> None:
+        """Nothing listens."""
+
+    @staticmethod
+    def _wait(lane: "Lane", halt: threading.Event) -> bool:
+        taken, since = lane.taken(), time.monotonic()
+        while not halt.is_set() and not lane.idle():
+            worker = lane.node.worker
+            if lane.taken() != taken or (worker is not None and not worker.idle):
+                taken, since = lane.taken(), time.monotonic()
+            if time.monotonic() - since > LOST_S:
+                lane.give_up()
+                return False
+            time.sleep(LOOK_S)
+        return True
+
+
+class TopicLockstep:
+    """Listens to the answers' stamps: for nodes in other processes.
 
     Topics go on independently of each other: a cloud and a picture of one moment are worked on together. Where several
     topics share an answer (the cameras of one node), each may be one message ahead: the node itself waits for the
@@ -30,7 +87,7 @@ class Lockstep:
     Args:
         node: where the subscriptions live.
         answers: topic that is sent -> topic on which something with the same stamp comes back.
-        types: message type of each sent topic; clouds are answered by clouds, pictures by events (JSON).
+        types: message type of each sent topic; an answer that no system declares is of its question's type.
     """
 
     def __init__(self, node: Node, answers: dict[str, str], types: dict[str, str]) -> None:
@@ -42,16 +99,21 @@ class Lockstep:
         shared = list(answers.values())
         self._ahead = {question: int(shared.count(answer) > 1) for question, answer in answers.items()}
         self._any = False
-        kinds = {answer: PointCloud2 if types[question] == CLOUD else String for question, answer in answers.items()}
+        declared = {system.answer.topic: system.answer for system in SYSTEMS}
+        kinds: dict[str, tuple[Any, Callable[[bytes], int]]] = {}
+        for question, answer in answers.items():
+            output = declared.get(answer)
+            kind = find_message_type(types[question] if output is None else output.type)
+            kinds[answer] = (kind, _stamp_reader(output))
         self._subscriptions = [
-            node.create_subscription(kind, topic, self._receiver(topic, kind), QoSProfile(depth=20), raw=True)
-            for topic, kind in kinds.items()
+            node.create_subscription(kind, topic, self._receiver(topic, stamp), QoSProfile(depth=20), raw=True)
+            for topic, (kind, stamp) in kinds.items()
         ]
 
-    def _receiver(self, topic: str, kind: type) -> Callable[[bytes], None]:
+    def _receiver(self, topic: str, stamp_of: Callable[[bytes], int]) -> Callable[[bytes], None]:
         def receive(raw: bytes) -> None:
             try:
-                stamp = header_stamp_ns(raw) if kind is PointCloud2 else event_key(raw)[1]
+                stamp = stamp_of(raw)
             except MessageError:
                 return
             with self._changed:
@@ -62,16 +124,14 @@ class Lockstep:
         return receive
 
     def ready(self, message: BagMessage, halt: threading.Event) -> bool:
-        """Waits until a message may be sent; False if the answer to an earlier one of its topic does not come."""
         return self._wait(message.topic, self._ahead.get(message.topic, 0), halt)
 
     def sent(self, message: BagMessage) -> None:
-        """Notes a message whose answer is to be waited for."""
-        if message.topic in self._waiting and len(message.raw) >= HEADER_BYTES:
-            self._waiting[message.topic].append(header_stamp_ns(message.raw))
+        if message.topic in self._waiting:
+            with contextlib.suppress(MessageError):  # nobody answers a message without a stamp
+                self._waiting[message.topic].append(header_stamp_ns(message.raw))
 
     def finish(self, halt: threading.Event) -> bool:
-        """Waits for every answer that is still due; False if one did not come."""
         return all([self._wait(question, self._ahead[question], halt) for question in self._waiting])
 
     def _wait(self, question: str, ahead: int, halt: threading.Event) -> bool:
@@ -98,3 +158,11 @@ class Lockstep:
     def destroy(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+
+
+def _stamp_reader(output: Output | None) -> Callable[[bytes], int]:
+    """Reads which stamp (ns) a serialised answer carries."""
+    if output is None or output.stamp is None:
+        return header_stamp_ns
+    read = output.stamp
+    return lambda raw: read(raw)[1]

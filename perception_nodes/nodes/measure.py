@@ -15,15 +15,15 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from perception_nodes.graph import PLANS, POINTS, ResolvedNode, resolve
+from perception_nodes.graph import run_node
 from perception_nodes.nodes.compose import process_command
 from perception_nodes.nodes.errors import NodeError
+from perception_nodes.nodes.lanes import FLOAT, answer_row
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
-from perception_nodes.nodes.replay_lanes import FLOAT, cloud_rows, event_rows
 from perception_nodes.streaming.stopwatch import Percentiles
-from perception_nodes.streaming.video_plan import VideoPlan
+from perception_nodes.systems.run import SystemRun
 
 START_S = 120.0  # loading, and compiling kernels on the first run of a machine
 
@@ -83,41 +83,35 @@ class _Spent(NamedTuple):
     stolen: float
 
 
-def measure(bag: Path, points: int, rate_hz: float, model: str, precision: str, threads: int) -> Measured:
-    """Plays `bag` (clouds on /lidar/points at `rate_hz`) at real time and reports.
+def measure(bag: Path, run: SystemRun, rate_hz: float | None, **what: Any) -> Measured:
+    """Plays `bag` into the node of a system in real time or, with `rate_hz` None, as fast as answers come.
+
+    Args:
+        what: `points`, or `cameras` and `picture`, of `Measured`.
 
     Raises:
         NodeError: the node did not come up, or ended.
     """
-    arguments = {"bag": str(bag), "model": model, "precision": precision, "threads": threads}
-    node, player = resolve(PLANS["replay"], arguments)
-    figures = _measure(node, player, {POINTS: ""}, cloud_rows()[0])
-    return Measured(node="spvcnn_node", rate_hz=rate_hz, points=points, **figures)
+    figures = _measure(bag, run, 0.0 if rate_hz is None else 1.0)
+    return Measured(node=run.system.node_name, rate_hz=rate_hz, **what, **figures)
 
 
-def measure_video(bag: Path, plan: VideoPlan, rate_hz: float | None, picture: tuple[int, int]) -> Measured:
-    """Plays `bag` (pictures of `plan.cameras`) in real time or, with `rate_hz` None, as fast as answers come.
-
-    Raises:
-        NodeError: the node did not come up, or ended.
-    """
-    arguments = {"bag": str(bag), "rate": 0.0 if rate_hz is None else 1.0, "segmentation": False, "events": True}
-    node, player = resolve(PLANS["replay"], arguments | plan.arguments())
-    node.parameters.update({"cameras": list(plan.cameras), "stream.queue": 3})
-    if len(plan.cameras) > 1:
-        node.remaps.update({f"~/input/{name}/image": topic for name, topic in plan.cameras.items()})
-    inputs = {topic: name for name, topic in plan.cameras.items()}
-    figures = _measure(node, player, inputs, event_rows()[0])
-    return Measured(node="tsm_node", rate_hz=rate_hz, cameras=len(inputs), picture=picture, **figures)
-
-
-def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], answers: Recorded) -> dict[str, Any]:
-    """Runs `node` in a process of its own; inputs: topic -> first part of its answers' key (a camera), or ""."""
+def _measure(bag: Path, run: SystemRun, rate: float) -> dict[str, Any]:
+    """Runs the node in a process of its own."""
+    node, answers = run_node(run), answer_row(run)
+    inputs = {topic: stream for stream, topic in run.answered.items()}
     # The network is measured, not the luck of best-effort transport with clouds of megabytes between processes.
     node.parameters.update({"qos.input.reliability": "reliable", "qos.output.depth": 5})
-    topics = list(inputs)
-    plan.parameters.update({"playback.wait_for": topics, "playback.wait_s": START_S, "playback.topics": topics})
-    plan.parameters.update({"answer.inputs": topics, "answer.topics": [answers.topic] * len(topics)})
+    played = list(run.topics.values())
+    plan = {
+        "bag": str(bag),
+        "playback.rate": rate,
+        "playback.wait_for": played,
+        "playback.wait_s": START_S,
+        "playback.topics": played,
+        "answer.inputs": list(inputs),
+        "answer.topics": [answers.topic] * len(inputs),
+    }
     # Nodes of somebody else on this machine would answer, too, or be taken for the node under test.
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     child = subprocess.Popen(process_command(node), start_new_session=True)
@@ -126,7 +120,7 @@ def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], ans
     executor = SingleThreadedExecutor(context=context)
     done = threading.Event()
     stages = tuple(f"/{node.name}/debug/processing_time/{stage}_ms" for stage in ("inference", "total"))
-    player = PlayerNode(overrides=plan.parameters, context=context, use_global_arguments=False)
+    player = PlayerNode(overrides=plan, context=context, use_global_arguments=False)
     listener = _Figures(answers, stages, context=context, use_global_arguments=False)
     nodes: list[Any] = [listener, player]
     player.finish = lambda code: done.set()
@@ -138,7 +132,7 @@ def _measure(node: ResolvedNode, plan: ResolvedNode, inputs: dict[str, str], ans
         for one in nodes:
             one.trigger_configure()
             one.trigger_activate()
-        spent = _run(child, player, topics, done)
+        spent = _run(child, player, played, done)
         return _figures(player, listener, inputs, answers, spent, child)
     finally:
         _end(child, nodes, executor, spinner)
@@ -167,11 +161,10 @@ def _figures(
     child: "subprocess.Popen[bytes]",
 ) -> dict[str, Any]:
     answers, latency = listener.tally.arrivals.get(row.topic, {}), Percentiles()
-    for topic, camera in inputs.items():
+    for topic, stream in inputs.items():
         for stamp, at in player.sent.get(topic, {}).items():
-            key = (camera, stamp) if camera else stamp
-            if key in answers:
-                latency.add((answers[key] - at) * 1e3)
+            if (stream, stamp) in answers:
+                latency.add((answers[stream, stamp] - at) * 1e3)
     frames = sum(player.asked(topic) for topic in inputs)
     network, total = (values.at(50) for values in listener.values.values())
     return {

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 
-from perception_nodes.nodes.config import NodeConfig, Qos
+from perception_nodes.config import NodeConfig, Qos
 from perception_nodes.nodes.diagnostics import DiagnosticsPublisher
 from perception_nodes.nodes.intake import Intake
 from perception_nodes.nodes.parameters import Parameters
@@ -125,7 +125,7 @@ class PerceptionNode(LifecycleNode, Generic[C]):
     def advertise(self, message_type: Any, topic: str, qos: Qos) -> Publisher:
         """A publisher that lives until the node is deactivated, and reports QoS mismatches."""
         own = profile(qos)
-        events = publisher_events(self, topic, own, self._on_qos_mismatch)
+        events = publisher_events(self, topic, own, self.on_qos_mismatch)
         publisher = self.create_publisher(message_type, topic, own, event_callbacks=events)
         self._owned.append(publisher)
         return publisher
@@ -206,7 +206,8 @@ class PerceptionNode(LifecycleNode, Generic[C]):
     def _on_undecodable(self, error: Exception) -> None:
         self.report("input", "undecodable", Level.ERROR, error, f"a message could not be received: {error}")
 
-    def _on_qos_mismatch(self, topic: str, sentence: str) -> None:
+    def on_qos_mismatch(self, topic: str, sentence: str) -> None:
+        """Reports two endpoints that do not talk to each other."""
         self.health.count("qos", "mismatches")
         self.health.condition("qos", topic, Level.WARN, sentence)
         self.get_logger().warning(sentence)

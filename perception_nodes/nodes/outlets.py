@@ -9,7 +9,8 @@ from rclpy.serialization import deserialize_message
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagMessage, BagReader, Topic
-from perception_nodes.nodes.config import PlayerConfig, Qos
+from perception_nodes.config import Qos
+from perception_nodes.nodes.config import PlayerConfig
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 

@@ -6,7 +6,7 @@ from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from perception_nodes.nodes.config import ConfigError, NodeConfig, build_config, parameters_of, unknown_parameter
+from perception_nodes.config import ConfigError, NodeConfig, build_config, parameters_of, unknown_parameter
 
 C = TypeVar("C", bound=NodeConfig)
 

@@ -1,8 +1,10 @@
 """PlayerNode: publishes a bag's stored bytes at any rate, with /clock."""
 
+import contextlib
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -12,9 +14,11 @@ from std_srvs.srv import Trigger
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagMessage, BagReader, Topic
-from perception_nodes.messages.header import HEADER_BYTES, header_stamp_ns
-from perception_nodes.nodes.config import PlayerConfig, Qos
-from perception_nodes.nodes.lockstep import Lockstep
+from perception_nodes.config import Qos
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.header import header_stamp_ns
+from perception_nodes.nodes.config import PlayerConfig
+from perception_nodes.nodes.lockstep import Lockstep, TopicLockstep
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.outlets import Outlets, matches
 from perception_nodes.streaming.health import Level
@@ -28,10 +32,21 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
     """Plays `bag` on its own thread; the bag is read as it is played, never loaded whole.
 
     Ends its process with code 0 at the end of the bag (unless looping), 1 where the bag breaks off.
+
+    Args:
+        lockstep: who tells it to go on at rate 0; None: the answers on the topics of `answer.topics`.
+        on_sent: called with the topic of each message that was published.
     """
 
-    def __init__(self, name: str = "player_node", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        name: str = "player_node",
+        lockstep: Lockstep | None = None,
+        on_sent: Callable[[str], None] = lambda topic: None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name, PlayerConfig, aspects=("playback",), **kwargs)
+        self._own_lockstep, self._on_sent = lockstep, on_sent
         self._topics: list[Topic] = []
         self._span = (0, 0.0)
         self.position_s = 0.0
@@ -65,7 +80,8 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         if config.playback.rate == 0:
             types = {topic.name: topic.type for topic in self._topics}
             pairs = dict(zip(config.answer.inputs, config.answer.topics))
-            self._lockstep = Lockstep(self, {q: a for q, a in pairs.items() if q in types}, types)
+            asked = {q: a for q, a in pairs.items() if q in types}
+            self._lockstep = self._own_lockstep or TopicLockstep(self, asked, types)
         self._pacer = Pacer(config.playback.rate)
         if config.playback.paused:
             self._pacer.pause()
@@ -147,8 +163,9 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
                 self._note_sending(message)
                 if outlets.send(message, reader):
                     self.health.count("playback", "messages")
-                if self._lockstep is not None:
-                    self._lockstep.sent(message)
+                    self._on_sent(message.topic)
+                    if self._lockstep is not None:
+                        self._lockstep.sent(message)
                 if time.monotonic() - shown > 0.5:
                     shown = time.monotonic()
                     self._show(message.stamp_ns)
@@ -163,10 +180,11 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         return self.health.counter("playback", f"sent {topic}")
 
     def _note_sending(self, message: BagMessage) -> None:
-        if message.topic in self.config.answer.inputs and len(message.raw) >= HEADER_BYTES:
+        if message.topic in self.config.answer.inputs:
             self.health.count("playback", f"sent {message.topic}")
             sent = self.sent.setdefault(message.topic, {})
-            sent[header_stamp_ns(message.raw)] = time.monotonic()
+            with contextlib.suppress(MessageError):  # a malformed message has no answer
+                sent[header_stamp_ns(message.raw)] = time.monotonic()
             while len(sent) > 1000:
                 sent.pop(next(iter(sent)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perception_nodes.bags.writer import BagWriter
-from perception_nodes.nodes.config import NodeConfig, Qos
+from perception_nodes.config import NodeConfig, Qos
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile
@@ -104,8 +104,8 @@ class RecorderNode(PerceptionNode[NodeConfig]):
 
         def receive(raw: bytes) -> None:
             now = time.monotonic()
-            if row.key is not None:
-                arrivals[row.key(raw)] = now
+            if row.key is not None and (key := row.key(raw)) is not None:
+                arrivals[key] = now
             self.take(row.topic, raw)
 
         return receive
@@ -120,6 +120,10 @@ class RecorderNode(PerceptionNode[NodeConfig]):
         except queue.Full:
             text = "the disk is slower than the topics: messages are not recorded"
             self.health.event("recording", "lost", Level.ERROR, text)
+
+    def idle(self) -> bool:
+        """True while nothing waits to be written."""
+        return self._queue.empty()
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:

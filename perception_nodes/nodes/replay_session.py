@@ -1,8 +1,9 @@
 """Player, the nodes under test and recorder in one process and on one executor, from start to a clean end."""
 
+import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,24 +11,19 @@ from typing import TYPE_CHECKING, Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import Float64
 
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.bags.writer import BagWriter
-from perception_nodes.graph import PLANS, POINTS, ResolvedNode, resolve
 from perception_nodes.nodes.errors import NodeError
+from perception_nodes.nodes.lanes import Lane, all_rows, answer_row, make_lane
+from perception_nodes.nodes.lockstep import NodeLockstep
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
-from perception_nodes.nodes.replay_lanes import Lane, all_rows, cloud_rows, event_rows
-from perception_nodes.nodes.spvcnn import SpvcnnNode
-from perception_nodes.nodes.tsm import TsmNode
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.result import ReplayResult
-from perception_nodes.streaming.video_plan import VideoPlan
+from perception_nodes.systems.run import SystemRun
 
 if TYPE_CHECKING:
     from perception_nodes.nodes.replay import ReplayPlan
@@ -35,22 +31,25 @@ if TYPE_CHECKING:
 # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted. The clock comes
 # when all networks are loaded.
 PATIENT = {"qos.output.depth": 10, "stream.queue": 3, "diagnostics.clock_patience_s": 120.0}
-SETTLE_S = 3.0  # wall seconds for the last answer, after the last cloud
+LOCKSTEP_QUEUE = 100  # one message may complete several samples, and at rate 0 none is dropped
+SETTLE_S = 3.0  # wall seconds without progress, after the last message
+FLOAT64 = struct.Struct("<4sd")  # serialised std_msgs/Float64
 
 
 class ReplaySession:
     """Context manager: nodes configured and active inside, everything gone outside.
 
     Args:
-        bag: what is played. points: topic of its clouds ("": no segmentation). plan: how. writer: an open bag for the
-            results, or None.
+        bag: what is played. runs: the systems under test. plan: how. writer: an open bag for the results, or None.
 
     Raises:
         NodeError: a node could not be configured (its own sentence is in the log).
     """
 
-    def __init__(self, bag: str | Path, points: str, plan: "ReplayPlan", writer: BagWriter | None) -> None:
-        self._bag, self._points, self._plan, self._writer = bag, points, plan, writer
+    def __init__(
+        self, bag: str | Path, runs: Sequence[SystemRun], plan: "ReplayPlan", writer: BagWriter | None
+    ) -> None:
+        self._bag, self._runs, self._plan, self._writer = bag, runs, plan, writer
         self._done = threading.Event()
         self._code = 0
         self._nodes: list[Any] = []
@@ -77,99 +76,62 @@ class ReplaySession:
 
     def _build(self) -> None:
         plan = self._plan
-        self._lanes, player = self._resolved()
-        for lane in self._lanes:
-            lane.node = lane.make()
+        patient = PATIENT | ({"stream.queue": LOCKSTEP_QUEUE} if plan.rate == 0 else {})
+        for run in self._runs:
+            lane = make_lane(run, patient, context=self._context, use_global_arguments=False)
+            self._lanes.append(lane)
             lane.node.timing_listener = self._timed
+            lane.node.uninstalled_listener = self._found
             self._add(lane.node)
         rows = all_rows(self._lanes)
         if self._writer is None and plan.listener is None:
-            rows = [lane.rows[0] for lane in self._lanes]
+            rows = [answer_row(lane.run) for lane in self._lanes]
         if plan.listener is not None:
             rows += [Recorded(topic, kind, keep=False) for topic, kind in self._seen_types().items()]
+        ros: dict[str, Any] = {"context": self._context, "use_global_arguments": False}
         self._recorder = self._add(
-            RecorderNode(rows, self._writer, listener=plan.listener, overrides={"use_sim_time": True}, **self._ros({})),
+            RecorderNode(rows, self._writer, listener=plan.listener, overrides={"use_sim_time": True}, **ros)
         )
-        self._player = PlayerNode(overrides=player.parameters, **self._ros({}))
+        lockstep = NodeLockstep(self._lanes)
+        self._player = PlayerNode(lockstep=lockstep, on_sent=self._sent, overrides=self._player_parameters(), **ros)
         self._player.finish = self._finish
+
+    def _sent(self, topic: str) -> None:
+        for lane in self._lanes:
+            lane.note_sent(topic)
 
     def _timed(self, topic: str, value: float) -> None:
         """Hands a figure of the node to the recorder without a detour over DDS."""
+        self._found(topic, FLOAT64.pack(b"\0\1\0\0", value))
+
+    def _found(self, topic: str, raw: bytes) -> None:
+        """The same for a message that the node cannot publish here."""
         recorder = getattr(self, "_recorder", None)  # the node is started first
         if recorder is not None and topic in recorder.topics:
-            recorder.take(topic, serialize_message(Float64(data=value)))
-
-    def _found(self, topic: str, type_name: str, values: dict, stamp_ns: int) -> None:
-        """The same for a result whose message type is not installed here."""
-        recorder = getattr(self, "_recorder", None)
-        if recorder is not None and topic in recorder.topics:
-            recorder.take(topic, to_bytes(make(type_name, **values)))
+            recorder.take(topic, raw)
 
     def _seen_types(self) -> dict[str, str]:
         with BagReader(self._bag) as reader:
             topics = reader.topics()
         return {name: topics[name].type for name in self._plan.topics if name in topics}
 
-    def _resolved(self) -> tuple[list[Lane], Any]:
-        """The nodes under test, not yet made, and the player's parameters."""
-        plan, video = self._plan, self._plan.video
-        arguments = {
-            "bag": str(self._bag),
-            "rate": plan.rate,
-            "segmentation": bool(self._points),
-            "points": self._points or POINTS,
-            "model": plan.model,
-            "precision": plan.precision,
-            "threads": plan.threads,
-            "events": video is not None,
-        }
-        if video is not None:
-            arguments |= video.arguments()
-        resolved = {node.name: node for node in resolve(PLANS["replay"], arguments)}
-        lanes = []
-        if "spvcnn_node" in resolved:
-            lanes.append(self._cloud_lane(resolved["spvcnn_node"]))
-        if video is not None:
-            lanes.append(self._video_lane(resolved["tsm_node"], video))
-        player = resolved["player_node"]
-        fed = {topic: lane.rows[0].topic for lane in lanes for topic in lane.inputs}
-        player.parameters.update({"playback.start_s": plan.start, "playback.duration_s": plan.duration or 0.0})
-        player.parameters.update({"answer.inputs": list(fed), "answer.topics": list(fed.values())})
-        # Every message brings its own /clock; more ticks would only wake the executor beside the network.
-        player.parameters.update({"clock.rate_hz": 10.0, "playback.wait_for": list(fed)})
-        # Ground truth is in the bag already: only what the nodes read goes over DDS.
-        player.parameters["playback.topics"] = list(dict.fromkeys([*fed, *plan.topics]))
-        return lanes, player
-
-    def _cloud_lane(self, node: ResolvedNode) -> Lane:
-        node.parameters.update(PATIENT | self._plan.parameters)
-
-        def make() -> SpvcnnNode:
-            return SpvcnnNode(self._plan.session_factory, overrides=node.parameters, **self._ros(node.remaps))
-
-        return Lane("spvcnn_node", self._plan.model, {self._points: ""}, cloud_rows(), make)
-
-    def _video_lane(self, node: ResolvedNode, video: VideoPlan) -> Lane:
-        node.parameters.update(PATIENT | video.parameters)
-        node.parameters["cameras"] = list(video.cameras)
-        if len(video.cameras) > 1:
-            node.remaps.update({f"~/input/{name}/image": topic for name, topic in video.cameras.items()})
-
-        def make() -> TsmNode:
-            factories = (video.session_factory, video.detector_factory)
-            made = TsmNode(*factories, overrides=node.parameters, **self._ros(node.remaps))
-            made.result_listener = self._found
-            return made
-
-        inputs = {topic: name for name, topic in video.cameras.items()}
-        return Lane("tsm_node", video.model, inputs, event_rows(), make)
-
-    def _ros(self, remaps: dict[str, str]) -> dict[str, Any]:
-        rules = [part for old, new in remaps.items() for part in ("-r", f"{old}:={new}")]
+    def _player_parameters(self) -> dict[str, Any]:
+        plan = self._plan
+        fed = {topic: lane.run.system.answer.topic for lane in self._lanes for topic in lane.inputs}
+        read = list(dict.fromkeys(topic for lane in self._lanes for topic in lane.run.topics.values()))
         return {
-            "context": self._context,
-            "use_global_arguments": False,
-            "cli_args": ["--ros-args", *rules] if rules else None,
+            "bag": str(self._bag),
+            "playback.rate": float(plan.rate),
+            "playback.start_s": float(plan.start),
+            "playback.duration_s": float(plan.duration or 0.0),
+            "playback.wait_for": read,
+            "playback.wait_s": 60.0,
+            # Ground truth is in the bag already: only what the nodes read goes over DDS.
+            "playback.topics": list(dict.fromkeys([*read, *plan.topics])),
+            "answer.inputs": list(fed),
+            "answer.topics": list(fed.values()),
+            # Every message brings its own /clock; more ticks would only wake the executor beside the network.
+            "clock.rate_hz": 10.0,
         }
 
     def _add(self, node: Any) -> Any:
@@ -205,22 +167,35 @@ class ReplaySession:
         return int(self._recorder.tally.counts.get(topic, 0)) if self._writer is not None else float("inf")
 
     @staticmethod
-    def _wait(condition: Callable[[], bool], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not condition():
-            time.sleep(0.01)
+    def _wait(condition: Callable[[], bool], seconds: float, progress: Callable[[], Any] = lambda: None) -> None:
+        """Waits for a condition, or for so many seconds without progress."""
+        quiet_since, seen = time.monotonic(), progress()
+        while time.monotonic() - quiet_since < seconds and not condition():
+            if (now := progress()) != seen:
+                quiet_since, seen = time.monotonic(), now
+            time.sleep(0.005)
 
     def _settle(self) -> None:
-        """Waits until as many answers came as messages that the nodes took in, or for `SETTLE_S` without a new one."""
-        tally, player = self._recorder.tally, self._player
-        quiet_since, seen = time.monotonic(), -1
-        while time.monotonic() - quiet_since < SETTLE_S:
-            if all(lane.settled(player, tally) for lane in self._lanes):
-                return
-            came = sum(len(lane.answers(tally)) for lane in self._lanes)
-            if came != seen:
-                quiet_since, seen = time.monotonic(), came
-            time.sleep(0.01)
+        """Waits for the nodes to work on everything, what they still hold included, and for the answers to arrive."""
+        self._wait(self._idle, SETTLE_S, self._done_so_far)
+        for lane in self._lanes:
+            lane.node.flush()
+        self._wait(self._idle, SETTLE_S, self._done_so_far)
+        self._wait(self._all_answers_came, SETTLE_S, lambda: sum(self._answers(lane) for lane in self._lanes))
+        self._wait(self._recorder.idle, SETTLE_S)
+
+    def _idle(self) -> bool:
+        return all(lane.idle() for lane in self._lanes)
+
+    def _done_so_far(self) -> int:
+        processed = (lane.node.health.counter("processing", "processed") for lane in self._lanes)
+        return sum(lane.taken() for lane in self._lanes) + sum(processed)
+
+    def _all_answers_came(self) -> bool:
+        return all(self._answers(lane) >= lane.published() for lane in self._lanes)
+
+    def _answers(self, lane: Lane) -> int:
+        return int(self._recorder.tally.counts.get(lane.run.system.answer.topic, 0))
 
     def result(self, out: Path | None, wall_s: float) -> ReplayResult:
         """The figures so far."""

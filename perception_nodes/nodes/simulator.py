@@ -11,8 +11,9 @@ from rclpy.timer import Timer
 from rosgraph_msgs.msg import Clock
 
 from perception_nodes.bags.qos import default_qos
+from perception_nodes.config import Qos
 from perception_nodes.messages.assign import fill
-from perception_nodes.nodes.config import Qos, SimulatorConfig
+from perception_nodes.nodes.config import SimulatorConfig
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.simulator.drive import Drive

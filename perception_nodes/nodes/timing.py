@@ -5,13 +5,9 @@ from collections.abc import Callable
 from rclpy.node import Node
 from std_msgs.msg import Float64
 
-from perception_nodes.streaming.stopwatch import STAGES
+from perception_nodes.streaming.stopwatch import TIMING
 
-TIMING_TOPICS = (
-    *(f"~/debug/processing_time/{stage}_ms" for stage in (*STAGES, "total")),
-    "~/debug/cyclic_time_ms",
-    "~/debug/pipeline_latency_ms",
-)
+TIMING_TOPICS = tuple(f"~/{name}" for name in TIMING)
 
 
 class TimingTopics:

@@ -1,50 +1,39 @@
-"""Which topics of a bag feed which node: clouds and cameras by type and name. No ROS."""
+"""The sensor topics of a bag: clouds and cameras by type and name. No ROS."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.streaming.offline import CLOUD, POINTS, points_topic
 
+CLOUD = "sensor_msgs/msg/PointCloud2"
 PICTURES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
-NODES = ("spvcnn", "tsm")
 _OURS = ("/ground_truth/", "/perception/")
 
 
-@dataclass(frozen=True)
-class BagInputs:
-    """points: the clouds' topic, "" for none · cameras: name -> topic of its pictures, empty for none."""
-
-    points: str = ""
-    cameras: dict[str, str] = field(default_factory=dict)
-
-
-def find_inputs(
-    reader: BagReader, nodes: Sequence[str] = (), points: str = POINTS, cameras: Sequence[str] = ()
-) -> BagInputs:
-    """The inputs of the nodes asked for (none: of all that the bag has input for).
-
-    Args:
-        nodes: of NODES. points: see `points_topic`. cameras: names; none: "front" where it is there, else the first.
+def points_topic(reader: BagReader, wanted: str) -> str:
+    """The topic of the clouds: `wanted`, or the bag's only PointCloud2 topic outside /ground_truth and /perception.
 
     Raises:
-        BagError: an unknown node, an input that the bag lacks (with what it holds), or nothing for any node.
+        BagError: no such topic, or several.
     """
-    for node in nodes:
-        if node not in NODES:
-            raise BagError(f"no node {node!r}; choose from {', '.join(NODES)}")
-    found = camera_topics(reader)
-    if not nodes:
-        has_clouds = any(not name.startswith(_OURS) for name in reader.topics_of(CLOUD))
-        nodes = ["spvcnn"] * (has_clouds or not found) + ["tsm"] * bool(found)
-    return BagInputs(
-        points_topic(reader, points) if "spvcnn" in nodes else "",
-        _chosen(reader, found, cameras) if "tsm" in nodes else {},
+    clouds = reader.require(CLOUD)
+    if wanted in clouds:
+        return wanted
+    others = [name for name in clouds if not name.startswith(_OURS)]
+    if len(others) == 1:
+        return others[0]
+    raise BagError(
+        f"the bag {reader.path} has no points on {wanted}; its PointCloud2 topics are {', '.join(clouds)}: "
+        "name one of them as the points topic"
     )
+
+
+def has_clouds(reader: BagReader) -> bool:
+    """True where a bag holds PointCloud2 topics that are not ours."""
+    return any(not name.startswith(_OURS) for name in reader.topics_of(CLOUD))
 
 
 def camera_topics(reader: BagReader) -> dict[str, str]:
@@ -64,7 +53,13 @@ def camera_name(topic: str) -> str:
     return name if re.match(r"[A-Za-z]", name) else f"camera{'_' * bool(name)}{name}"
 
 
-def _chosen(reader: BagReader, found: dict[str, str], wanted: Sequence[str]) -> dict[str, str]:
+def chosen_cameras(reader: BagReader, wanted: Sequence[str] = ()) -> dict[str, str]:
+    """Name -> topic of the cameras asked for; none: of "front" where it is there, else of the first.
+
+    Raises:
+        BagError: no camera at all, or not the one asked for.
+    """
+    found = camera_topics(reader)
     if not found:
         held = ", ".join(f"{t.name} ({t.type})" for t in reader.topics().values()) or "no topic at all"
         raise BagError(f"the bag {reader.path} has no pictures (CompressedImage or Image); it holds {held}")

@@ -6,6 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STAGES = ("preprocess", "inference", "postprocess")
+# Names of a node's timing topics, below its own name (Autoware's).
+TIMING = (
+    *(f"debug/processing_time/{stage}_ms" for stage in (*STAGES, "total")),
+    "debug/cyclic_time_ms",
+    "debug/pipeline_latency_ms",
+)
 
 
 class Stopwatch:

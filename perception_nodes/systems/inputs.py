@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perception_nodes.streaming.inputs import IMAGE, POINT_CLOUD, Input, Stream
 
-if TYPE_CHECKING:
-    from perception_nodes.systems.system import System
-
 POINTS = "points"  # name of the LiDAR's stream
+TRANSPORTS = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """cloud: one LiDAR · cameras: as many as the parameter `cameras` names · noun: of an input message, in sentences."""
+    """cloud: one LiDAR · cameras: as many as the parameter `cameras` names · noun: word for its input messages."""
 
     cloud: bool
     cameras: bool
@@ -24,8 +22,10 @@ class Inputs:
     def streams(self, config: Any) -> tuple[Stream, ...]:
         """The topics that the node subscribes, the key first."""
         cloud = (Stream(POINTS, POINT_CLOUD),) if self.cloud else ()
-        cameras = tuple(Stream(name, IMAGE) for name in config.cameras) if self.cameras else ()
-        return (*cloud, *cameras)
+        if not self.cameras:
+            return cloud
+        kinds = tuple(k for k in IMAGE if config.input.transport in ("auto", TRANSPORTS[k]))
+        return (*cloud, *(Stream(name, kinds) for name in config.cameras))
 
     def answered(self, config: Any) -> tuple[str, ...]:
         """The streams whose messages each get an answer of their own: the LiDAR's, else every camera's."""
@@ -61,8 +61,3 @@ class Inputs:
 CLOUD = Inputs(cloud=True, cameras=False, noun="sweeps")
 CAMERAS = Inputs(cloud=False, cameras=True, noun="pictures")
 CLOUD_AND_CAMERAS = Inputs(cloud=True, cameras=True, noun="sweeps")
-
-
-def private_inputs(system: System, config: Any) -> dict[str, str]:
-    """Stream -> name of its topic in the node."""
-    return {s.name: system.inputs.topic_of(s.name, config) for s in system.inputs.streams(config)}

@@ -60,14 +60,9 @@ class Runner:
         """The session's networks, the main one first."""
         return tuple(self.system.networks(self.session, self.config))
 
-    def every_output(self, recorded_only: bool = False) -> Wanted:
-        """(output, stream) of all messages that there can be, for who wants them all."""
-        return {
-            (output.name, stream)
-            for output in self.outputs
-            if output.recorded or not recorded_only
-            for stream in self.streams_of(output)
-        }
+    def wanted(self, names: Collection[str]) -> Wanted:
+        """(output, stream) of all messages of the outputs with these names."""
+        return {(o.name, stream) for o in self.outputs if o.name in names for stream in self.streams_of(o)}
 
     def streams_of(self, output: Output) -> tuple[str, ...]:
         """The streams that have a topic of their own for this output; ("",) where all share one."""
@@ -76,6 +71,10 @@ class Runner:
     def name_of(self, output: Output, stream: str) -> str:
         """Name of a topic in the node; of the only camera without the camera's name."""
         return output.own_name.replace("{stream}/", f"{stream}/" if len(self._cameras) > 1 else "")
+
+    def topic_of(self, output: Output, stream: str) -> str:
+        """Name of a topic in the stack; of one that has none there, in the node of the system's name."""
+        return output.topic or self.name_of(output, stream).replace("~", f"/{self.system.node_name}", 1)
 
     def warm_up(self) -> None:
         """Runs the networks once on made-up data and forgets it."""

@@ -223,7 +223,8 @@ def check_together(systems: tuple[System, ...]) -> tuple[System, ...]:
     taken: dict[tuple[str, str], str] = {}
     arguments: dict[str, Any] = {}
     for system in systems:
-        claims = [("the name", system.name), ("the plan", system.launch.plan), ("the switch", system.launch.switch.name)]
+        launch = system.launch
+        claims = [("the name", system.name), ("the plan", launch.plan), ("the switch", launch.switch.name)]
         claims += [("the topic", topic) for output in system.outputs for topic in output.topics]
         claims += [("the score", scorer.key) for scorer in system.scorers]
         for claim in claims:

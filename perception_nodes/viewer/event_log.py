@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from perception_nodes.classes import BOX_CLASSES, EVENTS
+from perception_nodes.classes import BOX_CLASSES, EVENTS, event_colour
 from perception_nodes.messages.clock import read_events
 from perception_nodes.messages.detections2d import read_detections2d
 from perception_nodes.messages.events import read_event
-from perception_nodes.streaming.video import event_colour
 
 EVENTS_ENTITY = "events"
 BOX_COLOURS = {c.name: c.rgb for c in BOX_CLASSES}

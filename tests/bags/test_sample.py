@@ -7,7 +7,8 @@ import pytest
 
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.evaluation.evaluate import evaluate
-from perception_nodes.streaming.offline import offline
+from perception_nodes.systems.offline import offline
+from perception_nodes.systems.run import find_runs
 
 SAMPLE = Path(__file__).resolve().parents[2] / "bags" / "sample"
 
@@ -25,7 +26,8 @@ def test_the_sample_labelled_offline_by_the_released_model_is_scored(tmp_path):
 
     if "spvcnn-lite" not in list_models():
         pytest.skip("models/weights/spvcnn-lite is absent")
-    result = offline(SAMPLE, tmp_path / "out")
+    with BagReader(SAMPLE) as bag:
+        result = offline(SAMPLE, tmp_path / "out", find_runs(bag, ("spvcnn",)))
     assert result.frames_out == 5 and result.trained
     metrics = json.loads((evaluate(tmp_path / "out", SAMPLE, tmp_path / "results") / "metrics.json").read_text())
     assert metrics["frames"] == {"in": 5, "out": 5, "dropped": 0}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from perception_nodes.config import ConfigError, build_config, parameters_of
 from perception_nodes.graph import PLANS, Ref, config_folder, resolve
 from perception_nodes.nodes.compose import node_file, process_command, read_stack
-from perception_nodes.nodes.config import NODE_CONFIGS, ConfigError, build_config, parameters_of
+from perception_nodes.nodes.config import NODE_CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = {"replay": {"bag": "drive"}}

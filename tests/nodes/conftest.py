@@ -42,6 +42,24 @@ class HeightSession:
         self.resets += 1
 
 
+def spvcnn_node(open_session: Any = None, **kwargs: Any) -> Any:
+    """The segmentation node; open_session: config -> session, None: as declared."""
+    from perception_nodes.nodes.system_node import SystemNode
+    from perception_nodes.systems import spvcnn
+
+    return SystemNode(spvcnn.SYSTEM, open_session, **kwargs)
+
+
+def tsm_node(session: Any = None, detector: Any = None, **kwargs: Any) -> Any:
+    """The video node with networks that are there already; None: as declared."""
+    from perception_nodes.nodes.system_node import SystemNode
+    from perception_nodes.systems import tsm
+    from perception_nodes.systems.tsm.declaration import networks_of
+
+    given = None if session is None else lambda config: networks_of(config, session, detector)
+    return SystemNode(tsm.SYSTEM, given, **kwargs)
+
+
 class Stage:
     """A context with a spinning executor and a client node that publishes and listens for the test."""
 

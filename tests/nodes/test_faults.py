@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.nodes.conftest import QUICK, HeightSession, cloud, stamp_s, status
+from tests.nodes.conftest import QUICK, HeightSession, cloud, spvcnn_node, stamp_s, status
 
 pytestmark = pytest.mark.ros
 POINTS, LABELS = "/spvcnn_node/input/points", "/spvcnn_node/output/segmentation"
@@ -19,14 +19,13 @@ class Bench:
         from diagnostic_msgs.msg import DiagnosticArray
         from sensor_msgs.msg import PointCloud2
 
-        from perception_nodes.nodes.spvcnn import SpvcnnNode
 
         self.stage = stage
         self.session = session or HeightSession()
         self.answers = stage.listen(PointCloud2, LABELS)
         self.health = stage.listen(DiagnosticArray, "/diagnostics")
         overrides = {"stream.queue": 20, **QUICK, **overrides}
-        self.node = stage.add(SpvcnnNode(lambda config: self.session, overrides=overrides, context=stage.context))
+        self.node = stage.add(spvcnn_node(lambda config: self.session, overrides=overrides, context=stage.context))
         self.out = stage.publisher(PointCloud2, POINTS, qos)
         stage.connected(self.out)
         stage.until(lambda: self.node._out["~/output/segmentation"].get_subscription_count())

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.ros
 
 @pytest.fixture
 def node(stage):
-    from perception_nodes.nodes.config import NodeConfig
+    from perception_nodes.config import NodeConfig
     from perception_nodes.nodes.node import PerceptionNode
 
     return stage.add(PerceptionNode("listener", NodeConfig, context=stage.context), start=False)
@@ -72,7 +72,7 @@ def test_the_clock_comes_this_way_and_runs_before_anybody_spins(stage):
     from builtin_interfaces.msg import Time
     from rosgraph_msgs.msg import Clock
 
-    from perception_nodes.nodes.config import NodeConfig
+    from perception_nodes.config import NodeConfig
     from perception_nodes.nodes.node import PerceptionNode
 
     node = PerceptionNode("watcher", NodeConfig, overrides={"use_sim_time": True}, context=stage.context)

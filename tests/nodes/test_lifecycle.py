@@ -2,17 +2,18 @@
 
 import pytest
 
-from perception_nodes.nodes.config import NODE_CONFIGS, ConfigError, SpvcnnConfig, build_config, parameters_of
-from tests.nodes.conftest import QUICK, HeightSession, cloud
+from perception_nodes.config import ConfigError, build_config, parameters_of
+from perception_nodes.nodes.config import NODE_CONFIGS
+from perception_nodes.systems.spvcnn.config import SpvcnnConfig
+from tests.nodes.conftest import QUICK, HeightSession, cloud, spvcnn_node
 
 pytestmark = pytest.mark.ros
 
 
 def make(stage, session=None, **overrides):
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
 
     session = session or HeightSession()
-    return SpvcnnNode(lambda config: session, overrides={**QUICK, **overrides}, context=stage.context)
+    return spvcnn_node(lambda config: session, overrides={**QUICK, **overrides}, context=stage.context)
 
 
 def set_parameter(node, name, value):
@@ -59,12 +60,11 @@ def test_a_lifecycle_manager_can_drive_the_node(stage):
 def test_a_session_that_cannot_be_built_fails_configure_with_its_sentence(stage, capfd):
     from rclpy.lifecycle import TransitionCallbackReturn
 
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
 
     def missing(config):
         raise FileNotFoundError("no model 'x': see perception weights list")
 
-    node = stage.add(SpvcnnNode(missing, context=stage.context), start=False)
+    node = stage.add(spvcnn_node(missing, context=stage.context), start=False)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "cannot configure: no model 'x': see perception weights list" in capfd.readouterr().err
 

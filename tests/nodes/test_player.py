@@ -8,7 +8,7 @@ from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from tests.nodes.bags import START_NS, write_bag
-from tests.nodes.conftest import QUICK, HeightSession, stamp_s
+from tests.nodes.conftest import QUICK, HeightSession, spvcnn_node, stamp_s
 
 pytestmark = pytest.mark.ros
 START = START_NS * 1e-9
@@ -176,16 +176,15 @@ def test_looping_a_bag_gives_the_same_answer_each_loop(stage, tmp_path):
     """A bag shorter than `stream.jump_back_s`: /clock tells of the jump, and nothing is lost."""
     from sensor_msgs.msg import PointCloud2
 
-    from perception_nodes.graph import PLANS, SEGMENTATION, resolve
+    from perception_nodes.graph import PLANS, resolve
     from perception_nodes.nodes.compose import ros_arguments
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
 
     session = HeightSession()
     resolved = resolve(PLANS["spvcnn"], {"use_sim_time": True})[0]
     overrides = {**QUICK, "use_sim_time": True, "stream.queue": 50, "qos.input.depth": 50, "qos.output.depth": 50}
     ros = {"cli_args": ros_arguments(resolved), "use_global_arguments": False, "context": stage.context}
-    node = stage.add(SpvcnnNode(lambda config: session, overrides=overrides, **ros))
-    answers = stage.listen(PointCloud2, SEGMENTATION)
+    node = stage.add(spvcnn_node(lambda config: session, overrides=overrides, **ros))
+    answers = stage.listen(PointCloud2, "/perception/segmentation")
     stage.until(lambda: node._out["~/output/segmentation"].get_subscription_count())
     bag = write_bag(tmp_path / "bag", frames=8, n=50)
     play, codes = player(stage, bag, **WAIT, **{"playback.loop": True, "playback.rate": 2.0})

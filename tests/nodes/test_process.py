@@ -15,11 +15,10 @@ pytestmark = pytest.mark.ros
 
 NODE = """
 import sys
-from tests.nodes.conftest import HeightSession
+from tests.nodes.conftest import HeightSession, spvcnn_node
 from perception_nodes.nodes.main import run
 def make(**kwargs):
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
-    return SpvcnnNode(lambda config: HeightSession(), **kwargs)
+    return spvcnn_node(lambda config: HeightSession(), **kwargs)
 raise SystemExit(run([make], sys.argv))
 """
 
@@ -103,9 +102,9 @@ def build(config):
         except BaseException:
             pass
 def make(**kwargs):
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
-    return SpvcnnNode(build, **kwargs)
+    return spvcnn_node(build, **kwargs)
 import sys
+from tests.nodes.conftest import spvcnn_node
 from perception_nodes.nodes.main import run
 raise SystemExit(run([make], sys.argv))
 """

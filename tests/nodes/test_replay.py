@@ -11,7 +11,9 @@ from perception_nodes.bags.reader import BagReader
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.replay import replay
-from perception_nodes.streaming.offline import offline
+from perception_nodes.systems import spvcnn
+from perception_nodes.systems.offline import offline
+from perception_nodes.systems.run import SystemRun
 from tests.nodes.bags import write_bag
 from tests.nodes.conftest import DOMAIN, HeightSession
 
@@ -19,6 +21,12 @@ pytestmark = pytest.mark.ros
 
 
 PATIENT = {"stream.queue": 50, "qos.input.depth": 50, "qos.output.depth": 50}  # nothing is lost on a busy machine
+
+
+def clouds(session, **parameters):
+    """The segmentation system on /lidar/points, with a session or what makes one."""
+    make = session if callable(session) else lambda config: session
+    return [SystemRun(spvcnn.SYSTEM, {"points": "/lidar/points"}, parameters, make)]
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +57,8 @@ def answers(bag):
 
 def test_the_same_bag_gives_the_same_output_live_or_offline(tmp_path):
     bag = write_bag(tmp_path / "drive")
-    live = replay(bag, tmp_path / "live", rate=2.0, parameters=PATIENT, session_factory=lambda config: MixSession())
-    off = offline(bag, tmp_path / "offline", session=MixSession())
+    live = replay(bag, tmp_path / "live", clouds(MixSession(), **PATIENT), rate=2.0)
+    off = offline(bag, tmp_path / "offline", clouds(MixSession()))
     assert (live.frames_in, live.frames_out, live.dropped) == (6, 6, 0)
     assert (off.frames_in, off.frames_out) == (6, 6)
     one, two = answers(tmp_path / "live"), answers(tmp_path / "offline")
@@ -64,7 +72,7 @@ def test_the_same_bag_gives_the_same_output_live_or_offline(tmp_path):
 
 def test_the_record_holds_labels_class_table_timing_and_diagnostics(tmp_path):
     bag = write_bag(tmp_path / "drive", frames=12)
-    replay(bag, tmp_path / "out", rate=5.0, parameters=PATIENT, session_factory=lambda config: HeightSession())
+    replay(bag, tmp_path / "out", clouds(HeightSession(), **PATIENT), rate=5.0)
     with BagReader(tmp_path / "out") as reader:
         topics = reader.topics()
         assert topics["/perception/segmentation"].count == 12
@@ -78,7 +86,7 @@ def test_the_record_holds_labels_class_table_timing_and_diagnostics(tmp_path):
 
 def test_rate_zero_drops_nothing_however_slow_the_network(tmp_path):
     bag = write_bag(tmp_path / "drive", frames=5, hz=100.0)
-    result = replay(bag, rate=0, session_factory=lambda config: HeightSession(delay_s=0.05))
+    result = replay(bag, None, clouds(HeightSession(delay_s=0.05)), rate=0)
     assert (result.frames_in, result.frames_out) == (5, 5)
 
 
@@ -89,9 +97,9 @@ def test_a_failed_replay_leaves_nothing_half_written(tmp_path):
         raise RuntimeError("the weights are broken")
 
     with pytest.raises(NodeError, match="spvcnn_node could not be started: the weights are broken"):
-        replay(bag, tmp_path / "out", session_factory=broken)
+        replay(bag, tmp_path / "out", clouds(broken))
     with pytest.raises(BagError, match="absent"):
-        replay(tmp_path / "absent", tmp_path / "out", session_factory=broken)
+        replay(tmp_path / "absent", tmp_path / "out", clouds(broken))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["drive"]
 
 
@@ -100,10 +108,11 @@ def test_a_listener_sees_every_answer_and_the_topics_it_asked_for(tmp_path):
     seen = []
     replay(
         bag,
+        None,
+        clouds(HeightSession()),
         rate=0,
         topics=("/lidar/points",),
         listener=lambda topic, kind, message, stamp: seen.append((topic, kind.split("/")[-1], stamp)),
-        session_factory=lambda config: HeightSession(),
     )
     kinds = {(topic, kind) for topic, kind, _ in seen}
     assert {("/perception/segmentation", "PointCloud2"), ("/lidar/points", "PointCloud2")} <= kinds

@@ -10,7 +10,7 @@ import pytest
 from perception_nodes.graph import PLANS, config_folder, resolve
 from perception_nodes.nodes.compose import ros_arguments
 from tests.nodes.bags import write_bag
-from tests.nodes.conftest import HeightSession
+from tests.nodes.conftest import HeightSession, spvcnn_node
 
 pytestmark = pytest.mark.ros
 
@@ -50,10 +50,9 @@ def held_by_the_policy(stage, node):
 
 
 def test_the_policy_covers_the_segmentation_node(stage):
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
 
     resolved = resolve(PLANS["spvcnn"], {})[0]
-    node = SpvcnnNode(
+    node = spvcnn_node(
         lambda config: HeightSession(),
         overrides=resolved.parameters,
         cli_args=ros_arguments(resolved),

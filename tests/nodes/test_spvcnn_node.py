@@ -5,16 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from tests.nodes.conftest import QUICK, HeightSession, cloud, stamp_s, status
+from tests.nodes.conftest import QUICK, HeightSession, cloud, spvcnn_node, stamp_s, status
 
 pytestmark = pytest.mark.ros
 
 
 def start(stage, session=None, name="spvcnn_node", **overrides):
-    from perception_nodes.nodes.spvcnn import SpvcnnNode
 
     session = session or HeightSession()
-    node = SpvcnnNode(lambda config: session, name=name, overrides={**QUICK, **overrides}, context=stage.context)
+    node = spvcnn_node(lambda config: session, name=name, overrides={**QUICK, **overrides}, context=stage.context)
     return stage.add(node), session
 
 

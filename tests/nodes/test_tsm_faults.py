@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.nodes.cameras import LevelSession, jpeg, raw
-from tests.nodes.conftest import QUICK, status
+from tests.nodes.conftest import QUICK, status, tsm_node
 
 pytestmark = pytest.mark.ros
 INPUT, EVENTS = "/tsm_node/input/image", "/tsm_node/output/events"
@@ -25,7 +25,6 @@ class Bench:
         from diagnostic_msgs.msg import DiagnosticArray
         from std_msgs.msg import String
 
-        from perception_nodes.nodes.tsm import TsmNode
 
         self.stage, self.session = stage, session or LevelSession()
         self.answers = stage.listen(String, EVENTS)
@@ -40,7 +39,7 @@ class Bench:
         self.out = {
             c: stage.publisher(kind or compressed(), t, qos) for c, t in self.topics.items() if c in (topics or cameras)
         }
-        self.node = stage.add(TsmNode(lambda config: self.session, overrides=overrides, **ros))
+        self.node = stage.add(tsm_node(self.session, overrides=overrides, **ros))
         for publisher in self.out.values():
             stage.connected(publisher)
         stage.until(lambda: self.node._out["~/output/events"].get_subscription_count())
@@ -269,19 +268,17 @@ def test_01_a_bag_looped_by_the_player_gives_three_equal_outputs(stage, tmp_path
     """Player, /clock and two cameras, one of which ends early: pairs do not die with the first loop."""
     from std_msgs.msg import String
 
-    from perception_nodes.graph import EVENTS as TOPIC
     from perception_nodes.graph import PLANS, resolve
     from perception_nodes.nodes.compose import ros_arguments
     from perception_nodes.nodes.player import PlayerNode
-    from perception_nodes.nodes.tsm import TsmNode
     from tests.nodes.cameras import write_camera_bag
 
     session = LevelSession()
     resolved = resolve(PLANS["tsm"], {"use_sim_time": True})[0]
     patient = {"stream.queue": 50, "qos.input.depth": 50, "qos.output.depth": 50, "cameras": ["front", "left"]}
     ros = {"cli_args": ros_arguments(resolved), "use_global_arguments": False, "context": stage.context}
-    node = stage.add(TsmNode(lambda config: session, overrides={**QUICK, "use_sim_time": True, **patient}, **ros))
-    answers = stage.listen(String, TOPIC)
+    node = stage.add(tsm_node(session, overrides={**QUICK, "use_sim_time": True, **patient}, **ros))
+    answers = stage.listen(String, "/perception/events")
     stage.until(lambda: node._out["~/output/events"].get_subscription_count())
     skip = {("left", 6), ("left", 7), ("left", 8), ("left", 9)}
     bag = write_camera_bag(tmp_path / "bag", frames=10, cameras=("front", "left"), skip=skip)

@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 
 from tests.nodes.cameras import LevelSession, jpeg, raw
-from tests.nodes.conftest import DOMAIN, QUICK, stamp_s, status
+from tests.nodes.conftest import DOMAIN, QUICK, stamp_s, status, tsm_node
 
 pytestmark = pytest.mark.ros
 INPUT, EVENTS = "/tsm_node/input/image", "/tsm_node/output/events"
 
 
 def start(stage, session=None, detector=None, topic=INPUT, **overrides):
-    from perception_nodes.nodes.tsm import TsmNode
 
     session = session or LevelSession()
     given = {"stream.queue": 20, **QUICK, **overrides}
     ros = {"cli_args": ["--ros-args", "-r", f"~/input/image:={topic}"], "context": stage.context}
-    return stage.add(TsmNode(lambda config: session, lambda config: detector, overrides=given, **ros))
+    return stage.add(tsm_node(session, detector, overrides=given, **ros))
 
 
 def wired(stage, node, kind, topic=INPUT):
@@ -63,7 +62,7 @@ def test_the_debug_picture_is_drawn_only_where_somebody_looks(stage):
     out.publish(jpeg(1.0, 2, size=(100, 200)))
     stage.until(lambda: got)
     pictures = stage.listen(Image, "/tsm_node/debug/image")
-    stage.until(lambda: node._debug["front"].get_subscription_count())
+    stage.until(lambda: node._out["~/debug/image"].get_subscription_count())
     out.publish(jpeg(1.1, 2, size=(100, 200)))
     stage.until(lambda: pictures)
     time.sleep(0.1)
@@ -102,9 +101,12 @@ def test_boxes_go_out_as_markers_and_to_whoever_records(stage):
     from sensor_msgs.msg import CompressedImage
     from visualization_msgs.msg import MarkerArray
 
+    from perception_nodes.bags.typestore import from_bytes
+    from perception_nodes.messages.detections2d import read_detections2d
+
     node = start(stage, detector=OneBox())
     found = []
-    node.result_listener = lambda *row: found.append(row)
+    node.uninstalled_listener = lambda *row: found.append(row)
     markers = stage.listen(MarkerArray, "/tsm_node/output/markers")
     out, _ = wired(stage, node, CompressedImage)
     stage.until(lambda: node._out["~/output/markers"].get_subscription_count())
@@ -112,9 +114,10 @@ def test_boxes_go_out_as_markers_and_to_whoever_records(stage):
     stage.until(lambda: markers and found)
     assert [m.ns for m in markers[0].markers] == ["events/front", "events/front", "events/front/boxes"]
     assert markers[0].markers[1].text == "cut_out 0.50, warming up" or "cut_out" in markers[0].markers[1].text
-    topic, kind, values, stamp = found[0]
-    assert (topic, stamp) == ("/tsm_node/output/detections", 10**9) and kind.endswith("Detection2DArray")
-    assert values["detections"][0]["bbox"]["size_x"] == 32.0
+    topic, raw = found[0]
+    boxes = read_detections2d(from_bytes(raw, "vision_msgs/msg/Detection2DArray"))
+    assert (topic, boxes.stamp_ns) == ("/tsm_node/output/detections", 10**9)
+    assert boxes.box.tolist() == [[0.0, 0.0, 32.0, 24.0]]
 
 
 def test_while_nobody_listens_nothing_is_computed_and_the_past_is_forgotten(stage):
@@ -143,13 +146,12 @@ def test_a_real_network_runs_in_the_node_and_its_randomness_is_said(stage):
     from sensor_msgs.msg import CompressedImage
     from std_msgs.msg import String
 
-    from perception_nodes.nodes.tsm import TsmNode
 
     overrides = {
         "stream.queue": 20, **QUICK, "cameras": ["front", "rear"], "model.name": "random:tsm-events-mobilenetv2",
         "model.runtime": "torch", "model.threads": 1, "qos.output.depth": 20,
     }  # fmt: skip
-    node = stage.add(TsmNode(overrides=overrides, context=stage.context))
+    node = stage.add(tsm_node(overrides=overrides, context=stage.context))
     got = stage.listen(String, EVENTS)
     outs = {c: stage.publisher(CompressedImage, f"/tsm_node/input/{c}/image") for c in ("front", "rear")}
     for out in outs.values():
@@ -162,7 +164,7 @@ def test_a_real_network_runs_in_the_node_and_its_randomness_is_said(stage):
     rows = [json.loads(m.data) for m in got]
     assert [row["camera"] for row in rows] == ["front", "rear"] * 3
     assert all(sum(row["scores"].values()) == pytest.approx(1, abs=1e-4) and not row["warm"] for row in rows)
-    assert node.session.cache_bytes > 0
+    assert node.session.session.cache_bytes > 0
     assert any("untrained" in s.message for s in node.health.report() if s.name == "model")
 
 
@@ -177,11 +179,10 @@ def test_a_real_network_runs_in_the_node_and_its_randomness_is_said(stage):
     ],
 )
 def test_bad_parameters_are_one_sentence(stage, overrides, sentence):
-    from perception_nodes.nodes.config import ConfigError
-    from perception_nodes.nodes.tsm import TsmNode
+    from perception_nodes.config import ConfigError
 
     with pytest.raises(ConfigError) as told:
-        TsmNode(overrides=overrides, context=stage.context)
+        tsm_node(overrides=overrides, context=stage.context)
     assert sentence in str(told.value)
 
 
@@ -189,9 +190,8 @@ def test_bad_parameters_are_one_sentence(stage, overrides, sentence):
 def test_a_network_that_is_no_video_network_fails_to_configure_with_one_sentence(stage, name):
     from rclpy.lifecycle import TransitionCallbackReturn
 
-    from perception_nodes.nodes.tsm import TsmNode
 
-    node = stage.add(TsmNode(overrides={**QUICK, "model.name": name}, context=stage.context), start=False)
+    node = stage.add(tsm_node(overrides={**QUICK, "model.name": name}, context=stage.context), start=False)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "no model 'absent'" in node.last_error or "no video network" in node.last_error
 
@@ -199,13 +199,12 @@ def test_a_network_that_is_no_video_network_fails_to_configure_with_one_sentence
 def test_the_access_policy_covers_the_node(stage):
     from perception_nodes.graph import PLANS, resolve
     from perception_nodes.nodes.compose import ros_arguments
-    from perception_nodes.nodes.tsm import TsmNode
     from tests.nodes.test_security import held_by_the_policy
 
     resolved = resolve(PLANS["tsm"], {})[0]
     for cameras in (["front"], ["front", "left"]):
-        node = TsmNode(
-            lambda config: LevelSession(),
+        node = tsm_node(
+            LevelSession(),
             overrides=resolved.parameters | {"cameras": cameras, "input.transport": "compressed"},
             cli_args=ros_arguments(resolved),
             use_global_arguments=False,
@@ -219,9 +218,9 @@ PROCESS = """
 import sys
 from perception_nodes.nodes.main import run
 from tests.nodes.cameras import LevelSession
+from tests.nodes.conftest import tsm_node
 def make(**kwargs):
-    from perception_nodes.nodes.tsm import TsmNode
-    return TsmNode(lambda config: LevelSession(), **kwargs)
+    return tsm_node(LevelSession(), **kwargs)
 raise SystemExit(run([make], sys.argv))
 """
 

@@ -8,9 +8,11 @@ from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.nodes.replay import replay
-from perception_nodes.streaming.bag_inputs import camera_name, find_inputs
-from perception_nodes.streaming.offline import offline
-from perception_nodes.streaming.video_plan import VideoPlan
+from perception_nodes.streaming.bag_inputs import camera_name
+from perception_nodes.systems import spvcnn, tsm
+from perception_nodes.systems.offline import offline
+from perception_nodes.systems.run import SystemRun, find_runs
+from perception_nodes.systems.tsm.declaration import networks_of
 from tests.nodes.bags import write_bag
 from tests.nodes.cameras import LevelSession, write_camera_bag
 from tests.nodes.conftest import DOMAIN, HeightSession
@@ -23,10 +25,14 @@ def own_domain(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(101 + (DOMAIN + 57) % 100))
 
 
-def plan(cameras=("front",), **changes):
+def pictures(cameras=("front",), parameters=PATIENT, **session):
     topics = {name: f"/camera/{name}/image/compressed" for name in cameras}
-    given = {"model": "by hand", "parameters": PATIENT, "session_factory": lambda config: LevelSession()}
-    return VideoPlan(topics, **(given | changes))
+    given = {"model.name": "by hand", **parameters}
+    return SystemRun(tsm.SYSTEM, topics, given, lambda config: networks_of(config, LevelSession(**session)))
+
+
+def clouds():
+    return SystemRun(spvcnn.SYSTEM, {"points": "/lidar/points"}, PATIENT, lambda config: HeightSession())
 
 
 def events(bag):
@@ -54,8 +60,8 @@ def test_the_same_bag_gives_the_same_events_live_or_offline(tmp_path, rate):
     pytest.importorskip("rclpy")
     cameras = ("front", "left", "right")
     bag = write_camera_bag(tmp_path / "drive", frames=10, cameras=cameras, skip={("left", 4), ("right", 7)})
-    live = replay(bag, tmp_path / "live", rate=rate, segmentation=False, video=plan(cameras))
-    off = offline(bag, tmp_path / "offline", segmentation=False, video=plan(cameras))
+    live = replay(bag, tmp_path / "live", [pictures(cameras)], rate=rate)
+    off = offline(bag, tmp_path / "offline", [pictures(cameras)])
     assert (live.frames_in, live.frames_out) == (28, 28) == (off.frames_in, off.frames_out)
     assert events(tmp_path / "live") == events(tmp_path / "offline")
     assert list(live.nodes) == ["tsm_node"] and 0 < live.latency_ms["p50"] < 5000
@@ -69,12 +75,10 @@ def test_the_same_bag_gives_the_same_events_live_or_offline(tmp_path, rate):
 def test_clouds_and_pictures_of_one_bag_go_to_their_nodes(tmp_path):
     pytest.importorskip("rclpy")
     bag = both(tmp_path / "drive", 8)
-    found = replay(
-        bag, tmp_path / "out", rate=0, parameters=PATIENT, session_factory=lambda config: HeightSession(), video=plan()
-    )
+    found = replay(bag, tmp_path / "out", [clouds(), pictures()], rate=0)
     assert list(found.nodes) == ["spvcnn_node", "tsm_node"]
     assert all((node.frames_in, node.frames_out) == (8, 8) for node in found.nodes.values())
-    off = offline(bag, tmp_path / "off", session=HeightSession(), video=plan())
+    off = offline(bag, tmp_path / "off", [clouds(), pictures()])
     assert all((node.frames_in, node.frames_out) == (8, 8) for node in off.nodes.values())
     assert events(tmp_path / "out") == events(tmp_path / "off") and len(events(tmp_path / "out")) == 8
 
@@ -83,25 +87,30 @@ def test_clouds_and_pictures_of_one_bag_go_to_their_nodes(tmp_path):
 def test_a_slow_network_at_rate_zero_drops_nothing(tmp_path):
     pytest.importorskip("rclpy")
     bag = write_camera_bag(tmp_path / "drive", frames=5, hz=100.0)
-    slow = plan(session_factory=lambda config: LevelSession(delay_s=0.05), parameters={})
-    result = replay(bag, rate=0, segmentation=False, video=slow)
+    result = replay(bag, None, [pictures(parameters={}, delay_s=0.05)], rate=0)
     assert (result.frames_in, result.frames_out) == (5, 5)
 
 
 def test_the_inputs_of_a_bag_are_found_by_type(tmp_path):
+    front, left = "/camera/front/image/compressed", "/camera/left/image/compressed"
     with BagReader(write_camera_bag(tmp_path / "one", cameras=("left", "front"))) as reader:
-        assert find_inputs(reader).cameras == {"front": "/camera/front/image/compressed"}
-        assert find_inputs(reader).points == ""
-        assert list(find_inputs(reader, cameras=("left", "front")).cameras) == ["left", "front"]
+        (run,) = find_runs(reader)
+        assert (run.system.name, dict(run.topics)) == ("tsm", {"front": front})
+        (run,) = find_runs(reader, cameras=("left", "front"))
+        assert list(run.topics.items()) == [("left", left), ("front", front)]
+        assert run.config.cameras == ["left", "front"] and run.config.detector.min_score == 0.05
         with pytest.raises(BagError, match="no camera 'rear'; its cameras are front, left"):
-            find_inputs(reader, cameras=("rear",))
+            find_runs(reader, cameras=("rear",))
         with pytest.raises(BagError, match="no topic of type sensor_msgs/msg/PointCloud2"):
-            find_inputs(reader, nodes=("spvcnn",))
+            find_runs(reader, ("spvcnn",))
     with BagReader(both(tmp_path / "two", 2)) as reader:
-        assert find_inputs(reader).points == "/lidar/points" and list(find_inputs(reader).cameras) == ["front"]
-        assert find_inputs(reader, nodes=("tsm",)).points == ""
+        found = {run.system.name: dict(run.topics) for run in find_runs(reader)}
+        assert found == {"spvcnn": {"points": "/lidar/points"}, "tsm": {"front": front}}
+        assert [run.system.name for run in find_runs(reader, ("tsm",))] == ["tsm"]
+        (run,) = find_runs(reader, ("spvcnn",), options={"model": "other", "threads": 1, "video_model": "x"})
+        assert (run.config.model.name, run.config.model.threads) == ("other", 1)
         with pytest.raises(BagError, match="no node 'gan'; choose from spvcnn, tsm"):
-            find_inputs(reader, nodes=("gan",))
+            find_runs(reader, ("gan",))
 
 
 @pytest.mark.parametrize(

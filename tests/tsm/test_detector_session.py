@@ -113,7 +113,8 @@ def test_another_kind_of_network_is_refused_in_one_sentence():
 
 
 def test_the_node_opens_it_and_reads_its_answers(frames):
-    from perception_nodes.streaming.video import box_colours, open_detector
+    from perception_nodes.systems.tsm.declaration import open_detector
+    from perception_nodes.systems.tsm.video import box_colours
 
     detector = open_detector("random:tsm-detector-lite", "torch", 1)
     found = detector.step({"front": frames[0]}, {"front": 0})["front"]

@@ -24,7 +24,6 @@ from perception_nodes.systems.spvcnn.labels import (
     segmentation_layout,
     visualization_layout,
 )
-from perception_nodes.systems.spvcnn.show import PANEL, SCORER
 from perception_nodes.systems.spvcnn.warm_cloud import warm_cloud
 from perception_nodes.systems.system import Answer, Decoded, Moment, Network, Output, System
 
@@ -111,14 +110,10 @@ SYSTEM = System(
     warm_up=warm_up,
     networks=lambda session, config: [Network(config.model.name, session)],
     outputs=(
-        Output(
-            "segmentation", CLOUD_TYPE, encode_segmentation, SEGMENTATION, classes=class_table_text, recorded=True
-        ),
+        Output("segmentation", CLOUD_TYPE, encode_segmentation, SEGMENTATION, classes=class_table_text, recorded=True),
         Output("visualization", CLOUD_TYPE, encode_visualization, "/perception/visualization"),
         Output("filtered", CLOUD_TYPE, encode_filtered, "/perception/filtered"),
     ),
     launch=LAUNCH,
-    scorers=(SCORER,),
-    panels=(PANEL,),
     memory_advice="Lower input.max_points, or give the node more memory",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -144,8 +143,8 @@ SYSTEM = System(
     networks=networks,
     outputs=(
         Output(
-            "events", STRING, encode_event, EVENTS, each=True, classes=lambda networks: class_table_text(networks.session),
-            stamp=event_stamp, recorded=True,
+            "events", STRING, encode_event, EVENTS, each=True, stamp=event_stamp, recorded=True,
+            classes=lambda networks: class_table_text(networks.session),
         ),
         Output("markers", "visualization_msgs/msg/MarkerArray", encode_markers, f"{EVENTS}/markers", each=True),
         Output(

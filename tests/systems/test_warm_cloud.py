@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.spvcnn.presets import LITE_RANGE
-from perception_nodes.streaming.warm_cloud import COLUMNS, RINGS, warm_cloud
+from perception_nodes.systems.spvcnn.warm_cloud import COLUMNS, RINGS, warm_cloud
 
 
 def test_it_fills_as_many_voxels_as_a_64_beam_sensor_does_in_a_street():

@@ -1,0 +1,134 @@
+"""The nodes under test in a replay: what each is fed, what is recorded of it, whether it has finished, its figures."""
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from perception_nodes.graph import run_node
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.nodes.message_types import find_message_type
+from perception_nodes.nodes.player import PlayerNode
+from perception_nodes.nodes.recorder import Recorded, Tally
+from perception_nodes.nodes.system_node import SystemNode
+from perception_nodes.streaming.result import NodeResult
+from perception_nodes.streaming.stopwatch import TIMING, Percentiles
+from perception_nodes.systems.run import SystemRun
+from perception_nodes.systems.system import Output, is_trained
+
+FLOAT, STRING = "std_msgs/msg/Float64", "std_msgs/msg/String"
+DEPTH = 50  # of the recorder's subscriptions
+
+
+def answer_row(run: SystemRun) -> Recorded:
+    """How the answers of a system are recorded: their arrival is noted by (stream, stamp) of what they answer."""
+
+    def key(raw: bytes) -> Hashable:
+        try:
+            return run.input_of_answer(raw)
+        except MessageError:  # of somebody else
+            return None
+
+    return Recorded(run.system.answer.topic, run.system.answer.type, key=key, depth=DEPTH)
+
+
+class Lane:
+    """One node and its run. `sent`: messages played so far, by topic."""
+
+    def __init__(self, run: SystemRun, node: SystemNode) -> None:
+        self.run, self.node = run, node
+        self.name = run.system.node_name
+        self.sent: dict[str, int] = dict.fromkeys(run.topics.values(), 0)
+        self.lost = 0  # messages that were given up: they did not come in
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Topic -> stream of the messages that each get an answer."""
+        return {topic: stream for stream, topic in self.run.answered.items()}
+
+    def rows(self) -> list[Recorded]:
+        """What is recorded of the node; the answers first. Its figures, and outputs of message types that are not
+        installed here, it hands to the recorder itself."""
+        rows = [answer_row(self.run)]
+        for output in self.run.recorded():
+            if output is not self.run.system.answer:
+                rows += [self._row(output, topic) for topic in self._topics(output)]
+            if output.classes is not None:
+                rows.append(Recorded(f"{output.topic}/classes", STRING, latched=True, depth=1))
+        return [*rows, *(Recorded(f"/{self.name}/{name}", FLOAT, local=True) for name in TIMING)]
+
+    @staticmethod
+    def _row(output: Output, topic: str) -> Recorded:
+        return Recorded(topic, output.type, depth=DEPTH, local=find_message_type(output.type) is None)
+
+    def _topics(self, output: Output) -> list[str]:
+        runner = self.node.runner
+        assert runner is not None
+        return [runner.topic_of(output, stream) for stream in runner.streams_of(output)]
+
+    @property
+    def total_topic(self) -> str:
+        """The topic of the node's processing time."""
+        return f"/{self.name}/debug/processing_time/total_ms"
+
+    def note_sent(self, topic: str) -> None:
+        """Counts a message that was played."""
+        if topic in self.sent:
+            self.sent[topic] += 1
+
+    def taken(self) -> int:
+        """Messages that the node took in, and those that were lost on their way."""
+        return self.node.arrived.total() + self.lost
+
+    def give_up(self) -> None:
+        """Counts what has not come in as lost."""
+        self.lost += max(0, sum(self.sent.values()) - self.taken())
+
+    def idle(self) -> bool:
+        """True once every message that was played is taken in and the node has nothing left to work on."""
+        worker = self.node.worker
+        return self.taken() >= sum(self.sent.values()) and worker is not None and worker.idle
+
+    def published(self) -> int:
+        """Answers that the node has sent."""
+        return self.node.health.counter("processing", f"published_{self.run.system.answer.name}")
+
+    def answers(self, tally: Tally) -> dict[Hashable, float]:
+        """(stream, stamp) -> arrival of everything that it has answered."""
+        return tally.arrivals.get(self.run.system.answer.topic, {})
+
+    def asked(self, player: PlayerNode) -> int:
+        """Messages that it was sent and that each get an answer."""
+        return sum(player.asked(topic) for topic in self.inputs)
+
+    def result(self, player: PlayerNode, tally: Tally) -> NodeResult:
+        """The figures so far."""
+        answers, latency = self.answers(tally), Percentiles()
+        for topic, stream in self.inputs.items():
+            for stamp, sent in player.sent.get(topic, {}).items():
+                if (arrival := answers.get((stream, stamp))) is not None:
+                    latency.add((arrival - sent) * 1e3)
+        assert self.node.runner is not None and self.node.worker is not None
+        name, network = self.node.runner.networks[0]
+        return NodeResult(
+            frames_in=self.asked(player),
+            frames_out=len(answers),
+            latency_ms=latency.summary(),
+            network_ms=self.node.worker.inference_ms.summary(),
+            model=name,
+            engine=str(getattr(network, "engine", "")),
+            trained=is_trained(network),
+        )
+
+
+def make_lane(run: SystemRun, parameters: dict[str, Any], **ros: Any) -> Lane:
+    """A lane with its node, not yet configured. parameters: below those of the run."""
+    resolved = run_node(run)
+    rules = [part for old, new in resolved.remaps.items() for part in ("-r", f"{old}:={new}")]
+    overrides = parameters | resolved.parameters
+    node = SystemNode(run.system, run.open_session, overrides=overrides, cli_args=["--ros-args", *rules], **ros)
+    return Lane(run, node)
+
+
+def all_rows(lanes: Iterable[Lane]) -> list[Recorded]:
+    """Everything recorded of these lanes, and the diagnostics of all nodes."""
+    rows = [row for lane in lanes for row in lane.rows()]
+    return [*rows, Recorded("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray")]

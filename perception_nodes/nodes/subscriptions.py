@@ -1,0 +1,113 @@
+"""The topics of a node's streams: subscribed as soon as their message type is known; missing ones are named."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.subscription import Subscription
+
+from perception_nodes.config import Qos
+from perception_nodes.nodes.message_types import find_message_type
+from perception_nodes.nodes.node import PerceptionNode
+from perception_nodes.nodes.qos import profile, subscription_events
+from perception_nodes.streaming.health import Level
+from perception_nodes.streaming.inputs import Stream
+
+LOOK_S = 0.1  # between looks at the graph
+
+
+class Subscriptions:
+    """Serialised messages of every stream, handed on from the intake's thread.
+
+    A stream of several types is subscribed when its topic has a publisher: that one's type decides.
+
+    Args:
+        topics: stream -> topic in the node. receive: called with stream and bytes. chosen: told a stream's ROS type.
+        lacking: stream -> why it is missing in the samples (`Input.lacking`). label: stream -> what to call it.
+        patience_s: seconds before a stream without any message is reported.
+    """
+
+    def __init__(
+        self,
+        node: PerceptionNode[Any],
+        topics: Mapping[Stream, str],
+        qos: Qos,
+        receive: Callable[[str, bytes], None],
+        chosen: Callable[[str, str], None],
+        lacking: Callable[[], dict[str, str]],
+        label: Callable[[str], str],
+        patience_s: float,
+    ) -> None:
+        self._node, self._topics, self._qos = node, dict(topics), qos
+        self._receive, self._chosen, self._lacking, self._label = receive, chosen, lacking, label
+        self._patience_s, self._began = patience_s, time.monotonic()
+        self._made: dict[str, Subscription[Any]] = {}
+        self._types: dict[str, str] = {}
+        self._look()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(LOOK_S, self._look, clock=steady)
+
+    def destroy(self) -> None:
+        """Ends the subscriptions."""
+        self._node.destroy_timer(self._timer)
+        for subscription in self._made.values():
+            self._node.destroy_subscription(subscription)
+        self._made.clear()
+
+    def _look(self) -> None:
+        """Subscribes to topics that have come, and says which streams lack what."""
+        for stream in self._topics:
+            if stream.name not in self._types:
+                self._find(stream)
+        lacking, waited = self._lacking(), time.monotonic() - self._began > self._patience_s
+        for stream in self._topics:
+            what, name = self._label(stream.name), stream.name
+            if name in lacking and (waited or name in self._types and "no image" not in lacking[name]):
+                text = f"{what}: {self._why(stream, lacking[name])}"
+                self._node.health.condition("input", what, Level.WARN, text)
+            elif name not in lacking:
+                self._node.health.clear("input", what)
+
+    def _find(self, stream: Stream) -> None:
+        kinds = stream.kinds
+        if len(kinds) > 1:
+            published = self._published(stream)
+            kinds = tuple(kind for kind in kinds if kind in published)
+        if not kinds:
+            return
+        self._types[stream.name] = kinds[0]
+        self._chosen(stream.name, kinds[0])
+        try:
+            self._made[stream.name] = self._subscribe(stream, find_message_type(kinds[0]))
+        except Exception as error:  # the middleware refuses a second type under one name in one process
+            del self._types[stream.name]
+            self._node.report("input", "refused_topics", Level.ERROR, error)
+
+    def _subscribe(self, stream: Stream, kind: Any) -> Subscription[Any]:
+        topic, own = self._topics[stream], profile(self._qos)
+        events = subscription_events(self._node, topic, own, self._node.on_qos_mismatch)
+        events.message_lost = self._on_message_lost
+        how = {"event_callbacks": events, "callback_group": self._node.intake, "raw": True}
+        return self._node.create_subscription(kind, topic, partial(self._receive, stream.name), own, **how)
+
+    def _published(self, stream: Stream) -> set[str]:
+        """Message types that are published on a stream's topic."""
+        topic = self._node.resolve_topic_name(self._topics[stream])
+        return {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
+
+    def _why(self, stream: Stream, reason: str) -> str:
+        topic, kinds = self._node.resolve_topic_name(self._topics[stream]), self._published(stream)
+        if not kinds:
+            return f"{reason}: nobody publishes {topic}"
+        chosen = self._types.get(stream.name)
+        wanted = stream.kinds if chosen is None else (chosen,)
+        if not kinds & set(wanted):
+            return f"{reason}: {topic} carries {', '.join(sorted(kinds))}, expected {' or '.join(sorted(wanted))}"
+        return f"{reason} on {topic}" if "no" in reason.split() else reason
+
+    def _on_message_lost(self, info: Any) -> None:
+        lost = int(info.total_count_change)
+        text = "messages were lost on their way here"
+        self._node.health.event("input", "lost_in_transport", Level.WARN, text, by=lost)

@@ -1,0 +1,143 @@
+"""Systems on a bag without ROS: the same bytes through the same input and runner as in the node, so equal outputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from perception_nodes.bags.reader import BagMessage, BagReader
+from perception_nodes.bags.writer import BagWriter
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.streaming.inputs import Pushed, Sample
+from perception_nodes.streaming.result import NodeResult, ReplayResult
+from perception_nodes.streaming.stopwatch import Percentiles, Stopwatch
+from perception_nodes.systems.run import SystemRun
+from perception_nodes.systems.runner import Heard, Runner
+from perception_nodes.systems.system import is_trained
+
+
+def offline(
+    bag: str | Path,
+    out: str | Path | None,
+    runs: Sequence[SystemRun],
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ReplayResult:
+    """Runs systems on every message of a bag and writes the results that their nodes would have sent.
+
+    Args:
+        bag: rosbag2 folder or file. out: bag to write, or None.
+        start, duration: seconds of the bag (duration None: to the end).
+        progress: called with the number of messages read, after each.
+
+    Raises:
+        BagError: the bag cannot be read, or `out` cannot be written.
+    """
+    with ExitStack() as stack:
+        reader = stack.enter_context(BagReader(bag))
+        writer = stack.enter_context(BagWriter(out)) if out is not None else None
+        passes = [_Pass(run, reader, writer) for run in runs]
+        for one in passes:
+            one.begin(reader.start_ns)
+        topics = [topic for one in passes for topic in one.streams]
+        began, bag_ns = time.monotonic(), reader.start_ns
+        for seen, message in enumerate(reader.messages(topics, start, duration), 1):
+            bag_ns = message.stamp_ns
+            for one in passes:
+                one.take(message)
+            if progress is not None:
+                progress(seen)
+        for one in passes:
+            one.end(bag_ns)
+        warnings = tuple(f"{text} ({n} times)" for one in passes for text, n in one.warnings.items())
+        nodes = {one.run.system.node_name: one.result() for one in passes}
+        path = Path(out) if out is not None else None
+        found = ReplayResult.of(nodes, path, None, time.monotonic() - began, warnings)
+        if writer is not None:
+            writer.note("replay", json.dumps(found.as_dict()))
+        return found
+
+
+class _Pass:
+    """One system on its way through a bag."""
+
+    def __init__(self, run: SystemRun, reader: BagReader, writer: BagWriter | None) -> None:
+        self.run, self._writer = run, writer
+        config = run.config
+        self._input = run.system.inputs.open(config)
+        self._runner = Runner(run.system, config, run.open_session)
+        self.streams = {topic: stream for stream, topic in run.topics.items()}
+        known = reader.topics()
+        self._runner.kinds.update({s: known[topic].type for topic, s in self.streams.items() if topic in known})
+        self._wanted = self._runner.wanted({output.name for output in run.recorded()})
+        self._heard = Heard(lambda note: self._warn(note.sentence), self._reject, lambda key, value: None)
+        self._network, self._total = Percentiles(), Percentiles()
+        self._answered = set(run.answered)
+        self.warnings: dict[str, int] = {}
+        self._seen = self._done = 0
+
+    def begin(self, start_ns: int) -> None:
+        """Writes the class tables."""
+        for output, table in self._runner.tables():
+            if self._writer is not None:
+                self._writer.write(f"{output.topic}/classes", table, start_ns, "std_msgs/msg/String")
+
+    def take(self, message: BagMessage) -> None:
+        """Takes one stored message; one of a topic that is not read is passed over."""
+        stream = self.streams.get(message.topic)
+        if stream is None:
+            return
+        self._seen += stream in self._answered
+        try:
+            self._hand_on(self._input.push(stream, message.raw), message.stamp_ns)
+        except MessageError as error:
+            self._reject(stream, error)
+
+    def end(self, bag_ns: int) -> None:
+        """The end of the bag: what still waits is worked on."""
+        self._hand_on(self._input.flush(), bag_ns)
+
+    def _hand_on(self, pushed: Pushed, bag_ns: int) -> None:
+        for note in pushed.notes:
+            if note.level:
+                self._warn(note.sentence, note.by)
+        for sample in pushed.samples:
+            self._process(sample, bag_ns)
+
+    def _process(self, sample: Sample, bag_ns: int) -> None:
+        watch, answers = Stopwatch(), 0
+        for made in self._runner.process(sample, self._wanted, watch, self._heard):
+            answers += made.output is self.run.system.answer
+            if self._writer is not None:
+                topic = self._runner.topic_of(made.output, made.stream)
+                self._writer.write(topic, made.raw, bag_ns, made.output.type)
+        if answers:
+            self._done += answers
+            times = watch.milliseconds()
+            self._network.add(times["inference"])
+            self._total.add(times["total"])
+
+    def _reject(self, stream: str, error: MessageError) -> None:
+        of = f"camera {stream}: " if self.run.system.inputs.cameras and stream in self.run.config.cameras else ""
+        self._warn(f"{of}{error}")
+
+    def _warn(self, text: str, by: int = 1) -> None:
+        self.warnings[text] = self.warnings.get(text, 0) + by
+
+    def result(self) -> NodeResult:
+        """The figures so far."""
+        name, network = self._runner.networks[0]
+        return NodeResult(
+            frames_in=self._seen,
+            frames_out=self._done,
+            latency_ms=self._total.summary(),
+            network_ms=self._network.summary(),
+            model=name,
+            engine=str(getattr(network, "engine", "")),
+            trained=is_trained(network),
+        )
