@@ -104,7 +104,7 @@ class Subscriptions:
         chosen = self._types.get(stream.name)
         wanted = stream.kinds if chosen is None else (chosen,)
         if not kinds & set(wanted):
-            return f"{reason}: {topic} carries {', '.join(sorted(kinds))}, expected {' or '.join(sorted(wanted))}"
+            return f"{reason}: {topic} carries {', '.join(sorted(kinds))}, expected {' or '.join(wanted)}"
         return f"{reason} on {topic}" if "no" in reason.split() else reason
 
     def _on_message_lost(self, info: Any) -> None:

@@ -167,7 +167,7 @@ def test_04_a_topic_of_another_type_is_named(bench, stage):
 
     stage.publisher(String, "/tsm_node/input/rear/image")
     b = bench(cameras=("front", "rear"), topics=("front",))
-    b.says("input", 1, "/tsm_node/input/rear/image carries std_msgs/msg/String, expected sensor_msgs/msg/Image")
+    b.says("input", 1, "/tsm_node/input/rear/image carries std_msgs/msg/String, expected sensor_msgs/msg/")
 
 
 def test_10_a_truncated_jpeg_costs_one_frame_and_a_counter(bench):
