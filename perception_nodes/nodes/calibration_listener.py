@@ -70,7 +70,7 @@ class CalibrationListener:
         self._subscriptions.clear()
 
     def _listen(self, kind: Any, topic: str, qos: QoSProfile, counter: str, add: Callable[[bytes], None]) -> None:
-        events = subscription_events(self._node, topic, qos, self._node._on_qos_mismatch)
+        events = subscription_events(self._node, topic, qos, self._node.on_qos_mismatch)
         take = partial(self._take, topic, counter, add)
         how = {"event_callbacks": events, "callback_group": self._node.intake, "raw": True}
         self._subscriptions.append(self._node.create_subscription(kind, topic, take, qos, **how))
