@@ -47,6 +47,13 @@ SYSTEMS = {
     "SPADE generator (gan-compression layout)": ("tests.parity.gan_spade", "run_compressed"),
     "SPADE multi-scale discriminator": ("tests.parity.gan_spade", "run_discriminator"),
     "SPADE VAE image encoder": ("tests.parity.gan_spade", "run_encoder"),
+    "AnyCost GAN generator": ("tests.parity.gan_style", "run_anycost"),
+    "AnyCost GAN generator-conditioned discriminator": ("tests.parity.gan_style", "run_multi_resolution"),
+    "StyleGAN2 discriminator": ("tests.parity.gan_style", "run_discriminator"),
+    "StyleGAN2-ADA generator": ("tests.parity.gan_style", "run_ada_generator"),
+    "StyleGAN2-ADA discriminator": ("tests.parity.gan_style", "run_ada_discriminator"),
+    "MSG-GAN generator": ("tests.parity.gan_style", "run_msg_generator"),
+    "MSG-GAN discriminator": ("tests.parity.gan_style", "run_msg_discriminator"),
     "DiffAugment": ("tests.parity.gan_translation", "run_diffaugment"),
 }
 
