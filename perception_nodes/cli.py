@@ -109,10 +109,11 @@ def evaluate(
     pictures: Annotated[int, typer.Option(help="How many sweeps to draw.")] = 6,
 ) -> None:
     """Score recorded outputs without ROS: metrics.json and report.html with pictures."""
-    from perception_nodes.evaluation.evaluate import evaluate as score
     from perception_nodes.evaluation.show import print_metrics
+    from perception_nodes.systems import SCORERS
+    from perception_nodes.systems.evaluate import evaluate as score
 
-    print_metrics(score(output, truth, root, pictures))
+    print_metrics(score(output, truth, root, pictures), SCORERS)
 
 
 @app.command()
@@ -275,9 +276,10 @@ def view(
     save: Annotated[Path | None, typer.Option(help="Write an .rrd file instead of opening the viewer.")] = None,
 ) -> None:
     """Look at a bag in rerun: labelled cloud, camera, latency."""
+    from perception_nodes.systems import PANELS
     from perception_nodes.viewer.view import view as show
 
-    show(file, save)
+    show(file, save, PANELS)
 
 
 @app.command()

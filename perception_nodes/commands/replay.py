@@ -10,6 +10,7 @@ from typing import Any
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.streaming.bag_inputs import PICTURES
 from perception_nodes.streaming.result import ReplayResult
+from perception_nodes.systems import PANELS, SCORERS
 from perception_nodes.systems.run import SystemRun, find_runs
 
 
@@ -52,11 +53,11 @@ def run(
             print(f"recorded: {record}")
         if not report:
             return None
-        from perception_nodes.evaluation.evaluate import evaluate
         from perception_nodes.evaluation.show import print_metrics
+        from perception_nodes.systems.evaluate import evaluate
 
         folder = evaluate(out, bag, root)
-        print_metrics(folder)
+        print_metrics(folder, SCORERS)
         return folder
 
 
@@ -118,7 +119,7 @@ class Watch:
 
         with BagReader(bag) as reader:
             self._cameras = tuple(topic for kind in PICTURES for topic in reader.topics_of(kind))
-        self._viewer = LiveViewer(bag.name)
+        self._viewer = LiveViewer(bag.name, panels=PANELS)
 
     def options(self) -> dict[str, Any]:
         """Arguments for `replay`: what else to play, and who listens."""

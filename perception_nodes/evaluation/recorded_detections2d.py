@@ -28,6 +28,7 @@ from perception_nodes.evaluation.detection2d import (
 )
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.recorded import stamped
+from perception_nodes.evaluation.scorer import Recording, Scored
 from perception_nodes.messages.camera_info import CameraModel, read_camera_info
 from perception_nodes.messages.detections import Detections3D, read_detections3d
 from perception_nodes.messages.detections2d import Detections2D, read_detections2d
@@ -44,6 +45,13 @@ NAME_OF = {
     "motorcycle": "two-wheeler", "bicycle": "two-wheeler", "pedestrian": "person",
 }  # fmt: skip
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+def evaluate_recorded(recording: Recording) -> Scored:
+    """`detection2d` of metrics.json; nothing where the bag has no true boxes."""
+    if recording.truth is None or TRUTH not in recording.truth.topics():
+        return Scored(None)
+    return Scored(evaluate_detections2d(recording.out, recording.truth))
 
 
 class Seen(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from perception_nodes.classes import ClassInfo, event_colour
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.events import NONE, EventScorer
 from perception_nodes.evaluation.recorded import class_names, stamped
+from perception_nodes.evaluation.scorer import Recording, Scored
 from perception_nodes.messages.clock import read_events
 from perception_nodes.messages.detections2d import Detections2D, read_detections2d
 from perception_nodes.messages.errors import MessageError
@@ -34,16 +34,15 @@ TILE_WIDTH = 318
 Rows = dict[str, list[tuple[CameraEvent, "frozenset[str] | None"]]]
 
 
-def evaluate_events(
-    out: BagReader, truth: BagReader | None, folder: Path, note: str = ""
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """(`events` of metrics.json, [(picture's file, caption)]).
+def evaluate_events(recording: Recording) -> Scored:
+    """`events` of metrics.json, bars over time and a film strip.
 
     The camera "front", or the first one, is scored in full; of others only `top1` is told: what happens in front is
     not to be seen in every direction.
 
     Raises EvaluationError where nothing was recorded, or the ground truth does not fit.
     """
+    out, truth, folder, note = recording.out, recording.truth, recording.folder, recording.note
     names = class_names(out, OUTPUT)
     rows = joined(out, truth)
     if not rows:
@@ -63,13 +62,13 @@ def evaluate_events(
     metrics = scorers[main].metrics() | {"camera": main}
     if len(scorers) > 1:
         metrics["cameras"] = {camera: scorer.metrics()["top1"] for camera, scorer in scorers.items()}
-    shown = []
+    shown: list[tuple[str, str]] = []
     classes = tuple(ClassInfo(name, event_colour(name)) for name in names)
     for camera, scorer in scorers.items():
         shown += _bars(folder, camera, scorer, classes, note)
     if truth is not None:
         shown += _strip(folder, main, rows[main], scorers[main], (out, truth), classes, note)
-    return metrics, shown
+    return Scored(metrics, shown, out.topics()[OUTPUT].count)
 
 
 def joined(out: BagReader, truth: BagReader | None) -> Rows:

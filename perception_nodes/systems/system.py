@@ -120,7 +120,7 @@ class System:
     """A network with its inputs, outputs and scores.
 
     Attributes:
-        name: `spvcnn`; its node is `<name>_node`. title: one sentence.
+        name: one word in small letters; its node is `<name>_node`. title: one sentence.
         config: its parameters. inputs: what it reads.
         open: config -> session; loads weights, raises one sentence that says what to do.
         decode: (stream, ROS type, serialised message, config) -> Decoded; raises MessageError.

@@ -24,7 +24,10 @@ class EventLog:
         self._described: set[str] = set()
 
     def message(self, topic: str, message: Any) -> None:
-        """/perception/events (an event with its scores) or /ground_truth/events (names)."""
+        """An event with its scores, the names under /ground_truth, or a Detection2DArray."""
+        if hasattr(message, "detections"):
+            self.boxes(message)
+            return
         if topic.startswith("/ground_truth"):
             names = read_events(message)
             for name in EVENTS:

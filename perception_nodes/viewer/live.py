@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 from perception_nodes.viewer.log import INSTALL, Log, ViewerError
+from perception_nodes.viewer.panel import Panel
 
 BIND = "127.0.0.1"
 
@@ -22,7 +24,9 @@ class LiveViewer:
     Raises ViewerError if rerun is absent or the viewer does not come up within `timeout_s`.
     """
 
-    def __init__(self, name: str, window: bool | None = None, timeout_s: float = 20.0) -> None:
+    def __init__(
+        self, name: str, window: bool | None = None, timeout_s: float = 20.0, panels: Sequence[Panel] = ()
+    ) -> None:
         window = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) if window is None else window
         self.port, web_port = free_port(), free_port()
         arguments = ["--bind", BIND, "--port", str(self.port)]
@@ -37,7 +41,7 @@ class LiveViewer:
                 start_new_session=True,  # rerun's python wrapper starts the real viewer: both are ended together
             )
             self._wait(timeout_s)
-            self.log = Log(name, connect=f"rerun+http://{BIND}:{self.port}/proxy")
+            self.log = Log(name, connect=f"rerun+http://{BIND}:{self.port}/proxy", panels=panels)
         except BaseException:
             self.close()
             raise

@@ -1,8 +1,9 @@
-"""Messages of the stack -> rerun entities: clouds with labels, cameras with events and boxes, figures. rerun is
-imported when a log is made."""
+"""Messages of the stack -> rerun entities: clouds with labels, cameras, boxes, figures, and the panels of the systems.
+rerun is imported when a log is made."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
 from perception_nodes.messages.image import decode_image
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.streaming.bag_inputs import camera_name
-from perception_nodes.viewer.event_log import EVENTS_ENTITY, EventLog
+from perception_nodes.viewer.panel import Panel, PanelLog
 from perception_nodes.viewer.pictures import palette
 
 INSTALL = "rerun is not installed; type: pip install 'perception_nodes[viz]'"
@@ -27,10 +28,13 @@ class Log:
     """A rerun recording that takes decoded messages by topic; unknown topics are passed over.
 
     `save`: write an .rrd file; `connect`: stream to a viewer at this url ("rerun+http://127.0.0.1:9876/proxy").
+    `panels`: take the messages of their topics.
     Raises ViewerError where rerun is not installed.
     """
 
-    def __init__(self, name: str, save: Path | None = None, connect: str | None = None) -> None:
+    def __init__(
+        self, name: str, save: Path | None = None, connect: str | None = None, panels: Sequence[Panel] = ()
+    ) -> None:
         try:
             import rerun
         except ImportError as error:
@@ -39,16 +43,20 @@ class Log:
         self._colours = palette(POINT_CLASSES)
         self._stream = rerun.RecordingStream(name)
         if save is not None:
-            self._stream.save(save, default_blueprint=blueprint())
+            self._stream.save(save, default_blueprint=blueprint(panels))
         if connect is not None:
-            self._stream.connect_grpc(connect, default_blueprint=blueprint())
-        self._events = EventLog(rerun, self._stream)
+            self._stream.connect_grpc(connect, default_blueprint=blueprint(panels))
+        self._panels: dict[str, PanelLog] = {}
+        for panel in panels:
+            self._panels.update(dict.fromkeys(panel.topics, panel.open(rerun, self._stream)))
         self._describe()
 
     def message(self, topic: str, type_name: str, message: Any, stamp_ns: int) -> None:
         """Log one message (rclpy or rosbags) at `stamp_ns`."""
         self._stream.set_time("stamp", timestamp=np.datetime64(stamp_ns, "ns"))
-        if type_name.endswith("PointCloud2"):
+        if topic in self._panels:
+            self._panels[topic].message(topic, message)
+        elif type_name.endswith("PointCloud2"):
             self._cloud(topic, message)
         elif type_name.endswith("CompressedImage"):
             kind = "image/png" if bytes(message.data[:4]) == b"\x89PNG" else "image/jpeg"
@@ -56,10 +64,6 @@ class Log:
             self._stream.log(f"cameras/{camera_name(topic)}", image)
         elif type_name.endswith("msg/Image") and "/debug/" not in topic:
             self._stream.log(f"cameras/{camera_name(topic)}", self._rr.Image(decode_image(message).rgb))
-        elif type_name.endswith("msg/String") and topic.endswith("/events"):
-            self._events.message(topic, message)
-        elif type_name.endswith("Detection2DArray"):
-            self._events.boxes(message)
         elif type_name.endswith("Float64"):
             self._stream.log("figures" + topic, self._rr.Scalars(float(message.data)))
         elif type_name.endswith("Detection3DArray"):
@@ -110,8 +114,8 @@ class Log:
         self._stream.log("world/boxes", boxes)
 
 
-def blueprint() -> Any:
-    """Layout: labelled cloud large, ground truth beside it, cameras, events over time and latency below."""
+def blueprint(panels: Sequence[Panel] = ()) -> Any:
+    """Layout: labelled cloud large, ground truth beside it; cameras, the systems' panels and latency below."""
     import rerun.blueprint as rrb
 
     return rrb.Blueprint(
@@ -121,10 +125,11 @@ def blueprint() -> Any:
                     origin="world", name="segmentation", contents=[f"/{PREDICTED}", f"/{RAW}", "/world/boxes"]
                 ),
                 rrb.Spatial3DView(origin="world", name="ground truth", contents=[f"/{TRUTH}"]),
+                *(panel.view(rrb) for panel in panels if panel.view is not None and panel.large),
             ),
             rrb.Horizontal(
                 rrb.Grid(rrb.Spatial2DView(origin="cameras", name="cameras")),
-                rrb.TimeSeriesView(origin=EVENTS_ENTITY, name="events, score over time"),
+                *(panel.view(rrb) for panel in panels if panel.view is not None and not panel.large),
                 rrb.TimeSeriesView(origin="figures", name="latency, ms"),
             ),
             row_shares=[3, 1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.viewer.live import BIND, LiveViewer
 from perception_nodes.viewer.log import Log, ViewerError
+from perception_nodes.viewer.panel import Panel
 
-SHOWN = ("PointCloud2", "Image", "Float64", "Detection3DArray", "Detection2DArray")
+SHOWN = ("PointCloud2", "Image", "Float64", "Detection3DArray")
 POINTS, TRUTH = "/lidar/points", "/ground_truth/segmentation"
 
 
-def view(file: Path, save: Path | None = None) -> None:
-    """Show a file, or convert a bag to `save`. Raises BagError or ViewerError with what to do."""
+def view(file: Path, save: Path | None = None, panels: Sequence[Panel] = ()) -> None:
+    """Show a file, or convert a bag to `save`, with the systems' panels. Raises BagError or ViewerError."""
     if file.suffix == ".rrd":
         if not file.is_file():
             raise ViewerError(f"no file {file}; write one with: perception view BAG --save {file}")
@@ -28,14 +30,14 @@ def view(file: Path, save: Path | None = None) -> None:
         return
     reader = BagReader(file)  # before the viewer: a bad bag opens no window
     if save is not None:
-        log = Log(file.name, save=save)
-        log_bag(reader, log)
+        log = Log(file.name, save=save, panels=panels)
+        log_bag(reader, log, panels)
         log.close()
         print(f"wrote {save} ({save.stat().st_size / 1e6:.1f} MB); look at it with: perception view {save}")
         return
-    viewer = LiveViewer(file.name)
+    viewer = LiveViewer(file.name, panels=panels)
     try:
-        log_bag(reader, viewer.log)
+        log_bag(reader, viewer.log, panels)
         input("the whole bag is in the viewer; press Enter to close it ")
     except EOFError:
         pass
@@ -43,16 +45,13 @@ def view(file: Path, save: Path | None = None) -> None:
         viewer.close()
 
 
-def is_shown(topic: str, type_name: str) -> bool:
-    """Topics that the viewer has a place for."""
-    return type_name.endswith(SHOWN) or (topic.endswith("/events") and type_name.endswith("msg/String"))
-
-
-def log_bag(reader: BagReader, log: Log) -> None:
+def log_bag(reader: BagReader, log: Log, panels: Sequence[Panel] = ()) -> None:
     """Stream every topic that the viewer can show into a log, with a progress bar; memory stays bounded."""
     from rich.progress import track
 
-    shown = {t.name: t.type for t in reader.topics().values() if t.known and is_shown(t.name, t.type)}
+    own = {topic for panel in panels for topic in panel.topics}
+    known = [t for t in reader.topics().values() if t.known]
+    shown = {t.name: t.type for t in known if t.type.endswith(SHOWN) or t.name in own}
     if not shown:
         raise ViewerError(f"{reader.path} holds no topic to look at (clouds, pictures, events, figures)")
     total = sum(t.count for t in reader.topics().values() if t.name in shown)

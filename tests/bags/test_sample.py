@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.evaluation.evaluate import evaluate
+from perception_nodes.systems.evaluate import evaluate
 from perception_nodes.systems.offline import offline
 from perception_nodes.systems.run import find_runs
 

@@ -10,9 +10,9 @@ from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.evaluation.errors import EvaluationError
-from perception_nodes.evaluation.evaluate import evaluate
 from perception_nodes.evaluation.recorded import OUTPUT, POINTS, TRUTH
 from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud2_layout
+from perception_nodes.systems.evaluate import evaluate
 
 NAMES = [c.name for c in POINT_CLASSES]
 STAMPS = [1_000_000_000 + i * 100_000_000 for i in range(4)]

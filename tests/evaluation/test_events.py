@@ -9,12 +9,12 @@ from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.classes import EVENTS
 from perception_nodes.evaluation.errors import EvaluationError
-from perception_nodes.evaluation.evaluate import evaluate
 from perception_nodes.evaluation.events import EventScorer, average_precision, runs
 from perception_nodes.evaluation.recorded_events import OUTPUT, TRUTH
 from perception_nodes.messages.clock import events_values
 from perception_nodes.messages.events import CameraEvent, event_values
 from perception_nodes.messages.image import compressed_image_values, encode_jpeg
+from perception_nodes.systems.evaluate import evaluate
 from tests.nodes.cameras import grey
 
 NAMES = ("none", "ego_braking", "cut_out")

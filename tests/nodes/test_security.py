@@ -70,6 +70,12 @@ def test_the_policy_covers_the_player(stage, tmp_path):
     held_by_the_policy(stage, stage.add(PlayerNode(overrides=overrides, context=stage.context)))
 
 
+def test_the_policy_file_is_what_the_declarations_say():
+    from perception_nodes.policy import policy as written
+
+    assert (config_folder() / "sros2_policy.xml").read_text() == written(), "python -m perception_nodes.policy > …"
+
+
 def test_the_policy_allows_no_wildcard():
     text = (config_folder() / "sros2_policy.xml").read_text()
     assert "*" not in text

@@ -49,6 +49,7 @@ def test_a_film_strip_holds_every_tile():
 
 def test_events_and_boxes_of_a_bag_go_to_rerun(tmp_path, capsys):
     pytest.importorskip("rerun")
+    from perception_nodes.systems import PANELS
     from perception_nodes.viewer.view import view
 
     with BagWriter(tmp_path / "bag") as bag:
@@ -58,7 +59,7 @@ def test_events_and_boxes_of_a_bag_go_to_rerun(tmp_path, capsys):
         bag.write("/ground_truth/events", make("std_msgs/msg/String", **events_values(["cut_out"])), 10**9)
         boxes = make("vision_msgs/msg/Detection2DArray", **detections2d_values(BOXES))
         bag.write("/perception/detections2d", boxes, 10**9)
-    view(tmp_path / "bag", save=tmp_path / "look.rrd")
+    view(tmp_path / "bag", save=tmp_path / "look.rrd", panels=PANELS)
     content = (tmp_path / "look.rrd").read_bytes()
     assert all(
         word in content for word in (b"/events/front/cut_out", b"/cameras/front/boxes", b"/events/truth/cut_out")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from perception_nodes.evaluation import segmentation_report
+from perception_nodes.evaluation.scorer import Recording, Scored, Scorer
 from perception_nodes.messages.cloud_cdr import read_point_cloud2, write_point_cloud2
 from perception_nodes.messages.cloud_layout import CloudLayout, point_cloud2_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
@@ -84,6 +86,13 @@ def _cloud(answer: Answer, layout: CloudLayout) -> bytes:
     return write_point_cloud2(layout, cloud.frame_id, cloud.stamp_ns)
 
 
+def score(recording: Recording) -> Scored:
+    """The recorded labels against their ground truth."""
+    from perception_nodes.evaluation.recorded_segmentation import evaluate_segmentation  # rosbags
+
+    return evaluate_segmentation(recording)
+
+
 LAUNCH = Launch(
     plan="spvcnn",
     description="LiDAR segmentation on a running sensor",
@@ -115,5 +124,17 @@ SYSTEM = System(
         Output("filtered", CLOUD_TYPE, encode_filtered, "/perception/filtered"),
     ),
     launch=LAUNCH,
+    scorers=(
+        Scorer(
+            "segmentation",
+            SEGMENTATION,
+            score,
+            needs_classes=True,
+            cards=segmentation_report.cards,
+            template=segmentation_report.TEMPLATE,
+            context=segmentation_report.context,
+            tables=segmentation_report.tables,
+        ),
+    ),
     memory_advice="Lower input.max_points, or give the node more memory",
 )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from perception_nodes.evaluation import events_report
+from perception_nodes.evaluation.scorer import Recording, Scored, Scorer
 from perception_nodes.messages.detections2d import detections2d_values
 from perception_nodes.messages.events import event_stamp, event_values
 from perception_nodes.messages.image_markers import image_marker_values
@@ -14,6 +16,8 @@ from perception_nodes.systems.launch import CAMERA, IMAGE_IN, Argument, Launch
 from perception_nodes.systems.system import Answer, Decoded, Moment, Network, Output, System
 from perception_nodes.systems.tsm.config import TsmConfig
 from perception_nodes.systems.tsm.video import Seen, VideoDetector, VideoNetworks, VideoSession, class_table_text
+from perception_nodes.viewer.event_log import EVENTS_ENTITY, EventLog
+from perception_nodes.viewer.panel import Panel
 
 EVENTS = "/perception/events"
 DETECTIONS = "/perception/detections2d"
@@ -114,6 +118,20 @@ def _seen(answer: Answer) -> Seen:
     return found
 
 
+def score_events(recording: Recording) -> Scored:
+    """The recorded events against their ground truth."""
+    from perception_nodes.evaluation.recorded_events import evaluate_events  # rosbags, cv2
+
+    return evaluate_events(recording)
+
+
+def score_detections(recording: Recording) -> Scored:
+    """The recorded boxes against the true boxes, seen through the cameras."""
+    from perception_nodes.evaluation.recorded_detections2d import evaluate_recorded  # rosbags
+
+    return evaluate_recorded(recording)
+
+
 LAUNCH = Launch(
     plan="tsm",
     description="Driving events in a running camera",
@@ -155,6 +173,26 @@ SYSTEM = System(
         Output("debug", "sensor_msgs/msg/Image", encode_debug, each=True, private="~/debug/{stream}/image"),
     ),
     launch=LAUNCH,
+    scorers=(
+        Scorer(
+            "events",
+            EVENTS,
+            score_events,
+            needs_classes=True,
+            cards=events_report.cards,
+            template=events_report.TEMPLATE,
+            context=events_report.context,
+            tables=events_report.tables,
+        ),
+        Scorer("detection2d", DETECTIONS, score_detections),
+    ),
+    panels=(
+        Panel(
+            (EVENTS, "/ground_truth/events", DETECTIONS),
+            EventLog,
+            lambda rrb: rrb.TimeSeriesView(origin=EVENTS_ENTITY, name="events, score over time"),
+        ),
+    ),
     # Average precision is over all scores and every class's boxes, not over the sure ones alone.
     recording_overrides={"detector.min_score": 0.05, "detector.max_overlap": 1.0},
     memory_advice="Send smaller pictures, or give the node more memory",
