@@ -26,6 +26,7 @@ RANDOM = "random:"
 # Architecture -> the module that builds it: each has build_network(facts, seed), load_weights(network, state, source),
 # preset_facts(preset) and PRESETS (the names that `random:` takes).
 FAMILIES = {
+    "bevfusion": "models.bevfusion.build",
     "minkunet": "models.spvcnn.build",
     "pointnet": "models.pvcnn.build",
     "pvcnn-s3dis": "models.pvcnn.build",

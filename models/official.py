@@ -1,4 +1,4 @@
-"""Released SPVNAS checkpoints in, our models out.
+"""Released checkpoints in, our models out; this file reads those of SPVNAS, the others have files of their own.
 
 A released `init` is a torch file {'model': state dict, …}, its keys often behind `module.` (DistributedDataParallel);
 beside it `net.config` is JSON ({"num_classes": 19, "cr": 0.5, …}, for SPVNAS its widths and depths). Torch files are
@@ -71,15 +71,22 @@ def channels_of(state: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
 def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: str | Path | None = None) -> ModelFacts:
     """Converts a released checkpoint to a model folder `out`; returns its facts.
 
-    architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys), "spvnas", "pvcnn-s3dis" or
-    "pvcnn-shapenet". config: `net.config`, checked against the file where given; for "spvnas" the sub-network, without
-    which nothing is known of it. Raises ModelError; nothing is written in that case.
+    architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys), "spvnas", "pvcnn-s3dis",
+    "pvcnn-shapenet" or "bevfusion"; "auto" is "bevfusion" for a file with its keys, "spvcnn" otherwise. config:
+    `net.config`, checked against the file where given; for "spvnas" the sub-network, without which nothing is known of
+    it. Raises ModelError; nothing is written in that case.
     """
     if architecture.startswith("pvcnn-"):
         from models.pvcnn import official as pvcnn
 
         return pvcnn.convert(checkpoint, out, architecture)
     state = read_checkpoint(checkpoint)
+    if architecture in ("auto", "bevfusion"):
+        from models.bevfusion import official as bevfusion
+
+        if architecture == "bevfusion" or bevfusion.is_bevfusion(state):
+            return save_model(*bevfusion.read_state(state, str(checkpoint), Path(out).name), out)
+        architecture = "spvcnn"
     if architecture == "spvnas":
         return _convert_spvnas(state, checkpoint, out, config)
     channels = channels_of(state)

@@ -247,15 +247,25 @@ def weights_verify(name: Annotated[str | None, typer.Argument(help="One model (d
 
 @weights_app.command("import")
 def weights_import(
-    checkpoint: Annotated[Path, typer.Argument(help="A released SPVNAS, PVCNN or TSM checkpoint (torch file).")],
-    out: Annotated[Path, typer.Argument(help="The model folder to write.")],
-    architecture: Annotated[str, typer.Option(help="minkunet, spvcnn, spvnas, pvcnn-{s3dis,shapenet}, tsm")] = "spvcnn",
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A released SPVNAS, PVCNN, TSM or BEVFusion checkpoint (torch file).")
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(help="The model folder to write (default: the file's name without its ending).")
+    ] = None,
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="minkunet, spvcnn, spvnas, pvcnn-{s3dis,shapenet}, tsm, bevfusion; auto: bevfusion where the file "
+            "has its keys, else spvcnn."
+        ),
+    ] = "auto",
     config: Annotated[Path | None, typer.Option(help="The net.config beside it; SPVNAS needs it.")] = None,
 ) -> None:
     """Turn an official checkpoint into a model folder (safetensors + model.yaml). Never unpickles code."""
     from perception_nodes.commands.weights import import_checkpoint
 
-    import_checkpoint(checkpoint, out, architecture, config)
+    import_checkpoint(checkpoint, out or Path(checkpoint.name.split(".")[0]), architecture, config)
 
 
 @app.command()

@@ -34,6 +34,16 @@ class CameraMatrices:
     image_from_raw: Tensor
     augmented_from_lidar: Tensor
 
+    def views(self, rows: list[int]) -> CameraMatrices:
+        """The matrices of some of the cameras."""
+        return CameraMatrices(
+            self.lidar_from_camera[:, rows],
+            self.intrinsics[:, rows],
+            self.raw_from_lidar[:, rows],
+            self.image_from_raw[:, rows],
+            self.augmented_from_lidar,
+        )
+
     def arrays(self) -> list[NDArray]:
         """Everything that the place of a frustum point depends on."""
         return [getattr(self, f.name).numpy() for f in fields(self) if f.name != "raw_from_lidar"]

@@ -99,6 +99,20 @@ class SparseEncoder(nn.Module):
                 channels = width
             self.encoder_layers[f"encoder_layer{i + 1}"] = nn.ModuleList(blocks)
         self.conv_out = ConvNorm(channels, output_channels, OUT.kernel)
+        self.channels = output_channels
+
+    @property
+    def out_shape(self) -> Triple:
+        """Cells of the last level along x, y, z."""
+        shape = self.shape
+        for conv in self.strides:
+            shape = conv.shape_of(shape)
+        return shape
+
+    @property
+    def heights(self) -> int:
+        """Slices along z that the result holds side by side."""
+        return self.out_shape[2]
 
     def stages(self) -> list[tuple[list[SparseBasicBlock], ConvNorm]]:
         """Per level its blocks, and the convolution that leads to the next."""
