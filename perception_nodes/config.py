@@ -112,7 +112,9 @@ class CollectAroundCloud(Collect):
     """How each sweep finds its pictures."""
 
     min_cameras: int = Field(default=0, ge=0, le=64, description="a sweep with fewer is given up; 0: LiDAR alone")
-    wait_s: float = Field(default=0.1, ge=0, description="seconds for which a sweep waits for its pictures")
+    wait_s: float = Field(
+        default=0.08, ge=0, description="seconds for which a sweep waits for its pictures; less than a LiDAR's period"
+    )
     offsets_s: list[float] = Field(
         default=[0.0], min_length=1, description="seconds from a sweep to its pictures; one for all, or one a camera"
     )

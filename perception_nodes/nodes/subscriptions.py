@@ -13,7 +13,7 @@ from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile, subscription_events
 from perception_nodes.streaming.health import Level
-from perception_nodes.streaming.inputs import Stream
+from perception_nodes.streaming.inputs import POINT_CLOUD, Stream
 
 LOOK_S = 0.1  # between looks at the graph
 
@@ -66,7 +66,8 @@ class Subscriptions:
             what, name = self._label(stream.name), stream.name
             if name in lacking and (waited or name in self._types and "no image" not in lacking[name]):
                 text = f"{what}: {self._why(stream, lacking[name])}"
-                self._node.health.condition("input", what, Level.WARN, text)
+                level = Level.ERROR if stream.kinds == POINT_CLOUD else Level.WARN  # without a cloud there is no answer
+                self._node.health.condition("input", what, level, text)
             elif name not in lacking:
                 self._node.health.clear("input", what)
 
