@@ -11,8 +11,8 @@ from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagMessage, BagReader, Topic
 from perception_nodes.config import Qos
 from perception_nodes.nodes.config import PlayerConfig
-from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
+from perception_nodes.nodes.tf_type import raw_message_type
 
 
 def matches(topic: str, patterns: list[str]) -> bool:
@@ -37,11 +37,13 @@ class Outlets:
         for topic in topics:
             if topic.name == "/clock":
                 continue  # the player's own
-            kind = find_message_type(topic.type)
-            if kind is None:
+            found = raw_message_type(topic.type)
+            if found is None:
                 self._skip(topic.name, f"{topic.name}: message type {topic.type} is not installed here")
                 continue
-            self._types[topic.name] = kind
+            kind, only_bytes = found
+            if not only_bytes:
+                self._types[topic.name] = kind
             self._publishers[topic.name] = node.advertise(kind, topic.name, self._qos(topic))
 
     def _qos(self, topic: Topic) -> Qos:
@@ -81,7 +83,8 @@ class Outlets:
         self._checked.add(message.topic)
         try:
             reader.decode(message.raw, message.type)  # pure Python first: foreign bytes do not reach C++ unread
-            deserialize_message(bytes(message.raw), self._types[message.topic])
+            if message.topic in self._types:
+                deserialize_message(bytes(message.raw), self._types[message.topic])
             return True
         except (BagError, RuntimeError, ValueError) as error:
             self._skip(message.topic, f"{message.topic}: its first message is no {message.type}: {error}")

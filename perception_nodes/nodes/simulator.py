@@ -1,6 +1,7 @@
 """SimulatorNode: a drive through the embedded world, live, with /clock."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -11,11 +12,12 @@ from rclpy.timer import Timer
 from rosgraph_msgs.msg import Clock
 
 from perception_nodes.bags.qos import default_qos
+from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.config import Qos
 from perception_nodes.messages.assign import fill
 from perception_nodes.nodes.config import SimulatorConfig
-from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
+from perception_nodes.nodes.tf_type import raw_message_type
 from perception_nodes.simulator.drive import Drive
 from perception_nodes.simulator.record import START_NS
 from perception_nodes.simulator.rigs import rig
@@ -38,7 +40,7 @@ class SimulatorNode(PerceptionNode[SimulatorConfig]):
         self._drive: Drive | None = None
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
-        self._topics: dict[str, tuple[Any, Publisher] | None] = {}
+        self._topics: dict[str, tuple[Callable[[dict], Any], Publisher] | None] = {}
         self._pacer = Pacer()
         self._clock_out: Publisher | None = None
         self._clock_timer: Timer | None = None
@@ -135,19 +137,25 @@ class SimulatorNode(PerceptionNode[SimulatorConfig]):
             self._topics[message.topic] = self._open(message, latched)
         outlet = self._topics[message.topic]
         if outlet is not None:
-            kind, publisher = outlet
+            build, publisher = outlet
             if latched or publisher.get_subscription_count():
-                publisher.publish(fill(kind(), message.values))
+                publisher.publish(build(message.values))
 
-    def _open(self, message: Outgoing, latched: bool) -> tuple[Any, Publisher] | None:
-        kind = find_message_type(message.type_name)
-        if kind is None:
+    def _open(self, message: Outgoing, latched: bool) -> tuple[Callable[[dict], Any], Publisher] | None:
+        """(what makes a message of values, its publisher), or None where the type is not installed."""
+        found = raw_message_type(message.type_name)
+        if found is None:
             text = f"not publishing {message.topic}: message type {message.type_name} is not installed here"
             self.get_logger().warning(text)
             return None
         wanted = default_qos(message.topic, message.type_name)
         durability: Any = "transient_local" if latched else "volatile"
-        return kind, self.advertise(kind, message.topic, Qos(durability=durability, depth=wanted.depth))
+        kind, only_bytes = found
+
+        def build(values: dict) -> Any:
+            return to_bytes(make(message.type_name, **values)) if only_bytes else fill(kind(), values)
+
+        return build, self.advertise(kind, message.topic, Qos(durability=durability, depth=wanted.depth))
 
     # --- /clock ---------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,19 @@ class _Callbacks(ctypes.Structure):
     )
 
 
+def raw_message_type(type_name: str) -> tuple[Any, bool] | None:
+    """(class, whether it is for bytes only) to publish serialised messages with; None where there is none."""
+    installed = find_message_type(type_name)
+    if installed is not None:
+        return installed, False
+    if type_name != TF_MESSAGE:
+        return None
+    try:
+        return tf_message_type(), True
+    except NodeError:
+        return None
+
+
 @lru_cache(maxsize=1)
 def tf_message_type() -> Any:
     """The class to subscribe (or publish) serialised TFMessages with: `create_subscription(…, raw=True)` only.

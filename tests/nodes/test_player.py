@@ -103,7 +103,26 @@ def test_unknown_types_are_skipped_with_a_message_that_names_topic_and_type(stag
     stage.until(lambda: table)
     assert table[0].data == "table"
     said = capfd.readouterr().err
-    assert "skipping /tf_static: message type tf2_msgs/msg/TFMessage is not installed here" in said
+    assert "skipping /objects: message type vision_msgs/msg/Detection3DArray is not installed here" in said
+
+
+def test_tf_is_played_also_where_tf2_msgs_is_not_installed(stage, clouds, tmp_path):
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+
+    from perception_nodes.messages.calibration_cdr import read_serialized_transforms
+    from perception_nodes.nodes.tf_type import tf_message_type
+
+    _, codes = player(stage, write_bag(tmp_path / "bag", frames=2, extra=True), **WAIT, **{"playback.rate": 10.0})
+    late = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    got: list[bytes] = []
+    subscription = stage.client.create_subscription(tf_message_type(), "/tf_static", got.append, late, raw=True)
+    try:
+        stage.until(lambda: got)
+    finally:
+        stage.client.destroy_subscription(subscription)
+    (link,) = read_serialized_transforms(got[0])
+    assert (link.parent, link.child) == ("base_link", "lidar")
+    stage.until(lambda: codes)
 
 
 def test_a_topic_whose_first_message_does_not_decode_is_skipped(stage, clouds, tmp_path, capfd):
