@@ -63,6 +63,7 @@ setup(
         "opencv-python-headless>=4.8",
         "rosbags>=0.10.9",
         "safetensors>=0.4",
+        "simplejpeg>=1.7",
         "pydantic>=2.6",
         "typer>=0.12",
         "rich>=13",

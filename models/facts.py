@@ -15,6 +15,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from models.yaml_file import YamlError, read_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -121,11 +124,9 @@ def load_facts(name_or_path: str | Path) -> ModelFacts:
             f"{FACTS_FILE}, or an explicit `{RANDOM}<preset>`; `perception weights list` shows what is there"
         )
     try:
-        found = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ModelError(
-            f"{path} is not valid YAML ({' '.join(str(error).split())}); restore it from the repository"
-        ) from None
+        found = read_yaml(path)
+    except (YamlError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}; restore it from the repository") from None
     return _from_dict(found, path)
 
 
@@ -142,11 +143,14 @@ def _from_dict(found: Any, path: Path) -> ModelFacts:
             unknown
         )
         raise ModelError(f"{path} {' and '.join(said)}; known keys: {', '.join(sorted(known))}")
-    box = found.get("point_range")
-    features = tuple(found.get("features", ()))
-    found = dict(found, classes=tuple(found["classes"]), features=features, folder=str(path.parent))
-    found["point_range"] = None if box is None else tuple(float(v) for v in box)
-    return ModelFacts(**found)
+    try:
+        return TypeAdapter(ModelFacts).validate_python(dict(found, folder=str(path.parent)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelError(
+            f"{path}: {where} is {str(first['input'])[:80]!r}: {first['msg']}; restore it from the repository"
+        ) from None
 
 
 def save_facts(facts: ModelFacts, folder: str | Path) -> None:

@@ -20,6 +20,7 @@ A pose is `xyz` (m) with one of `rpy_deg` (roll, pitch, yaw about the fixed axes
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from models.yaml_file import YamlError, read_yaml
 from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.se3 import (
     BODY_FROM_OPTICAL,
@@ -93,13 +95,13 @@ def read_rig(path: str | Path) -> RigFile:
     """Read and check a rig YAML; raises CalibrationError naming file, sensor and key."""
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise CalibrationError(f"there is no rig at {path}; see config/rigs/ for one to start from") from None
-    except (OSError, UnicodeDecodeError) as err:
+    except OSError as err:
         raise CalibrationError(f"cannot read the rig {path}: {err}") from err
-    except (yaml.YAMLError, RecursionError) as err:
-        raise CalibrationError(f"the rig {path} is no YAML: {' '.join(str(err).split())}") from err
+    except YamlError as err:
+        raise CalibrationError(f"the rig {path}: {err}") from err
     try:
         return _rig(content, path)
     except CalibrationError as err:
@@ -134,8 +136,8 @@ def write_rig(rig: RigFile, path: str | Path) -> None:
 def _rig(content: Any, path: Path) -> RigFile:
     top = _table(content, "it", RIG_KEYS)
     base = _text(top.get("base_frame", "base_link"), "base_frame")
-    lidars = tuple(_lidar(str(n), row) for n, row in _table(top.get("lidars") or {}, "lidars").items())
-    cameras = tuple(_camera(str(n), row) for n, row in _table(top.get("cameras") or {}, "cameras").items())
+    lidars = tuple(_lidar(_name(n, "lidar"), row) for n, row in _table(top.get("lidars") or {}, "lidars").items())
+    cameras = tuple(_camera(_name(n, "camera"), row) for n, row in _table(top.get("cameras") or {}, "cameras").items())
     if not lidars and not cameras:
         raise CalibrationError("it has neither lidars nor cameras")
     frames = [base, *(m.frame for m in lidars), *(m.frame for m in cameras)]
@@ -180,9 +182,12 @@ def _distortion(row: Any, what: str) -> tuple[str, np.ndarray]:
     row = _table(row, f"{what}: distortion", ("model", "coefficients"))
     model = row.get("model", "plumb_bob")
     values = row.get("coefficients")
-    if model not in MODELS or not isinstance(values, list) or len(values) not in MODELS[model]:
+    counts = MODELS.get(model, ()) if isinstance(model, str) else ()
+    if not isinstance(values, list) or len(values) not in counts:
         known = ", ".join(f"{name} ({', '.join(map(str, n))})" for name, n in MODELS.items() if name)
-        raise CalibrationError(f"{what}: distortion model {model!r} with coefficients {values!r}; known are {known}")
+        raise CalibrationError(
+            f"{what}: distortion model {_short(model)} with coefficients {_short(values)}; known are {known}"
+        )
     return str(model), _numbers(values, len(values), f"{what}: distortion")
 
 
@@ -222,22 +227,38 @@ def _pose_values(matrix: Matrix) -> dict:
 
 def _table(value: Any, what: str, keys: tuple[str, ...] | None = None) -> dict:
     if not isinstance(value, dict):
-        raise CalibrationError(f"{what} is {value!r}; a table of keys and values was expected")
+        raise CalibrationError(f"{what} is {_short(value)}; a table of keys and values was expected")
     unknown = [] if keys is None else [k for k in value if k not in keys]
     if unknown:
-        raise CalibrationError(f"{what} has the unknown key {unknown[0]!r}; known are {', '.join(keys or ())}")
+        raise CalibrationError(f"{what} has the unknown key {_short(unknown[0])}; known are {', '.join(keys or ())}")
+    return value
+
+
+def _name(value: Any, what: str) -> str:
+    """A sensor's name: it becomes part of topics, frames and file names."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value):
+        raise CalibrationError(
+            f"the {what} name {str(value)[:80]!r} cannot be part of a topic: it must start with a letter and hold "
+            "only letters, digits and _"
+        )
     return value
 
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value:
-        raise CalibrationError(f"{what} is {value!r}; a text was expected")
+        raise CalibrationError(f"{what} is {_short(value)}; a text was expected")
     return value
 
 
 def _numbers(value: Any, count: int, what: str) -> np.ndarray:
     good = isinstance(value, list) and len(value) == count
     good = good and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
-    if not good or not np.isfinite(np.array(value, np.float64)).all():
-        raise CalibrationError(f"{what} is {value!r}; {count} finite numbers were expected")
+    if not good or any(abs(v) > 1e300 for v in value) or not np.isfinite(np.array(value, np.float64)).all():
+        raise CalibrationError(f"{what} is {_short(value)}; {count} finite numbers were expected")
     return np.array(value, np.float64)
+
+
+def _short(value: Any) -> str:
+    """A foreign value as it stands in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from perception_nodes.messages.cloud_fields import as_bytes
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import as_int, header_fields, read_header
-from perception_nodes.messages.image_size import MAX_PIXELS, picture_size
+from perception_nodes.messages.image_size import MAX_PIXELS, has_exif, picture_size
+
+try:  # libjpeg-turbo with its warnings as errors, in 0.4 of OpenCV's time
+    import simplejpeg
+except ImportError:  # not on every ROS install
+    simplejpeg = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +130,33 @@ def image_values(rgb: NDArray[np.uint8], frame_id: str, stamp_ns: int) -> dict:
 
 
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """RGB uint8 [H, W, 3] of a JPEG or PNG file's bytes; raises MessageError if truncated, corrupt or too large."""
+    """RGB uint8 [H, W, 3] of a JPEG or PNG file's bytes.
+
+    Raises:
+        MessageError: the picture is truncated, corrupt or too large. A JPEG that was cut and closed with an end marker
+            is refused where simplejpeg is installed; OpenCV alone accepts it.
+    """
     width, height = picture_size(data)
+    if data[:2] == b"\xff\xd8" and simplejpeg is not None:
+        rgb = _decode_jpeg(data, width, height)
+        if rgb is not None:
+            return rgb
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None or bgr.dtype != np.uint8:
         raise MessageError(f"a picture of {len(data)} bytes, {width} x {height}, is corrupt")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _decode_jpeg(data: bytes, width: int, height: int) -> NDArray[np.uint8] | None:
+    """RGB of a whole JPEG; None for a sound one that OpenCV has to read (CMYK, pictures to be turned by Exif)."""
+    try:
+        if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
+            return None
+        rgb = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError as err:
+        reason = " ".join(str(err).split())
+        raise MessageError(f"a JPEG of {len(data)} bytes, {width} x {height}, is corrupt: {reason}") from None
+    return None if has_exif(data) else rgb
 
 
 def _decode_compressed(msg: Any) -> CameraImage:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from models.yaml_file import YamlError, read_yaml
 from perception_nodes.config import ConfigError, build_config
 from perception_nodes.graph import PLANS, ResolvedNode, config_folder, resolve
 from perception_nodes.nodes.config import NODE_CONFIGS
@@ -30,15 +31,16 @@ def read_stack(path: str | Path | None = None) -> list[ResolvedNode]:
     """
     file = Path(path) if path is not None else config_folder() / "perception.yaml"
     content = _read_yaml(file)
-    unknown = sorted(set(content) - set(KEYS))
+    unknown = sorted(map(str, set(content) - set(KEYS)))
     if unknown:
         raise ConfigError(f"{file}: no key {unknown[0]!r}; known: {', '.join(KEYS)}")
     name = content.get("plan", "perception")
-    if name not in PLANS:
-        raise ConfigError(f"{file}: no plan {name!r}; known: {', '.join(PLANS)}")
-    nodes = resolve(PLANS[name], content.get("arguments") or {})
-    extra = content.get("parameters") or {}
-    for node_name in extra:
+    if not isinstance(name, str) or name not in PLANS:
+        raise ConfigError(f"{file}: no plan {str(name)[:80]!r}; known: {', '.join(PLANS)}")
+    nodes = resolve(PLANS[name], _table(file, "arguments", content.get("arguments")))
+    extra = _table(file, "parameters", content.get("parameters"))
+    for node_name, values in extra.items():
+        _table(file, f"parameters of {node_name}", values)
         if node_name not in [n.name for n in nodes]:
             raise ConfigError(
                 f"{file}: no node {node_name!r} in plan {name}; known: {', '.join(n.name for n in nodes)}"
@@ -48,6 +50,13 @@ def read_stack(path: str | Path | None = None) -> list[ResolvedNode]:
         given = {k: v for k, v in (node_file(node.config) | node.parameters).items() if k != "use_sim_time"}
         build_config(NODE_CONFIGS[node.name], given, node.name)
     return nodes
+
+
+def _table(file: Path, what: str, value: Any) -> dict[str, Any]:
+    """A table of the stack file; an absent one is empty."""
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{file}: {what} is a {type(value).__name__}; expected keys and values")
+    return value or {}
 
 
 def node_file(path: Path) -> dict[str, Any]:
@@ -68,11 +77,11 @@ def _dotted(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = read_yaml(path)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except YamlError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content

@@ -71,7 +71,7 @@ def test_the_default_stack_file_is_valid():
         ("parameters: {spvcnn_node: {modle.name: x}}", "did you mean 'model.name'"),
         ("parameters: {spvcnn_node: {latency.warn_ms: soon}}", "latency.warn_ms"),
         ("- a", "found list"),
-        ("a: [", "is no YAML"),
+        ("a: [", "is not valid YAML"),
     ],
 )
 def test_a_bad_stack_file_is_one_sentence(tmp_path, content, sentence):

@@ -1,6 +1,7 @@
 """Pictures in every encoding of the table; a broken one costs a MessageError, never a crash or a huge allocation."""
 
 import tracemalloc
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_nodes.bags.typestore import make
+from perception_nodes.messages import image as image_module
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.image import (
     ENCODINGS,
@@ -188,3 +190,73 @@ def test_flipped_bytes_give_a_picture_or_a_message_error(data):
 def test_a_raw_image_round_trips():
     msg = make("sensor_msgs/msg/Image", **image_values(RGB, "camera", 5))
     assert np.array_equal(decode_image(msg).rgb, RGB)
+
+
+def png_chunk(kind: bytes, payload: bytes, length: int | None = None) -> bytes:
+    size = len(payload) if length is None else length
+    return size.to_bytes(4, "big") + kind + payload + zlib.crc32(kind + payload).to_bytes(4, "big")
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0\0\0\4\0\0\0\4\x08\2\0\0\0")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PNG + png_chunk(b"iCCP", b"", 0xFFFFFFF0) + png_chunk(b"IEND", b""),  # 61 bytes; OpenCV asked for 4 GB
+        PNG + png_chunk(b"tEXt", b"x" * (1 << 20) + b"y") + png_chunk(b"IEND", b""),
+        PNG + png_chunk(b"IDAT", b"", 1 << 31) + png_chunk(b"IEND", b""),
+        PNG[:-8],
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"", 13) + b"IEND",
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IDAT", b"abc") + png_chunk(b"IEND", b""),
+    ],
+)
+def test_a_png_whose_chunks_claim_more_than_there_is_is_refused_before_decoding(data, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *a: pytest.fail("the decoder saw the bytes"))
+    with pytest.raises(MessageError):
+        decode_picture(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=80))
+def test_any_png_chunks_are_a_picture_or_a_message_error(tail):
+    tracemalloc.start()
+    try:
+        decode_picture(PNG + tail)
+    except MessageError:
+        pass
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 5e6
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("flags", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]])
+def test_a_jpeg_that_was_cut_and_closed_with_an_end_marker_is_refused(share, flags):
+    pytest.importorskip("simplejpeg")
+    rgb = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    whole = cv2.imencode(".jpg", rgb, flags)[1].tobytes()
+    assert decode_picture(whole).shape == rgb.shape
+    cut = max(int(len(whole) * share), whole.index(b"\xff\xda") + 20)
+    with pytest.raises(MessageError, match="corrupt"):
+        decode_picture(whole[:cut] + b"\xff\xd9")
+
+
+def test_both_jpeg_decoders_give_the_same_pixels(monkeypatch):
+    pytest.importorskip("simplejpeg")
+    smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 130, 3), np.uint8), (0, 0), 3)
+    for jpeg in (encode_jpeg(smooth), cv2.imencode(".jpg", smooth[..., 0])[1].tobytes()):
+        fast = decode_picture(jpeg)
+        monkeypatch.setattr(image_module, "simplejpeg", None)
+        slow = decode_picture(jpeg)
+        monkeypatch.undo()
+        assert np.abs(fast.astype(int) - slow).max() <= 1
+
+
+def test_a_jpeg_is_turned_as_its_exif_data_says():
+    jpeg = encode_jpeg(np.zeros((8, 16, 3), np.uint8))
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6: a quarter turn
+    exif = b"Exif\0\0" + tiff
+    turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    assert decode_picture(jpeg).shape == (8, 16, 3) and decode_picture(turned).shape == (16, 8, 3)
