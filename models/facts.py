@@ -184,16 +184,29 @@ def verify(name_or_path: str | Path) -> ModelFacts:
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file; ModelError where it is none."""
+    """Tensors of a safetensors file. Raises ModelError where it cannot be read or holds NaN or infinite numbers."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(str(path))
+        state = load_file(str(path))
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path} is not a readable safetensors file ({error}); restore it from the repository"
         ) from None
+    refuse_not_finite(state, str(path))
+    return state
+
+
+def refuse_not_finite(state: dict[str, torch.Tensor], source: str) -> None:
+    """Raises ModelError for weights with NaN or infinite numbers: every answer of such a network is NaN."""
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            count = int((~tensor.isfinite()).sum())
+            raise ModelError(
+                f"{source}: {key} holds {count} numbers that are NaN or infinite: the training diverged or the file is "
+                "damaged; take an earlier checkpoint"
+            )
 
 
 def family_of(facts: ModelFacts) -> ModuleType:

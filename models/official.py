@@ -17,7 +17,15 @@ from typing import Any
 
 import torch
 
-from models.facts import FACTS_FILE, ModelError, ModelFacts, load_state, save_facts, sha256_of
+from models.facts import (
+    FACTS_FILE,
+    ModelError,
+    ModelFacts,
+    load_state,
+    refuse_not_finite,
+    save_facts,
+    sha256_of,
+)
 from models.spvcnn.build import build_network, facts_of, load_weights
 from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import OFFICIAL_FEATURES, NetworkSpec, scaled
@@ -45,6 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             f"{path} holds {type(found).__name__}, expected a state dict or {{'model': state dict}} of tensors"
         )
+    refuse_not_finite(dict(state), str(path))
     return strip_prefix(state)
 
 

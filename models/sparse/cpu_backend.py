@@ -209,7 +209,16 @@ class _Mean(torch.autograd.Function):
 
 
 def scatter_mean(feats: torch.Tensor, voxel: torch.Tensor, voxels: int) -> torch.Tensor:
-    """Mean of the rows of feats [P, C] that share a voxel (int32 [P], -1: left out): [voxels, C], zeros where none."""
+    """Mean of the rows of feats [P, C] that share a voxel (int32 [P], -1: left out): [voxels, C], zeros where none.
+
+    Raises ValueError for voxel rows of another type or number, or beyond `voxels`.
+    """
+    if voxel.dtype != torch.int32 or voxel.shape != (len(feats),):
+        raise ValueError(
+            f"voxel rows are {voxel.dtype} {tuple(voxel.shape)}: expected torch.int32 ({len(feats)},), one a point"
+        )
+    if len(voxel) and not -1 <= int(voxel.min()) <= int(voxel.max()) < voxels:
+        raise ValueError(f"voxel rows reach from {int(voxel.min())} to {int(voxel.max())}: expected -1 to {voxels - 1}")
     if not voxels:
         return feats.new_zeros(0, feats.shape[1])
     return _Mean.apply(feats, voxel.contiguous(), voxels)

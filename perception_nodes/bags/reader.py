@@ -14,9 +14,12 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
 from perception_nodes.bags.errors import BagError
-from perception_nodes.bags.files import storage_path
+from perception_nodes.bags.files import Unpacked, storage_path
+from perception_nodes.bags.limits import MAX_DEFINITION, within_calls
 from perception_nodes.bags.qos import TopicQos, qos_of
 from perception_nodes.bags.typestore import new_typestore, typestore
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # CDR begins with 00 00 to 00 0b
 
 
 class BagMessage(NamedTuple):
@@ -44,10 +47,13 @@ class BagReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        source = storage_path(self.path)
+        self._unpacked = Unpacked(storage_path(self.path))
         with self._clear_errors("cannot be opened"):
-            self._reader = Reader(source)
+            self._reader = Reader(self._unpacked.path)
             self._reader.open()
+            counts = [self._reader.message_count, *(c.msgcount for c in self._reader.connections)]
+            if not all(isinstance(n, int) and 0 <= n < 1 << 63 for n in counts):
+                raise BagError(f"the bag {self.path} has a message count that is not a whole number")
         self._store = typestore()
         self._topics = self._read_topics()
 
@@ -118,6 +124,11 @@ class BagReader:
         last = None if duration is None else first + round(duration * 1e9)
         with self._clear_errors("breaks off while being read"):
             for connection, stamp, raw in self._reader.messages(connections, start=first, stop=last):
+                if raw[:4] == ZSTD_MAGIC:
+                    raise BagError(
+                        f"the bag {self.path} holds messages that were compressed one by one, and no metadata.yaml "
+                        "says so; give the bag's folder, or convert it: ros2 bag convert with compression_mode: file"
+                    )
                 yield BagMessage(connection.topic, connection.msgtype, int(stamp), raw)
 
     def decode(self, raw: bytes, type_name: str) -> Any:
@@ -132,10 +143,13 @@ class BagReader:
     def close(self) -> None:
         if self._reader.is_open:
             self._reader.close()
+        self._unpacked.close()
 
     def _read_topics(self) -> dict[str, Topic]:
-        for connection in self._reader.connections:
-            self._learn(connection)
+        try:
+            within_calls(self._learn_types)
+        except TimeoutError:  # the types that are not learnt by then stay unknown, and their topics are named
+            pass
         topics: dict[str, Topic] = {}
         for c in self._reader.connections:
             known = c.msgtype in self._store.fielddefs
@@ -144,9 +158,13 @@ class BagReader:
             topics[c.topic] = Topic(c.topic, c.msgtype, count, qos_of(c.topic, c.msgtype, offered), known)
         return topics
 
+    def _learn_types(self) -> None:
+        for connection in self._reader.connections:
+            self._learn(connection)
+
     def _learn(self, connection: Connection) -> None:
         """Add an unknown type from the definition that newer bags carry; a bad definition leaves it unknown."""
-        if connection.msgtype in self._store.fielddefs or not connection.msgdef.data:
+        if connection.msgtype in self._store.fielddefs or not 0 < len(connection.msgdef.data) <= MAX_DEFINITION:
             return
         try:
             if connection.msgdef.format == MessageDefinitionFormat.IDL:

@@ -15,9 +15,10 @@ from perception_nodes.messages.header import as_int, header_fields, read_header
 from perception_nodes.messages.image_size import MAX_PIXELS, has_exif, picture_size
 
 try:  # libjpeg-turbo with its warnings as errors, in 0.4 of OpenCV's time
-    import simplejpeg
+    import simplejpeg as _simplejpeg
 except ImportError:  # not on every ROS install
-    simplejpeg = None
+    _simplejpeg = None
+simplejpeg: Any = _simplejpeg
 
 
 @dataclass(frozen=True, eq=False)

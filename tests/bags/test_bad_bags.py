@@ -1,13 +1,20 @@
 """Every bag that is none, or not what is needed, ends in one clear sentence; foreign bytes never in another error."""
 
+import re
 import shutil
 import sqlite3
+import sys
+import tempfile
+from pathlib import Path
 
+import lz4.frame
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rosbags.typesys import get_types_from_idl
 
+from perception_nodes.bags import limits
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.typestore import make, to_bytes
@@ -198,3 +205,89 @@ def test_flipped_bytes_of_a_message_end_in_a_message_or_a_bag_error(tmp_path_fac
             bag.decode(bytes(blob[: data.draw(st.integers(0, len(blob)))]), POINTS)
         except BagError:
             pass
+
+
+def test_a_chunk_that_is_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    """Small limits stand for the real ones: 197 kB of zstd took 12 GB."""
+    path = make_bag(tmp_path / "bag", sweeps=4, points=20_000, compression="zstd") / "bag.mcap"
+    monkeypatch.setattr(limits, "FREE_CHUNK", 1000)
+    monkeypatch.setattr(limits, "MAX_RATIO", 1)
+    refused(path, "refused as a decompression bomb")
+
+
+@pytest.mark.parametrize("size", [None, 40 << 20])
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_decompression_stops_at_the_limit_whatever_the_header_says(codec, size):
+    zeros = bytes(40 << 20)
+    packed = limits.zstd.compress(zeros) if codec == "zstd" else lz4.frame.compress(zeros)
+    decompress = limits.decompress_zstd if codec == "zstd" else limits.decompress_lz4
+    with pytest.raises(BagError, match="decompression bomb"):
+        decompress(packed, size)
+    few = zeros[: 1 << 20]
+    packed = limits.zstd.compress(few) if codec == "zstd" else lz4.frame.compress(few)
+    assert decompress(packed) == few == decompress(packed, len(few))
+
+
+def test_a_type_definition_that_hangs_the_parser_leaves_its_topic_unknown():
+    deep = "(" * 14 + "1" + ")" * 14
+    text = f"module a {{ module msg {{ const long X = {deep}; struct B {{ long x; }}; }}; }};"
+    with pytest.raises(TimeoutError):
+        limits.within_calls(lambda: get_types_from_idl(text), 50_000)
+    assert sys.getprofile() is None
+    plain = text.replace(deep, "1")
+    assert "a/msg/B" in limits.within_calls(lambda: get_types_from_idl(plain))
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_bags_packed_with_zstd_open_as_they_are(tmp_path, whole_folder):
+    folder = make_bag(tmp_path / "bag", sweeps=3)
+    with BagReader(folder) as bag:
+        expected = list(bag.messages())
+    packed = folder / "bag.mcap.zstd"
+    packed.write_bytes(limits.zstd.compress((folder / "bag.mcap").read_bytes()))
+    (folder / "bag.mcap").unlink()
+    if whole_folder:
+        text = (folder / "metadata.yaml").read_text().replace("bag.mcap", "bag.mcap.zstd")
+        content = yaml.safe_load(text)
+        content["rosbag2_bagfile_information"].update(compression_mode="FILE", compression_format="zstd")
+        (folder / "metadata.yaml").write_text(yaml.safe_dump(content))
+    before = set(Path(tempfile.gettempdir()).glob("perception_bag_*"))
+    with BagReader(folder if whole_folder else packed) as bag:
+        assert list(bag.messages()) == expected
+    assert set(Path(tempfile.gettempdir()).glob("perception_bag_*")) <= before
+
+
+def test_a_packed_bag_that_is_cut_or_none_is_refused(tmp_path):
+    path = tmp_path / "a.mcap.zstd"
+    path.write_bytes(b"hello")
+    refused(path, "cannot be unpacked")
+    whole = limits.zstd.compress((make_bag(tmp_path / "bag") / "bag.mcap").read_bytes())
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(path, "cannot be unpacked")
+    path.write_bytes(limits.zstd.compress(b"hello"))
+    refused(path, "neither an MCAP file nor")
+
+
+def test_messages_that_were_compressed_one_by_one_are_named_with_what_to_do(tmp_path):
+    path = tmp_path / "bag"
+    with BagWriter(path) as bag:
+        message = make("std_msgs/msg/String", data="x" * 100)
+        bag.write("/a", limits.zstd.compress(to_bytes(message)), START, "std_msgs/msg/String")
+    refused(path / "bag.mcap", "compressed one by one.*ros2 bag convert")
+
+
+@pytest.mark.parametrize("line", ["message_count:", "message_count: many", "message_count: -3"])
+def test_metadata_whose_message_count_is_no_number_is_refused(tmp_path, line):
+    folder = make_bag(tmp_path / "bag", sweeps=2)
+    text = (folder / "metadata.yaml").read_text()
+    (folder / "metadata.yaml").write_text(re.sub(r"message_count: \d+", line, text))
+    refused(folder, "message count|cannot be opened")
+
+
+def test_metadata_that_is_an_alias_bomb_is_refused(tmp_path):
+    folder = make_bag(tmp_path / "bag", sweeps=2)
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9)
+    )
+    (folder / "metadata.yaml").write_text((folder / "metadata.yaml").read_text() + bomb)
+    refused(folder, "stands for more than")

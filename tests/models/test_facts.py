@@ -130,3 +130,35 @@ def test_weights_that_are_no_safetensors_are_refused(folder):
     save_facts(replace(load_facts(folder), sha256=sha256_of(folder / "weights.safetensors")), folder)
     with pytest.raises(ModelError, match="not a readable safetensors file"):
         load_network(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder, value, tmp_path):
+    facts = load_facts(folder)
+    network = build_network(facts, seed=1)
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = value
+    save_model(network, facts, tmp_path / "broken")
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        load_network(tmp_path / "broken")
+    torch.save({"model": network.state_dict()}, tmp_path / "init")
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        read_checkpoint(tmp_path / "init")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: tiny", "name: [tiny]", "name is"),
+        ("voxel_size: 0.1", "voxel_size: wide", "voxel_size is"),
+        ("trained: true", "trained: [1]", "trained is"),
+        ("name: tiny", "name: &a [*a]", "cannot be read"),
+        ("name: tiny", "name: 2026-01-01\nname: b", "stands twice"),
+    ],
+)
+def test_facts_of_another_type_are_named(folder, old, new, said):
+    path = folder / "model.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ModelError, match=said):
+        load_facts(folder)

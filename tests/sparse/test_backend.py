@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.sparse import SparseTensor, backend, build_maps, conv3d, devoxelize, fused, native, voxelize
+from models.sparse import (
+    SparseTensor,
+    backend,
+    build_maps,
+    conv3d,
+    cpu_backend,
+    devoxelize,
+    fused,
+    native,
+    torch_backend,
+    voxelize,
+)
 
 from .clouds import cloud, sweep
 
@@ -152,3 +163,27 @@ def test_memory_is_used_again_only_when_nothing_refers_to_it() -> None:
     del view
     again = aligned((SMALLEST,), np.uint8)
     assert again.ctypes.data == address
+
+
+@needs_extension
+def test_the_mean_of_no_points_is_zero_in_every_voxel():
+    """torch gives an empty tensor the address NULL, which the kernel once read as "every row is its own voxel"."""
+    for voxels in (1, 130, 5000):
+        for engine in (cpu_backend, torch_backend):
+            mean = engine.scatter_mean(torch.zeros(0, 16), torch.zeros(0, dtype=torch.int32), voxels)
+            assert mean.shape == (voxels, 16) and not mean.any()
+
+
+@pytest.mark.parametrize(
+    ("voxel", "said"),
+    [
+        (torch.tensor([0, 1, 2]), "int64"),
+        (torch.tensor([0, 1], dtype=torch.int32), "expected torch.int32"),
+        (torch.tensor([0, 3, 1], dtype=torch.int32), "expected -1 to 2"),
+        (torch.tensor([0, -2, 1], dtype=torch.int32), "expected -1 to 2"),
+    ],
+)
+@needs_extension
+def test_voxel_rows_of_another_type_or_range_are_refused(voxel, said):
+    with pytest.raises(ValueError, match=said):
+        cpu_backend.scatter_mean(torch.ones(3, 16), voxel, 3)

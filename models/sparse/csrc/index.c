@@ -160,7 +160,7 @@ static int offset_in_block(int64_t key) {
 
 /* The key of the 2^3 block that a voxel lies in. */
 static int64_t halve(int64_t key) {
-    const int64_t batch = key >> B_SHIFT << B_SHIFT, odd = X_STEP | Y_STEP | 1;
+    const int64_t batch = key & ~(((int64_t)1 << B_SHIFT) - 1), odd = X_STEP | Y_STEP | 1;
     return batch | ((((key ^ batch) & ~odd) >> 1) + (X_BIAS / 2 * X_STEP + Y_BIAS / 2 * Y_STEP + Z_BIAS / 2));
 }
 

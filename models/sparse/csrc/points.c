@@ -99,18 +99,18 @@ typedef struct {
 static void mean_block(void *context, int worker, int64_t item) {
     const Mean *j = context;
     const int64_t base = item * 128, rows = base + 128 < j->voxels ? 128 : j->voxels - base;
-    const int64_t known = j->order ? j->starts[j->voxels] : 0;
+    const int64_t known = j->starts ? j->starts[j->voxels] : 0; /* no points: `order` may be NULL, `starts` is not */
     float *tile = j->scratch + worker * 128 * j->width;
     for (int64_t v = 0; v < rows; v++) {
-        const int64_t begin = j->order ? j->starts[base + v] : base + v,
-                      end = j->order ? j->starts[base + v + 1] : begin + 1;
+        const int64_t begin = j->starts ? j->starts[base + v] : base + v,
+                      end = j->starts ? j->starts[base + v + 1] : begin + 1;
         const float share = end > begin ? 1.0f / (float)(end - begin) : 0.0f;
         for (int64_t column = 0; column < j->width; column += PANEL)
             memset(tile + column * rows + v * PANEL, 0, PANEL * sizeof(float));
         for (int64_t i = begin; i < end; i++) {
-            const float *point = j->points + (j->order ? j->order[i] : i) * j->stride;
+            const float *point = j->points + (j->starts ? j->order[i] : i) * j->stride;
             /* The points of a voxel lie apart in memory. */
-            if (j->order && i + AHEAD < known)
+            if (i + AHEAD < known)
                 for (int64_t c = 0; c < j->width; c += PANEL)
                     __builtin_prefetch(j->points + j->order[i + AHEAD] * j->stride + c);
             for (int64_t column = 0; column < j->width; column += PANEL) {
@@ -126,7 +126,7 @@ static void mean_block(void *context, int worker, int64_t item) {
     j->isa->finish(&job);
 }
 
-/* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; order NULL: out[v] = points[v].
+/* out[v] = mean of points[order[starts[v] .. starts[v + 1]]], zeros where none; starts NULL: out[v] = points[v].
  * out: rows of out_kind. Returns 0, or -1 where there was no memory. */
 EXPORT int sparse_point_mean(const float *points, int64_t stride, const int32_t *order, const int64_t *starts,
                              int64_t voxels, int64_t width, void *out, float *out_scale, int64_t out_stride,
