@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= ros,viz,fast,train,dev
 
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow fuzz lint bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,6 +25,9 @@ test: $(STAMP)  ## lint, types and every fast test
 
 test-slow: $(STAMP)  ## the tests that train or measure for minutes
 	@$(BIN)/python -m pytest -m slow --timeout=3600
+
+fuzz: $(STAMP)  ## the fuzz tests with a hundred times as many examples (minutes)
+	@PERCEPTION_FUZZ=$${PERCEPTION_FUZZ:-100} $(BIN)/python -m pytest -m fuzz --durations=10
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -100,7 +100,7 @@ def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: 
         return _convert_spvnas(state, checkpoint, out, config)
     channels = channels_of(state)
     if config is not None:
-        told = json.loads(Path(config).read_text())
+        told = _net_config(config)
         if "cr" in told and scaled(float(told["cr"])) != channels:
             raise ModelError(
                 f"{config} says cr {told['cr']} (widths {scaled(float(told['cr']))}), "
@@ -122,11 +122,7 @@ def _convert_spvnas(
     """A released sub-network, or one out of a released super network, by the choices of its `net.config`."""
     if config is None:
         raise ModelError(f"{checkpoint}: an SPVNAS checkpoint needs its net.config; give --config FILE")
-    try:
-        told = json.loads(Path(config).read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{config} is no net.config ({error}): expected the JSON file released with `init`") from None
-    plan = NetPlan.from_config(told if isinstance(told, dict) else {})
+    plan = NetPlan.from_config(_net_config(config))
     if "classifier.linear.weight" not in state or "stem.0.kernel" not in state:
         raise ModelError(f"{checkpoint} is no SPVNAS checkpoint: found {sorted(state)[:3]} …")
     classes, inputs = int(state["classifier.linear.weight"].shape[0]), int(state["stem.0.kernel"].shape[1])
@@ -142,6 +138,17 @@ def _convert_spvnas(
     weight = state["classifier.linear.weight"][:, : plan.channels[8]]
     load_weights(network, {**state, "classifier.linear.weight": weight}, str(checkpoint))
     return save_model(network, replace(facts, trained=True, training_data="SemanticKITTI (released weights)"), out)
+
+
+def _net_config(path: str | Path) -> dict[str, Any]:
+    """The JSON object of a net.config; raises ModelError."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is no net.config ({error}): expected the JSON file released with `init`") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds a {type(found).__name__}: expected the JSON object released with `init`")
+    return found
 
 
 def save_model(network: torch.nn.Module, facts: ModelFacts, out: str | Path) -> ModelFacts:

@@ -18,6 +18,7 @@ from perception_nodes.bags.files import Unpacked, storage_path
 from perception_nodes.bags.limits import MAX_DEFINITION, within_calls
 from perception_nodes.bags.qos import TopicQos, qos_of
 from perception_nodes.bags.typestore import new_typestore, typestore
+from perception_nodes.messages.clock import parse_json
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # CDR begins with 00 00 to 00 0b
 
@@ -80,6 +81,19 @@ class BagReader:
         """The remarks that the writer left (custom_data)."""
         custom = getattr(self._reader.storage.metadata, "custom", None)
         return dict(custom) if isinstance(custom, dict) else {}
+
+    def note_table(self, key: str) -> dict[str, Any]:
+        """A remark that holds a JSON object; empty where there is none. Raises BagError for anything else."""
+        text = self.notes.get(key)
+        if text is None:
+            return {}
+        try:
+            content = parse_json(text)
+        except (ValueError, TypeError) as err:
+            raise BagError(f"the bag {self.path}: its remark {key!r} is not JSON: {_one_line(err)}") from None
+        if not isinstance(content, dict):
+            raise BagError(f"the bag {self.path}: its remark {key!r} is not a JSON object")
+        return content
 
     def topics(self) -> dict[str, Topic]:
         """Every topic of the bag by name."""

@@ -31,9 +31,20 @@ def read_json(msg: Any) -> Any:
     if not isinstance(text, str):
         raise MessageError(f"{type(msg).__name__} holds no text")
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as err:
+        return parse_json(text)
+    except ValueError as err:
         raise MessageError(f"a String that should hold JSON does not: {err}") from err
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Content of a JSON text. Raises ValueError also for deep nesting and for texts that hold half a surrogate pair:
+    no file name, message or drawing function can take one (OpenCV's putText ends the process)."""
+    try:
+        content = json.loads(text)
+        json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return content
 
 
 def events_values(names: tuple[str, ...] | list[str]) -> dict:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.messages.cloud_fields import DATATYPE_OF, DATATYPES, RawCloud
+from perception_nodes.messages.cloud_fields import DATATYPE_OF, DATATYPES, MAX_POINT_STEP, RawCloud
 from perception_nodes.messages.header import fill_header, header_fields
 
 
@@ -70,8 +70,9 @@ def append_layout(raw: RawCloud, **columns: NDArray) -> CloudLayout:
     fields = [
         (f.name, f.offset, DATATYPE_OF[f.dtype.str[1:]], f.count) for f in raw.fields.values() if f.name not in columns
     ]
-    names, formats, offsets = ["old"], [np.dtype(f"V{max(raw.point_step, 1)}")], [0]
-    step = max(raw.point_step, 1) if n else raw.point_step
+    # An empty cloud's point_step is not checked: it may be anything up to 2^32 - 1.
+    names, formats, offsets = ["old"], [np.dtype(f"V{raw.point_step if n else 1}")], [0]
+    step = raw.point_step if n else min(raw.point_step, MAX_POINT_STEP)
     for name, column in columns.items():
         if np.shape(column) != (n,):
             raise ValueError(f"column {name!r} has shape {np.shape(column)}; the message has {n} points")

@@ -181,7 +181,10 @@ def read_detections3d(msg: Any, attributes: Any = None) -> Detections3D:
         yaw.append(yaw_of(pose))
         track.append(str(getattr(row, "id", "")))
     extra = _read_attributes(attributes, len(rows), stamp_ns)
-    return Detections3D.build(frame_id, stamp_ns, centre, size, yaw, category, score=score, track=track, **extra)
+    try:
+        return Detections3D.build(frame_id, stamp_ns, centre, size, yaw, category, score=score, track=track, **extra)
+    except ValueError as err:
+        raise MessageError(f"the boxes' attributes do not fit: {err}") from err
 
 
 def _read_attributes(msg: Any, count: int, stamp_ns: int) -> dict:

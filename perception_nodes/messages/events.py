@@ -7,6 +7,7 @@ std_msgs/String has no header; the stamp (ns, the picture's own) and the camera 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,8 @@ def read_event(msg: Any) -> CameraEvent:
     camera, name, scores = content.get("camera"), content.get("event"), content.get("scores")
     if not isinstance(camera, str) or not isinstance(name, str):
         raise MessageError(f"a camera's event has camera {camera!r} and event {name!r}; two texts were expected")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", camera) or set(camera) == {"."}:
+        raise MessageError(f"a camera is named {camera[:80]!r}; letters, digits, _, - and . were expected")
     if not isinstance(scores, dict) or name not in scores:
         raise MessageError(f"a camera's event should hold the scores of all classes, {name!r} among them")
     known = {str(name): _share(value, f"the score of {name!r}") for name, value in scores.items()}

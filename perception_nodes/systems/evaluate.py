@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,4 +102,4 @@ def assemble(out, metrics: dict, given: int, answered: int, replay: dict) -> dic
 
 def replay_facts(out: BagReader) -> dict:
     """What the replay said of itself (model, rate, frames_in, …); empty for a bag recorded by other means."""
-    return json.loads(out.notes.get("replay", "{}"))
+    return out.note_table("replay")

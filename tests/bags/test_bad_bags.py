@@ -10,7 +10,7 @@ from pathlib import Path
 import lz4.frame
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.typesys import get_types_from_idl
 
@@ -20,6 +20,7 @@ from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.bags.writer import BagWriter
 from tests.bags.bagmaker import START, make_bag, sweep
+from tests.fuzzing import fuzzed
 
 POINTS = "sensor_msgs/msg/PointCloud2"
 
@@ -167,7 +168,7 @@ def test_types_that_a_bag_explains_itself_are_learnt(tmp_path):
         bag.decode(b"", "my_msgs/msg/Thing")  # one bag's types are not another's
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(data=st.data(), suffix=st.sampled_from(["mcap", "db3"]))
 def test_flipped_bytes_end_in_messages_or_in_a_bag_error(tmp_path_factory, data, suffix):
     source = _whole(tmp_path_factory, suffix)
@@ -194,7 +195,7 @@ def _whole(factory, suffix):
     return _made[suffix]
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.data())
 def test_flipped_bytes_of_a_message_end_in_a_message_or_a_bag_error(tmp_path_factory, data):
     blob = bytearray(to_bytes(sweep(0, 3)))

@@ -5,13 +5,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_nodes.bags.typestore import from_bytes, to_bytes
 from perception_nodes.messages.cloud_cdr import read_point_cloud2, write_point_cloud2
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.point_cloud import decode_point_cloud2, make_point_cloud2, point_cloud2_layout
+from tests.fuzzing import fuzzed
 
 KIND = "sensor_msgs/msg/PointCloud2"
 VALUES = ("height", "width", "is_bigendian", "point_step", "row_step", "is_dense")
@@ -32,7 +33,7 @@ def told(message):
 texts = st.text(st.characters(min_codepoint=1, exclude_categories=("Cs",)), max_size=9)
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.integers(0, 9), st.lists(texts, max_size=4, unique=True), texts, st.integers(-(2**31), 2**31 - 1))
 def test_what_is_written_is_read_alike_here_and_by_rosbags(n, names, frame_id, seconds):
     names = [name for name in names if name not in ("x", "y", "z", "xyz")]
@@ -71,7 +72,7 @@ def test_both_byte_orders_are_read():
     assert told(read_point_cloud2(big)) == told(read_point_cloud2(little))
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.data())
 def test_damaged_bytes_are_a_cloud_or_an_error_and_take_no_memory(data):
     raw = bytearray(write_point_cloud2(layout(), "lidar", 1_000_000_001))
@@ -90,7 +91,7 @@ def test_damaged_bytes_are_a_cloud_or_an_error_and_take_no_memory(data):
     assert peak < 1_000_000
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_cloud_or_an_error(raw):
     for begin in (b"", b"\0\1\0\0", b"\0\0\0\0"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perception_nodes.bags.typestore import from_bytes, to_bytes
+from perception_nodes.messages.cloud_fields import RawCloud
 from perception_nodes.messages.point_cloud import (
     append_layout,
     decode_point_cloud2,
@@ -112,3 +113,10 @@ def test_fields_keep_their_counts_when_labels_are_added():
     msg.fields.append(field("normal", 16, 7, 3))
     layout = append_layout(decode_point_cloud2(msg).source, label=np.zeros(6, np.uint8))
     assert ("normal", 16, 7, 3) in layout.fields and layout.fields[-1] == ("label", 28, 2, 1)
+
+
+@pytest.mark.parametrize("point_step", [0, 16, 2**31, 2**32 - 1])
+def test_an_empty_cloud_of_any_point_step_gets_its_columns(point_step):
+    raw = RawCloud(0, 0, point_step, 0, False, {}, np.zeros(0, np.uint8))
+    layout = append_layout(raw, label=np.zeros(0, np.uint8), score=np.zeros(0, np.float32))
+    assert len(layout.data) == 0 and layout.point_step < 2**16

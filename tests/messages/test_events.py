@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_nodes.bags.typestore import from_bytes, make, to_bytes
@@ -13,6 +13,7 @@ from perception_nodes.messages.detections2d import Detections2D, detections2d_va
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.events import CameraEvent, event_values, read_event
 from perception_nodes.messages.image_markers import image_marker_values
+from tests.fuzzing import fuzzed
 
 EVENT = CameraEvent(1_700_000_000_123_456_789, "front", "cut_out", 0.75, {"none": 0.25, "cut_out": 0.75}, True)
 BOXES = Detections2D.build(
@@ -45,7 +46,7 @@ def test_what_is_no_event_is_refused_by_name(change, words):
         read_event(SimpleNamespace(data=json.dumps(content)))
 
 
-@settings(max_examples=50, deadline=None)
+@fuzzed(50)
 @given(
     st.one_of(
         st.text(max_size=40), st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists).map(json.dumps)
@@ -95,3 +96,10 @@ def test_markers_stand_on_a_plane_in_front_of_the_camera():
     assert len({m.ns + str(m.id) for m in (text, *frames)}) == 3
     cold = image_marker_values(CameraEvent(**{**vars(EVENT), "warm": False}), "c", (200, 100), (1, 2, 3))
     assert "warming up" in cold["markers"][1]["text"]
+
+
+@pytest.mark.parametrize("camera", ["../../x", "a/b", "", "..", "x" * 65, "front\n"])
+def test_a_camera_whose_name_could_be_a_path_is_refused(camera):
+    values = event_values(CameraEvent(1, camera, "a", 1.0, {"a": 1.0}, True))
+    with pytest.raises(MessageError, match="camera"):
+        read_event(SimpleNamespace(**values))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_nodes.bags.typestore import make
@@ -22,6 +22,7 @@ from perception_nodes.messages.image import (
     image_array,
     image_values,
 )
+from tests.fuzzing import fuzzed
 from tests.messages.clouds import header
 
 RGB = np.zeros((4, 6, 3), np.uint8)
@@ -175,7 +176,7 @@ def test_a_header_that_claims_gigapixels_allocates_nothing():
     assert peak < 1_000_000
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.data())
 def test_flipped_bytes_give_a_picture_or_a_message_error(data):
     blob = bytearray(encode_jpeg(smooth(16, 16)))
@@ -217,7 +218,7 @@ def test_a_png_whose_chunks_claim_more_than_there_is_is_refused_before_decoding(
         decode_picture(data)
 
 
-@settings(max_examples=200, deadline=None)
+@fuzzed(200)
 @given(st.binary(max_size=80))
 def test_any_png_chunks_are_a_picture_or_a_message_error(tail):
     tracemalloc.start()

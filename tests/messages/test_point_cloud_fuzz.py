@@ -4,11 +4,12 @@ import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.point_cloud import append_layout, decode_point_cloud2
+from tests.fuzzing import fuzzed
 from tests.messages.clouds import cloud, field, xyzi
 
 sizes = st.one_of(
@@ -44,7 +45,7 @@ def survives(msg):
     assert peak < 4_000_000, peak  # bytes; the messages here bring at most 400, imports and caches the rest
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.data())
 def test_any_one_or_two_numbers_of_a_good_message_may_be_wrong(data):
     msg = cloud({**xyzi(), "ring": (4, range(6)), "time": (7, np.zeros(6))}, height=2)
@@ -59,7 +60,7 @@ def test_any_one_or_two_numbers_of_a_good_message_may_be_wrong(data):
     survives(msg)
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(sizes, sizes, sizes, sizes, st.lists(fields, max_size=5), blobs, st.one_of(st.booleans(), sizes), sizes, sizes)
 def test_messages_of_arbitrary_numbers(height, width, point_step, row_step, some, data, big, sec, nanosec):
     header = SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id="lidar")
@@ -78,7 +79,7 @@ def test_messages_of_arbitrary_numbers(height, width, point_step, row_step, some
     )
 
 
-@settings(deadline=None, max_examples=50)
+@fuzzed(50)
 @given(st.binary(min_size=96, max_size=96), st.permutations(["x", "y", "z", "intensity", "time"]), st.integers(0, 3))
 def test_any_bytes_under_a_good_header_are_a_cloud(data, order, datatypes):
     columns = {n: (8 if (datatypes >> 1) & 1 and n == "y" else 7, np.zeros(3)) for n in order}

@@ -1,9 +1,12 @@
 """TF, odometry, boxes, markers, grids, class tables, events: to messages of both kinds and back; nonsense refused."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perception_nodes.bags.typestore import from_bytes, make, to_bytes
 from perception_nodes.calibration.se3 import from_euler
@@ -18,10 +21,12 @@ from perception_nodes.messages.detections import (
     read_detections3d,
 )
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.events import read_event
 from perception_nodes.messages.grid import Grid, grid_values, read_grid
 from perception_nodes.messages.markers import marker_array_values
 from perception_nodes.messages.odometry import Odometry, odometry_values, read_odometry
 from perception_nodes.messages.transforms import Transform, read_transforms, tf_values
+from tests.fuzzing import fuzzed
 
 POSE = from_euler(0.1, -0.2, 2.0, (3.0, -4.0, 5.0))
 
@@ -194,3 +199,56 @@ def test_unknown_fields_are_refused_by_name():
         fill(std.String(), {"text": "a"})
     with pytest.raises(TypeError, match="make"):
         fill(make("std_msgs/msg/String"), {"data": "a"})
+
+
+def test_json_with_half_a_surrogate_pair_or_without_an_end_is_refused():
+    """OpenCV's putText ends the process at a lone surrogate in a class name."""
+    for text in ('{"classes": [{"id": 0, "name": "\\ud800"}]}', "[" * 100_000, "9" * 5000, "{"):
+        with pytest.raises(MessageError):
+            read_class_table(SimpleNamespace(data=text))
+
+
+def test_attributes_of_another_shape_are_a_message_error():
+    boxes = Detections3D.build("map", 5, [[0, 0, 0]], [[1, 1, 1]], [0.0], ["car"])
+    msg = make("vision_msgs/msg/Detection3DArray", **detections3d_values(boxes))
+    for velocity in ("[[1,2,3]]", "[1]", '["a"]', "[[[1,2]]]", "[{}]"):
+        text = f'{{"stamp_ns":5,"velocity":{velocity},"visibility":[null],"points":[null]}}'
+        with pytest.raises(MessageError):
+            read_detections3d(msg, SimpleNamespace(data=text))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["front", "car"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["classes", "id", "name", "rgb", "stamp_ns", "velocity", "points", "visibility", "events"])
+            | st.sampled_from(["camera", "event", "scores", "score", "warm", "stamp"]),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@fuzzed(60)
+@given(JSON_VALUES)
+def test_any_json_is_an_answer_or_a_message_error(content):
+    message = SimpleNamespace(data=json.dumps(content))
+    boxes = Detections3D.build("map", 5, [[0, 0, 0]], [[1, 1, 1]], [0.0], ["car"])
+    array = make("vision_msgs/msg/Detection3DArray", **detections3d_values(boxes))
+    for read in (read_class_table, read_event, read_events, lambda m: read_detections3d(array, m)):
+        try:
+            read(message)
+        except MessageError as error:
+            assert str(error)
+
+
+@fuzzed(60)
+@given(st.text(alphabet='[]{}",:0123456789eE+-.\\ud8truefalsn ', max_size=60))
+def test_any_text_is_json_or_a_message_error(text):
+    try:
+        read_events(SimpleNamespace(data=text))
+    except MessageError as error:
+        assert str(error)

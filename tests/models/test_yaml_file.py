@@ -2,10 +2,11 @@
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.yaml_file import MAX_BYTES, MAX_DEPTH, MAX_NODES, YamlError, parse_yaml, read_yaml
+from tests.fuzzing import fuzzed
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9)
@@ -51,7 +52,7 @@ def test_dates_stay_texts_and_merges_and_few_aliases_work():
     assert parse_yaml("") is None
 
 
-@settings(max_examples=150, deadline=None)
+@fuzzed(150)
 @given(st.text(alphabet="ab:-[]{}&*!?|>'\"#\n 0123.,\\ud<", max_size=80))
 def test_any_text_is_data_or_a_yaml_error(text):
     try:
@@ -60,7 +61,7 @@ def test_any_text_is_data_or_a_yaml_error(text):
         assert "\n" not in str(error)
 
 
-@settings(max_examples=100, deadline=None)
+@fuzzed(100)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_data_or_a_yaml_error(data):
     try:
@@ -81,7 +82,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@fuzzed(80)
 @given(JSON)
 def test_what_pyyaml_writes_comes_back(value):
     assert parse_yaml(yaml.safe_dump(value)) == value
