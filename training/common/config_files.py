@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from models.facts import ModelError
+from models.yaml_file import YamlError, read_yaml
 
 Config = TypeVar("Config")
 
@@ -19,15 +18,17 @@ def load_yaml_config(config: Config, path: str | Path | None) -> Config:
     if path is None:
         return config
     try:
-        found = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ModelError(f"{path} is no readable YAML file ({' '.join(str(error).split())})") from None
+        found = read_yaml(path) or {}
+    except (OSError, YamlError) as error:
+        raise ModelError(f"{path} cannot be read as a config ({' '.join(str(error).split())})") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds a {type(found).__name__}, expected keys and values")
     return merged(config, found, str(path))
 
 
 def merged(config: Any, found: dict[str, Any], where: str) -> Any:
     """`config` with the values of `found`; lists become tuples."""
-    unknown = sorted(set(found) - set(config.__dataclass_fields__))
+    unknown = sorted(set(map(str, found)) - set(config.__dataclass_fields__))
     if unknown:
         known = ", ".join(config.__dataclass_fields__)
         raise ModelError(f"{where} has unknown keys {', '.join(unknown)}; known: {known}")
