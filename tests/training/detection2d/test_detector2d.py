@@ -232,7 +232,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert "unknown keys clip" in capsys.readouterr().err
     assert detector2d.main(["--out", str(tmp_path), "--cache", str(tmp_path / "none")]) == 2
     assert "training.video.world" in capsys.readouterr().err
-    with pytest.raises(ModelError, match="no readable YAML"):
+    with pytest.raises(ModelError, match="cannot be read as a config"):
         detector2d.load_config(str(tmp_path / "absent.yaml"))
 
 
