@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from models.runtime.lower import Layer, Lowered
-from models.runtime.native import FP32, Layout, to_bf16
+from models.runtime.native import Layout, to_bf16
 
 FUSED_BYTES = 384 * 1024  # of expanded activation, from which on it does not stay in the second-level cache
 MOST_TWICE = 1.2  # of the lines, counted for the thread with the most work
+STEM_CHANNELS = 8  # of a frame, from which on it is laid out as every other activation
 TILED = 32  # input channels from which on tiles pay
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # of the weights, see csrc/winograd.h
 
@@ -61,7 +62,7 @@ def stem_of(lowered: Lowered) -> Layer | None:
     frame = lowered.inputs[0]
     readers = [layer for layer in lowered.layers if any(v.rows is frame for v in layer.inputs)]
     others = [v.rows for v in lowered.outputs] + [layer.residual for layer in lowered.layers]
-    if len(readers) != 1 or frame in others or frame.channels >= FP32.lanes:
+    if len(readers) != 1 or frame in others or frame.channels >= STEM_CHANNELS:
         return None
     (stem,) = readers
     whole = [(v.first, v.channels) for v in stem.inputs] == [(0, frame.channels)]

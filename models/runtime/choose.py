@@ -1,85 +1,41 @@
-"""Which runtime runs a network.
+"""Which runtime runs a network: the one asked for, or the fastest of those whose results mean what torch's mean.
 
-auto      the first of `order()` that is installed, takes the network and agrees with torch on a random input
-native    our own kernels (csrc/), built with the package: 2D convolutional networks, the shift without any copy
-torch     the module itself · openvino · onnx (ONNX Runtime): `pip install 'perception_nodes[fast]'`
+`auto` builds every candidate once, compares it with torch on generated inputs (agreement.py), times those that agree
+(timing.py) and keeps the result for this machine (decisions.py). The environment variable PERCEPTION_RUNTIME names a
+runtime, or a runtime and its precision ("openvino:fp32"), to take in place of the measurement.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import warnings
+import logging
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.facts import ModelError
-from models.runtime import native
+from models.runtime import decisions, timing
+from models.runtime.agreement import Reference, Task
+from models.runtime.candidates import PRECISIONS, RUNTIMES, Candidate, available, build, candidates, named
 from models.runtime.compiled import Compiled, Signature
-from models.runtime.lower import Unsupported
-from models.runtime.torch_runtime import TorchCompiled
+from models.runtime.decisions import Decision, Measured
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-RUNTIMES = ("openvino", "native", "onnx", "torch")
-PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
-PRECISIONS = ("auto", "fp32", "bf16")
-HOW_TO_GET = "pip install 'perception_nodes[fast]'"
-TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}  # of the largest value of an output; beyond it, it is not the same network
-
-
-class RuntimeFallback(UserWarning):
-    """`auto` took another runtime than the fastest; the message says why."""
-
-
-def order(precision: str = "auto") -> tuple[str, ...]:
-    """RUNTIMES, fastest first on this processor, as `benchmarks.tsm` measured.
-
-    Our kernels lead on processors with AVX2 alone in fp32, and with AVX-512 BF16 in bf16. OpenVINO leads in fp32 where
-    it has wider vectors (AVX-512), and in bf16 where the processor has AMX, which ours do not use.
-    """
-    leading = {native.AVX2: ("auto", "fp32"), native.AVX512_BF16: ("auto", "bf16")}
-    if precision in leading.get(native.level(), ()):
-        return ("native", *(name for name in RUNTIMES if name != "native"))
-    return RUNTIMES
-
-
-def why() -> str:
-    """Why `auto` goes by this order here."""
-    level = native.level()
-    if level == native.AVX2:
-        return "AVX2 without AVX-512: our kernels are faster than OpenVINO, and take 2D convolutional networks"
-    if level == native.AVX512:
-        return "AVX-512 without BF16, or with AMX, which OpenVINO uses and our kernels do not"
-    if level == native.AVX512_BF16:
-        return "AVX-512 with BF16: our kernels shift for nothing, and take 2D convolutional networks"
-    return f"no kernels of our own: {native.absence() or 'this processor has no AVX2'}"
-
-
-def available() -> dict[str, str]:
-    """Version of every runtime, fastest first; "" where it is not installed."""
-    found = {}
-    for name in order():
-        if name == "native":
-            found[name] = native.NAMES[native.level()]
-            continue
-        package = PACKAGES[name]
-        try:
-            found[name] = importlib.metadata.version(package) if importlib.util.find_spec(package) else ""
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "found"
-    return found
+FORCED = "PERCEPTION_RUNTIME"  # environment variable
+WORTH = 1.03  # bf16 is taken where it is faster than fp32 by more than this factor
+LOG = logging.getLogger(__name__)
 
 
 def describe() -> str:
-    """One line for `perception doctor`: what `auto` takes first and why, what else is there."""
-    found = available()
-    first = next(name for name, version in found.items() if version)
-    there = ", ".join(f"{name} {version}" if version else f"{name} not installed" for name, version in found.items())
-    return f"dense networks run on {first} ({there}; {why()})"
+    """One line for `perception doctor`: what is there, and how `auto` chooses."""
+    there = ", ".join(f"{name} {found}" if found else f"{name} not installed" for name, found in available().items())
+    forced = os.environ.get(FORCED, "auto")
+    if forced != "auto":
+        return f"{FORCED} asks for {forced} ({there})"
+    return f"{there}; `auto` measures {', '.join(map(str, candidates()))} once for each network"
 
 
 def compile_network(
@@ -91,15 +47,17 @@ def compile_network(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     caches: int = 0,
+    task: Task | None = None,
+    name: str = "",
 ) -> Compiled:
-    """A module in the runtime asked for.
+    """A module in the runtime asked for, or in the fastest.
 
     example_inputs: float32 tensors [N, …]; everything but N is fixed by them · threads: CPU threads of one call ·
-    caches: so many of the last inputs are caches, whose next values are the last outputs (see Compiled.stream) ·
-    precision: auto is bf16 where the processor has it in hardware and the runtime says so, fp32 otherwise. Results are
-    torch's within 1e-4 of an output's largest value in fp32.
-    Raises ModelError where a runtime asked for by name is not installed or cannot run the network; `auto` warns
-    (RuntimeFallback) and takes the next.
+    precision: auto is fp32, or bf16 where the processor has it in hardware and the runtime uses it · caches: so many of
+    the last inputs are caches, whose next values are the last outputs (see Compiled.stream) · task: by which bf16 is
+    compared with torch · name: of the network, for messages and `perception doctor`.
+    In fp32 results are torch's within 1e-3 of an output's largest value (measured: 1e-4).
+    Raises ModelError where a runtime asked for by name is not installed or cannot run the network.
     """
     if runtime not in (*RUNTIMES, "auto"):
         raise ModelError(f"runtime {runtime!r} is unknown; known: auto, {', '.join(RUNTIMES)}")
@@ -107,73 +65,56 @@ def compile_network(
         raise ModelError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
     if threads < 1:
         raise ModelError(f"threads is {threads}, expected 1 or more")
-    signature, expected = _examine(module, example_inputs, input_names, output_names, caches)
+    signature = examined(module, example_inputs, input_names, output_names, caches)
+    if runtime == "auto":
+        runtime, precision = forced(precision)
     if runtime != "auto":
-        return _build(runtime, module, example_inputs, signature, threads, precision)
-    passed_over = []
-    for name in order(precision):
+        return build(named(runtime, precision), module, example_inputs, signature, threads)
+    key = decisions.key_of(module, signature, threads, precision)
+    decision = decisions.load(key)
+    if decision is not None:
         try:
-            compiled = _build(name, module, example_inputs, signature, threads, precision)
-            _agree(compiled, *expected)
-        except Exception as error:  # whatever a foreign runtime does not like about a network, torch runs it
-            if name == RUNTIMES[-1]:
-                raise
-            if not isinstance(error, Unsupported):  # our kernels are not for every network; that is no news
-                passed_over.append(" ".join(str(error).split())[:200])
-            continue
-        if passed_over:
-            _warn_once(f"the network runs on {name}, which is slower: {'; '.join(passed_over)}")
-        return compiled
-    raise AssertionError("the last runtime either runs or raises")
+            return build(decision.chosen, module, example_inputs, signature, threads)
+        except ModelError as error:
+            LOG.warning("%s was chosen for %s before and does not run now: %s", decision.chosen, name, error)
+    title = name or type(module).__name__
+    LOG.warning("%s: the runtimes are measured once on this machine; kept in %s", title, decisions.folder())
+    reference = Reference(module, signature, task)
+    built: dict[Candidate, Compiled] = {}
+    rows: list[Measured] = []
+    for candidate in candidates(precision):
+        rows.append(_tried(candidate, module, example_inputs, threads, reference, built))
+    decision = decisions.keep(key, _decided(title, threads, task, rows, timing.interleaved(_works(built, reference))))
+    if decision.chosen in built:
+        return built[decision.chosen]
+    return build(decision.chosen, module, example_inputs, signature, threads)  # another process was first
 
 
-def _build(
-    name: str, module: nn.Module, examples: tuple[Tensor, ...], signature: Signature, threads: int, precision: str
-) -> Compiled:
-    if name == "native":
-        if not available()[name]:
-            raise ModelError(f"runtime native is not there: {native.absence() or 'this processor has no AVX2'}")
-        from models.runtime.native_runtime import NativeCompiled
-
-        has_bf16 = native.level() == native.AVX512_BF16
-        if precision == "bf16" and not has_bf16:
-            raise ModelError("this processor has no AVX-512 BF16 for runtime native: take precision fp32")
-        chosen = precision if precision != "auto" else "bf16" if has_bf16 else "fp32"
-        return NativeCompiled(module, examples, signature, threads, chosen)
-    if not available()[name]:
-        raise ModelError(f"runtime {name} is not installed: {HOW_TO_GET}")
-    if name == "torch":
-        return TorchCompiled(module, signature, threads, "fp32" if precision == "auto" else precision)
-    try:
-        if name == "openvino":
-            from models.runtime.openvino_runtime import OpenVinoCompiled, bf16
-
-            chosen = precision if precision != "auto" else "bf16" if bf16() else "fp32"
-            return OpenVinoCompiled(module, examples, signature, threads, chosen)
-        from models.runtime.onnx_runtime import OnnxCompiled
-
-        return OnnxCompiled(module, examples, signature, threads, "fp32" if precision == "auto" else precision)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{name} cannot run {type(module).__name__}: {' '.join(str(error).split())[:300]}") from error
+def forced(precision: str) -> tuple[str, str]:
+    """(runtime, precision) that the environment asks for, ("auto", precision) where it asks for none."""
+    said = os.environ.get(FORCED, "auto")
+    runtime, _, own = said.partition(":")
+    if runtime not in (*RUNTIMES, "auto") or own not in ("", *PRECISIONS):
+        raise ModelError(
+            f"{FORCED} is {said!r}: expected auto or one of {', '.join(RUNTIMES)}, with :fp32 or :bf16 behind it if "
+            "its precision is to be fixed"
+        )
+    return runtime, precision if precision != "auto" or not own else own
 
 
-def _examine(
+def examined(
     module: nn.Module,
     examples: tuple[Tensor, ...],
     inputs: Sequence[str] | None,
     outputs: Sequence[str] | None,
-    caches: int,
-) -> tuple[Signature, tuple[list[Any], list[Any]]]:
-    """(signature, (random inputs of the examples' shapes, torch's outputs for them)) as arrays."""
+    caches: int = 0,
+) -> Signature:
+    """The signature of a module, which runs once. ModelError where names or caches do not fit."""
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    given = tuple(torch.rand(e.shape, generator=generator) for e in examples)
     module.eval()
     with torch.inference_mode():
-        found = module(*given)
+        found = module(*examples)
     found = (found,) if isinstance(found, torch.Tensor) else tuple(found)
     names_in = tuple(inputs or (f"input{i}" for i in range(len(examples))))
     names_out = tuple(outputs or (f"output{i}" for i in range(len(found))))
@@ -187,27 +128,63 @@ def _examine(
             f"{caches} caches of a network with inputs {', '.join(names_in)} and outputs {', '.join(names_out)}: "
             "expected a frame beside the caches, a result beside their next values, and equal shapes of both"
         )
-    return signature, ([g.numpy() for g in given], [f.numpy() for f in found])
+    return signature
 
 
-def difference(found: Sequence[Any], expected: Sequence[Any]) -> float:
-    """Largest |found - expected| of all outputs, each over the largest |expected| of its output."""
-    worst = 0.0
-    for a, b in zip(found, expected):
-        worst = max(worst, float(np.abs(a - b).max(initial=0.0)) / max(float(np.abs(b).max(initial=0.0)), 1e-12))
-    return worst
+def _tried(
+    candidate: Candidate,
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    threads: int,
+    reference: Reference,
+    built: dict[Candidate, Compiled],
+) -> Measured:
+    """Builds a candidate and compares it with torch; it enters `built` where it agrees."""
+    try:
+        compiled = build(candidate, module, examples, reference.signature, threads)
+        verdict = reference.judge(compiled)
+    except Exception as error:  # whatever a runtime does not like about a network, another runs it
+        if candidate.runtime == "torch":
+            raise
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        return Measured(candidate.runtime, candidate.precision, refused=said)
+    if not verdict.refused:
+        built[candidate] = compiled
+    worst = verdict.difference if np.isfinite(verdict.difference) else None
+    return Measured(*_fields(candidate), None, worst, verdict.agreement, verdict.refused)
 
 
-def _agree(compiled: Compiled, given: Sequence[Any], expected: Sequence[Any]) -> None:
-    worst = difference(compiled(*given), expected)
-    if not worst <= TOLERANCE[compiled.precision]:
-        raise ModelError(f"its results differ from torch's by {worst:.1e}")
+def _fields(candidate: Candidate) -> tuple[str, str]:
+    return candidate.runtime, candidate.precision
 
 
-_told: set[str] = set()
+def _works(built: dict[Candidate, Compiled], reference: Reference) -> dict:
+    """One step of every candidate, as it is used: a stream where the network has caches."""
+    frames = reference.steps[0]
+    works = {}
+    for candidate, compiled in built.items():
+        if reference.signature.caches:
+            stream = compiled.stream(reference.signature.shapes[0][0])
+            works[candidate] = lambda stream=stream: stream.step(*frames)
+        else:
+            works[candidate] = lambda compiled=compiled: compiled(*frames)
+    return works
 
 
-def _warn_once(said: str) -> None:
-    if said not in _told:
-        _told.add(said)
-        warnings.warn(said, RuntimeFallback, stacklevel=3)
+def _decided(
+    title: str, threads: int, task: Task | None, rows: Sequence[Measured], ms: dict[Candidate, float]
+) -> Decision:
+    """The fastest of those that were timed; fp32 where bf16 is hardly faster."""
+    if not ms:
+        raise ModelError(f"no runtime gives torch's results for {title}: {'; '.join(r.refused for r in rows)}")
+    chosen = min(ms, key=lambda c: ms[c] * (WORTH if c.precision == "bf16" else 1.0))
+    timed = [
+        Measured(r.runtime, r.precision, _rounded(ms.get(Candidate(r.runtime, r.precision))), r.difference, r.agreement,
+                 r.refused)
+        for r in rows
+    ]  # fmt: skip
+    return Decision(title, decisions.processor(), threads, task.name if task else "", chosen, tuple(timed))
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)

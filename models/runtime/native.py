@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-ABI = 4
+ABI = 5
 ROWS = 6
 LINE = 64  # bytes of a cache line
 PLAIN, AVX2, AVX512, AVX512_BF16 = range(4)
-NAMES = ("", "AVX2", "AVX2", "AVX-512 BF16")  # of the kernels at a level
+NAMES = ("", "AVX2", "AVX-512", "AVX-512 BF16")  # of the kernels at a level
 CONVOLVE, DEPTHWISE, MAXIMUM_POOL, MEAN, COPY, FROM_PLANES, TO_PLANES, WINOGRAD, FUSED = range(9)
 _P, _I, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
@@ -56,12 +58,13 @@ class Layout:
 
 
 FP32 = Layout(np.float32, lanes=8, panel=16, depth=1)
+FP32_WIDE = Layout(np.float32, lanes=16, panel=32, depth=1)  # of AVX-512
 
 
 def layout(precision: str) -> Layout:
     """The layout of "fp32" or "bf16" on this processor."""
     if precision == "fp32":
-        return FP32
+        return FP32_WIDE if level() >= AVX512 else FP32
     wide = level() >= AVX512_BF16
     return Layout(np.uint16, lanes=16 if wide else 8, panel=32 if wide else 16, depth=2)
 
@@ -103,9 +106,18 @@ def absence() -> str:
     return _load()[1]
 
 
+@lru_cache(maxsize=1)
+def build() -> str:
+    """Digest of the compiled kernels; "" where there are none."""
+    found = importlib.util.find_spec("models.runtime._dense")
+    if _load()[0] is None or found is None or not found.origin:
+        return ""
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:16]
+
+
 def level() -> int:
-    """PLAIN: no vector kernels run here · AVX2 · AVX512: those of AVX2, on a processor for which others have better ·
-    AVX512_BF16: the same, and kernels for bf16."""
+    """The best kernels that this processor can run: PLAIN, no vectors · AVX2 and AVX512, in fp32 · AVX512_BF16, in fp32
+    with AVX-512 and in bf16."""
     library = _load()[0]
     return int(library.dense_level()) if library is not None else 0
 

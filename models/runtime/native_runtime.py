@@ -71,8 +71,9 @@ class NativeCompiled(Compiled):
 
     def describe(self) -> str:
         """See Compiled."""
-        level = native.level() if self.precision == "bf16" else min(native.level(), native.AVX2)
-        found = native.NAMES[level] if level in (native.AVX2, native.AVX512_BF16) else "plain"
+        level = native.level() if self.precision == "bf16" else min(native.level(), native.AVX512)
+        emulated = level == native.PLAIN or (self.precision == "bf16" and level < native.AVX512_BF16)
+        found = "plain C" if emulated else native.NAMES[level]
         return f"native kernels ({found}), {self.precision}, {self.threads} threads"
 
     def stream(self, rows: int = 1) -> Stream:

@@ -18,6 +18,7 @@ import torch
 
 from models.facts import ModelError, ModelFacts, load_network
 from models.runtime import Compiled, compile_network
+from models.tsm.agreement import DETECTIONS
 from models.tsm.camera_session import Array, Camera, CameraSession, check_counts
 from models.tsm.detector import DetectorStep, TsmDetector
 from models.tsm.detector_boxes import Detections2D, best_boxes
@@ -49,7 +50,7 @@ class VideoDetector(CameraSession[Detections2D]):
             raise ModelError(
                 f"{facts.name}: image.fit is {self.image.fit!r}, a detector needs the whole picture: stretch"
             )
-        self._run_on(compile_detector(network, self.image.size, runtime, threads), network.depth)
+        self._run_on(compile_detector(network, self.image.size, runtime, threads, facts.name), network.depth)
 
     @classmethod
     def from_weights(
@@ -77,7 +78,9 @@ class VideoDetector(CameraSession[Detections2D]):
         return Detections2D(box, label, score, category, camera.frames >= self.warm_after)
 
 
-def compile_detector(network: TsmDetector, size: tuple[int, int], runtime: str = "auto", threads: int = 2) -> Compiled:
+def compile_detector(
+    network: TsmDetector, size: tuple[int, int], runtime: str = "auto", threads: int = 2, name: str = ""
+) -> Compiled:
     """compiled(frame float32 [N, 3, h, w], *caches) -> (scores [N, A, K], boxes [N, A, 4], *caches)."""
     step = DetectorStep(network, *size).eval()
     caches = network.zero_caches(*size)
@@ -90,4 +93,6 @@ def compile_detector(network: TsmDetector, size: tuple[int, int], runtime: str =
         input_names=["frame", *names],
         output_names=["scores", "boxes", *(f"next_{n}" for n in names)],
         caches=len(caches),
+        task=DETECTIONS,
+        name=name,
     )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from models.runtime import Compiled, compile_network
+from models.tsm.agreement import EVENTS
 from models.tsm.step import FlatStep, StepNetwork
 
 
 def compile_step(
-    step: StepNetwork, size: tuple[int, int], runtime: str = "auto", threads: int = 2, precision: str = "auto"
+    step: StepNetwork,
+    size: tuple[int, int],
+    runtime: str = "auto",
+    threads: int = 2,
+    precision: str = "auto",
+    name: str = "",
 ) -> Compiled:
     """compiled(frame float32 [N, C, h, w], *caches) -> (logits [N, K], *caches); `compiled.stream(rows)` keeps the
     caches.
 
-    runtime, threads, precision: see models.runtime.compile_network, which raises ModelError where the runtime is
+    runtime, threads, precision, name: see models.runtime.compile_network, which raises ModelError where the runtime is
     unknown, not installed or cannot run the network.
     """
     flat = FlatStep(step).eval()
@@ -21,5 +27,6 @@ def compile_step(
     caches = step.zero_caches(*size)
     example = (like.new_zeros(1, step.spec.in_channels, *size), *caches)
     return compile_network(
-        flat, example, runtime, threads, precision, input_names=inputs, output_names=outputs, caches=len(caches)
-    )
+        flat, example, runtime, threads, precision, input_names=inputs, output_names=outputs, caches=len(caches),
+        task=EVENTS, name=name,
+    )  # fmt: skip

@@ -16,7 +16,8 @@ import numpy as np
 import yaml
 
 from models.facts import ModelError, ModelFacts
-from models.runtime.choose import HOW_TO_GET, difference
+from models.runtime.agreement import difference
+from models.runtime.candidates import HOW_TO_GET
 from models.runtime.compiled import Signature
 from models.runtime.graph import to_onnx
 from models.tsm.network import VideoNetwork

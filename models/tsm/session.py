@@ -74,7 +74,7 @@ class TsmSession(CameraSession[VideoEvents]):
                 f"{3 + FLOW_CHANNELS} (both)"
             )
         self._sees_flow = self._channels > 3
-        self._run_on(compile_step(step, self.image.size, runtime, threads), step.depth)
+        self._run_on(compile_step(step, self.image.size, runtime, threads, name=facts.name), step.depth)
 
     @classmethod
     def from_weights(

@@ -84,7 +84,7 @@ typedef struct {
 
 extern const Kernels kernels_plain, kernels_plain_bf16;
 #if defined(__x86_64__)
-extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx2, kernels_avx512;
 #if __GNUC__ >= 10 || defined(__clang__)
 #define HAVE_BF16
 extern const Kernels kernels_avx512bf16;

@@ -1,7 +1,4 @@
 /* Threads work through a program in step: they live for one run, nothing is left to shut down. */
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -12,7 +9,7 @@
 
 #define MAX_THREADS 64
 
-enum { PLAIN, AVX2, AVX512, AVX512_BF16 }; /* AVX512: there are no kernels for it but those of AVX2 */
+enum { PLAIN, AVX2, AVX512, AVX512_BF16 };
 
 #define SPINS 4000 /* looks at the others' progress before the processor is given away */
 
@@ -97,6 +94,7 @@ static void *drain(void *argument) {
 /* Kernels of a level and a precision; NULL where they are not built. */
 static const Kernels *kernels_of(int level, int bf16) {
 #if defined(__x86_64__)
+    if (level >= AVX512 && !bf16) return &kernels_avx512;
     if (level >= AVX2 && !bf16) return &kernels_avx2;
 #ifdef HAVE_BF16
     if (level >= AVX512_BF16 && bf16) return &kernels_avx512bf16;
@@ -127,22 +125,16 @@ EXPORT int dense_run(const Operation *program, int64_t count, int threads, int l
     return 0;
 }
 
-#ifdef HAVE_BF16
-/* Matrix tiles for bfloat16, eight times as fast, which other runtimes use. */
-static int has_amx(void) {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
-}
-#endif
-
 /* Best level that can run here. */
 EXPORT int dense_level(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLAIN;
-    if (!__builtin_cpu_supports("avx512f")) return AVX2;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return AVX2;
 #ifdef HAVE_BF16
-    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && !has_amx()) return AVX512_BF16;
+    if (__builtin_cpu_supports("avx512bf16")) return AVX512_BF16;
 #endif
     return AVX512;
 #else
@@ -150,4 +142,4 @@ EXPORT int dense_level(void) {
 #endif
 }
 
-EXPORT int dense_abi(void) { return 4; }
+EXPORT int dense_abi(void) { return 5; }
