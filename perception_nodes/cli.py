@@ -293,11 +293,13 @@ def view(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    measure: Annotated[bool, typer.Option("--measure", help="Measure the runtimes of dense networks again.")] = False,
+) -> None:
     """What is installed, what will be used and why, what is missing and how to get it."""
     from perception_nodes.commands.doctor import examine
 
-    raise typer.Exit(examine())
+    raise typer.Exit(examine(measure))
 
 
 def main() -> None:

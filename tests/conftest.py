@@ -1,10 +1,16 @@
 """Fixtures that every test may use."""
 
+import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# No test depends on which runtime is the fastest here: where one asks for `auto`, it is this one, also in the processes
+# that a test starts.
+os.environ["PERCEPTION_RUNTIME"] = "openvino" if importlib.util.find_spec("openvino") else "torch"
 
 
 @pytest.fixture

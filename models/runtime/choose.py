@@ -70,14 +70,15 @@ def compile_network(
         runtime, precision = forced(precision)
     if runtime != "auto":
         return build(named(runtime, precision), module, example_inputs, signature, threads)
+    title = name or type(module).__name__
     key = decisions.key_of(module, signature, threads, precision)
     decision = decisions.load(key)
     if decision is not None:
         try:
             return build(decision.chosen, module, example_inputs, signature, threads)
         except ModelError as error:
-            LOG.warning("%s was chosen for %s before and does not run now: %s", decision.chosen, name, error)
-    title = name or type(module).__name__
+            LOG.warning("%s was chosen for %s before and does not run now: %s", decision.chosen, title, error)
+            decisions.forget(key)
     LOG.warning("%s: the runtimes are measured once on this machine; kept in %s", title, decisions.folder())
     reference = Reference(module, signature, task)
     built: dict[Candidate, Compiled] = {}

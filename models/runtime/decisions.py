@@ -128,9 +128,9 @@ def known() -> list[Decision]:
     return sorted(mine, key=lambda d: (d.network, d.threads))
 
 
-def forget() -> None:
-    """Removes all decisions: networks are measured again at their next use."""
-    for path in folder().glob("*.json"):
+def forget(key: str = "*") -> None:
+    """Removes one decision, or all: networks are measured again at their next use."""
+    for path in folder().glob(f"{key}.json"):
         path.unlink(missing_ok=True)
 
 

@@ -19,10 +19,10 @@ def clock() -> float:
 def interleaved(works: Mapping[Any, Callable[[], object]], seconds: float = SECONDS) -> dict[Any, float]:
     """Milliseconds of every work: the shortest of its calls.
 
-    All works run in turn, round by round, so that other load on the machine meets all alike. Load only lengthens a call,
-    so the shortest call says most about the work itself. A call that is not timed goes before every timed one: the work
-    then has its weights in the cache, and the threads of the one before it have stopped waiting. Works that are much
-    slower than the fastest leave after two rounds.
+    All works run in turn, round by round, so that other load on the machine meets all alike. Load only lengthens a
+    call, so the shortest call says most about the work itself. A call that is not timed goes before every timed one:
+    the work then has its weights in the cache, and the threads of the one before it have stopped waiting. Works that
+    are much slower than the fastest leave after two rounds.
     """
     shortest = dict.fromkeys(works, float("inf"))
     left = list(works)

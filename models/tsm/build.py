@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from models.facts import ModelError, ModelFacts
 from models.tsm.builder import build_tsm
 from models.tsm.presets import EVENTS, JESTER, OFFICIAL_IMAGE, PRESETS, numbered
 from models.tsm.spec import TsmSpec
+
+if TYPE_CHECKING:
+    from models.tsm.session import TsmSession
 
 NORMALISATION = "RGB of 0..1, minus image.mean, over image.std, per channel"
 
@@ -105,3 +108,10 @@ def load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: 
         f"{source} does not fit {what}: {'; '.join(parts)}; check backbone, width and classes in its facts, or convert "
         "an official file with models.tsm.official"
     )
+
+
+def open_session(name: str, runtime: str = "auto", threads: int = 2) -> TsmSession:
+    """The session of a model by name or folder, for one camera. Raises ModelError."""
+    from models.tsm.session import TsmSession
+
+    return TsmSession.from_weights(name, runtime, threads)

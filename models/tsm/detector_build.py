@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
@@ -10,7 +12,10 @@ from models.tsm import imagenet
 from models.tsm.build import NORMALISATION, load_weights
 from models.tsm.detector import DetectorSpec, TsmDetector
 
-__all__ = ["PRESETS", "build_network", "facts_of", "load_weights", "preset_facts"]
+if TYPE_CHECKING:
+    from models.tsm.detector_session import VideoDetector
+
+__all__ = ["PRESETS", "build_network", "facts_of", "load_weights", "open_session", "preset_facts"]
 
 ARCHITECTURE = "tsm-detector"
 CLASSES = (
@@ -60,3 +65,10 @@ def build_network(facts: ModelFacts, seed: int | None = None, imagenet_backbone:
         if seed is not None:
             torch.manual_seed(seed)
         return TsmDetector(spec, state).eval()
+
+
+def open_session(name: str, runtime: str = "auto", threads: int = 2) -> VideoDetector:
+    """The session of a model by name or folder, for one camera. Raises ModelError."""
+    from models.tsm.detector_session import VideoDetector
+
+    return VideoDetector.from_weights(name, runtime, threads)

@@ -10,7 +10,10 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Finding(NamedTuple):
@@ -44,7 +47,7 @@ OPTIONAL = {
     "tf2_ros": ("extrinsics from live TF", "/tf_static is read directly, or a rig YAML", "a ROS 2 install has it"),
     "launch_ros": ("ros2 launch", "perception up starts the same graph", "a ROS 2 install has it"),
     "openvino": (
-        "dense networks; AMX, and what our kernels do not take",
+        "dense networks; uses AMX and takes what our kernels do not",
         "ONNX Runtime or torch run them slower",
         "pip install 'perception_nodes[fast]'",
     ),
@@ -119,6 +122,47 @@ def dense_runtime() -> str:
     return describe()
 
 
+def runtime_table() -> Table:
+    """What was measured of every dense network on this machine; the chosen candidate is marked."""
+    from rich.table import Table
+
+    from models.runtime.decisions import folder, known
+
+    table = Table("network", "threads", "candidate", "ms", "largest difference", "task", "chosen")
+    decisions = known()
+    table.title = f"Runtimes of dense networks, measured on this machine ({folder()})"
+    if not decisions:
+        table.title += ": none yet; a network is measured at its first use, or by `perception doctor --measure`"
+    for decision in decisions:
+        for row in decision.rows:
+            chosen = (row.runtime, row.precision) == (decision.chosen.runtime, decision.chosen.precision)
+            task = "" if row.agreement is None else f"{decision.task} {row.agreement:.0%}"
+            table.add_row(
+                decision.network, str(decision.threads), f"{row.runtime} {row.precision}",
+                "" if row.ms is None else f"{row.ms:.2f}",
+                "" if row.difference is None else f"{row.difference:.1e}",
+                task, "yes" if chosen else row.refused,
+            )  # fmt: skip
+    return table
+
+
+def measure_runtimes() -> None:
+    """Measures the runtimes of all dense networks at hand again, with a progress bar."""
+    import logging
+
+    from rich.progress import track
+
+    from models.facts import family_of, list_models, load_facts
+    from models.runtime.decisions import forget
+
+    forget()
+    logging.getLogger("models.runtime").setLevel(logging.ERROR)  # the bar says what is going on
+    families = {name: family_of(load_facts(name)) for name in list_models()}
+    dense = {name: family.open_session for name, family in families.items() if hasattr(family, "open_session")}
+    for name in track(dense, description=f"measuring {len(dense)} networks"):
+        dense[name](name)
+
+
 def models() -> str:
     """Which trained models are whole."""
     from models.facts import list_models, verify
@@ -136,16 +180,20 @@ def dds() -> str:
     return ", ".join(f"{k}={os.environ.get(k, v)}" for k, v in DEFAULTS.items())
 
 
-def examine() -> int:
-    """Print every finding; returns 1 if something needed is missing, else 0."""
+def examine(measure: bool = False) -> int:
+    """Print every finding; returns 1 if something needed is missing, else 0. measure: measure the runtimes again."""
     from rich.console import Console
     from rich.table import Table
 
+    if measure:
+        measure_runtimes()
     table = Table("part", "state", "found", "what to type")
     colours = {"ok": "green", "note": "yellow", "missing": "bold red"}
     ill = 0
     for finding in findings():
         ill |= finding.state == "missing"
         table.add_row(finding.part, f"[{colours[finding.state]}]{finding.state}", finding.found, finding.remedy)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(runtime_table())
     return int(ill)

@@ -7,7 +7,7 @@ import yaml
 
 from models.facts import ModelError
 from models.runtime import available
-from models.runtime.choose import difference
+from models.runtime.agreement import difference
 from models.tsm import export
 from models.tsm.build import facts_of
 from models.tsm.builder import build_tsm

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.runtime import arrange, native
-from models.runtime.choose import difference
+from models.runtime.agreement import difference
 from models.runtime.compiled import Signature
 from models.runtime.lower import Unsupported, lower
 from models.runtime.native_runtime import NativeCompiled

@@ -1,15 +1,13 @@
 """Every runtime gives torch's results, keeps caches, takes other batches, and says clearly what it cannot do."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from models.facts import ModelError
-from models.runtime import RUNTIMES, RuntimeFallback, available, choose, compile_network, describe, native
-from models.runtime.choose import difference
+from models.runtime import RUNTIMES, available, candidates, compile_network, describe, native
+from models.runtime.agreement import difference
 from tests.models.runtime.nets import NAMES, TinyStep, examples
 
 HERE = [name for name, version in available().items() if version]
@@ -157,39 +155,12 @@ def test_torch_leaves_module_and_thread_count_as_they_were():
     assert module.last.weight is weights and weights.requires_grad and weights.is_contiguous()
 
 
-def test_auto_takes_the_first_installed(monkeypatch):
-    assert compile_network(TinyStep(), examples(), threads=1).runtime == HERE[0]
-    monkeypatch.setattr(choose, "available", lambda: {n: "1" if n == "torch" else "" for n in RUNTIMES})
-    monkeypatch.setattr(choose, "_told", set())
-    with pytest.warns(RuntimeFallback, match="runs on torch, which is slower: .*openvino is not installed"):
-        assert compile_network(TinyStep(), examples()).runtime == "torch"
-    with warnings.catch_warnings():  # once is enough
-        warnings.simplefilter("error")
-        compile_network(TinyStep(), examples())
-
-
-@pytest.mark.parametrize(
-    ("level", "auto", "fp32", "bf16", "said"),
-    [
-        (native.PLAIN, "openvino", "openvino", "openvino", "no kernels"),
-        (native.AVX2, "native", "native", "openvino", "AVX2 without AVX-512"),
-        (native.AVX512, "openvino", "openvino", "openvino", "AVX-512 without BF16"),
-        (native.AVX512_BF16, "native", "openvino", "native", "AVX-512 with BF16"),
-    ],
-)
-def test_our_kernels_come_first_where_they_lead(level, auto, fp32, bf16, said, monkeypatch):
-    monkeypatch.setattr(choose.native, "level", lambda: level)
-    assert [choose.order(p)[0] for p in ("auto", "fp32", "bf16")] == [auto, fp32, bf16]
-    assert set(choose.order()) == set(RUNTIMES) and choose.order()[-1] == "torch"
-    assert said in choose.why() and said in describe()
-
-
 def test_our_kernels_run_in_bf16_only_where_the_processor_has_it(monkeypatch):
     if not native.level():
         pytest.skip("the dense kernels are not built here")
     here = "bf16" if native.level() == native.AVX512_BF16 else "fp32"
     assert compile_network(TinyStep(), examples(), "native").precision == here
-    monkeypatch.setattr(choose.native, "level", lambda: native.AVX2)
+    monkeypatch.setattr(native, "level", lambda: native.AVX2)
     assert compile_network(TinyStep(), examples(), "native").precision == "fp32"
     with pytest.raises(ModelError, match="no AVX-512 BF16 for runtime native: take precision fp32"):
         compile_network(TinyStep(), examples(), "native", precision="bf16")
@@ -202,12 +173,8 @@ class Odd(nn.Module):
         return torch.linalg.matrix_exp(x)
 
 
-def test_auto_falls_back_for_networks_that_only_torch_runs():
+def test_a_network_that_a_runtime_cannot_run_is_refused_with_the_runtimes_name():
     square = (torch.rand(1, 4, 4),)
-    with pytest.warns(RuntimeFallback):
-        network = compile_network(Odd(), square, threads=1)
-    assert network.runtime == "torch"
-    assert difference(network(square[0].numpy()), [torch.linalg.matrix_exp(square[0]).numpy()]) < 1e-6
     for name in HERE[:-1]:
         with pytest.raises(ModelError, match="native kernels" if name == "native" else f"{name} cannot run Odd"):
             compile_network(Odd(), square, name)
@@ -222,7 +189,7 @@ def test_wrong_wishes_are_refused(monkeypatch):
         compile_network(TinyStep(), examples(), threads=0)
     with pytest.raises(ModelError, match="2 input names for 3 inputs"):
         compile_network(TinyStep(), examples(), "torch", input_names=["a", "b"])
-    monkeypatch.setattr(choose, "available", lambda: dict.fromkeys(RUNTIMES, ""))
+    monkeypatch.setattr(candidates, "available", lambda: dict.fromkeys(RUNTIMES, ""))
     with pytest.raises(ModelError, match=r"openvino is not installed: pip install 'perception_nodes\[fast\]'"):
         compile_network(TinyStep(), examples(), "openvino")
 
