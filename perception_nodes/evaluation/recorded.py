@@ -21,7 +21,7 @@ OUTPUT = "/perception/segmentation"
 
 @dataclass(frozen=True)
 class ScoredSweep:
-    """One sweep with its prediction. xyz float32 [N, 3] m sensor frame · predicted, truth uint8 [N] (truth None where
+    """One sweep with its prediction. xyz float32 [N, 3] m in `frame_id` · predicted, truth uint8 [N] (truth None where
     the bag holds none) · ring uint16 [N] or None."""
 
     stamp_ns: int
@@ -29,6 +29,7 @@ class ScoredSweep:
     predicted: NDArray[np.uint8]
     truth: NDArray[np.uint8] | None
     ring: NDArray[np.uint16] | None
+    frame_id: str = ""
 
 
 def class_names(reader: BagReader, topic: str) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ def sweeps(output: BagReader, truth: BagReader | None) -> Iterator[ScoredSweep]:
                     f"sweep at {stamp} ns: found {len(label)} output points and {len(truth_label)} "
                     "ground-truth labels, expected the same points in the same order"
                 )
-        yield ScoredSweep(stamp, cloud.xyz, label, truth_label, cloud.ring)
+        yield ScoredSweep(stamp, cloud.xyz, label, truth_label, cloud.ring, cloud.frame_id)
 
 
 def stamped(reader: BagReader, topic: str) -> Iterator[tuple[int, object]]:

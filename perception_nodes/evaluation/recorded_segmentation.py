@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.evaluation import recorded
+from perception_nodes.evaluation.camera_overlay import CameraOverlay, OverlayError
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.scorer import Recording, Scored
 from perception_nodes.evaluation.segmentation import SegmentationScorer, map_labels
@@ -57,6 +59,7 @@ def score(
     shown: list[tuple[str, str]] = []
     total = max(out.topics()[recorded.OUTPUT].count, 1)
     wanted = {int(i) for i in np.linspace(0, total - 1, min(pictures, total))}
+    overlay = _overlay(truth_bag)
     for sweep in recorded.sweeps(out, truth_bag):
         predicted = map_labels(sweep.predicted, own_names, names)
         truth = None if sweep.truth is None else map_labels(sweep.truth, truth_names, names)
@@ -69,8 +72,41 @@ def score(
             file = f"pictures/sweep_{answered:05d}.jpg"
             draw.save(folder / file, draw.segmentation_picture(sweep.xyz, predicted, truth, POINT_CLASSES, note))
             shown.append((file, caption))
+            more = _camera_picture(overlay, sweep, predicted, folder, answered, note)
+            shown += [row for row in more if row not in shown]  # what is missing is said once
         answered += 1
     return scorer, shown, answered
+
+
+def _overlay(bag: BagReader | None) -> CameraOverlay | None:
+    """Draws labels on the bag's pictures; None where it has none."""
+    try:
+        return None if bag is None else CameraOverlay(bag)
+    except OverlayError:
+        return None
+
+
+def _camera_picture(
+    overlay: CameraOverlay | None,
+    sweep: recorded.ScoredSweep,
+    predicted: NDArray[np.uint8],
+    folder: Path,
+    number: int,
+    note: str,
+) -> list[tuple[str, str]]:
+    """[(file, caption)] of a sweep's labels on the picture of a camera; the caption alone says what is missing."""
+    from perception_nodes.viewer import pictures as draw
+
+    if overlay is None:
+        return []
+    try:
+        colours = draw.palette(POINT_CLASSES)[predicted]
+        picture, apart_ns = overlay.draw(sweep.stamp_ns, sweep.frame_id, sweep.xyz, colours)
+    except OverlayError as error:
+        return [("", f"no labels on the camera's picture: {error}")]
+    file = f"pictures/sweep_{number:05d}_{overlay.camera}.jpg"
+    draw.save(folder / file, draw.with_note(picture, note) if note else picture)
+    return [(file, f"the same labels on the camera {overlay.camera}, {apart_ns * 1e-6:+.0f} ms from the sweep's stamp")]
 
 
 def beam_pattern(ring) -> str | None:

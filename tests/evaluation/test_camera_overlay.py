@@ -1,5 +1,7 @@
 """The camera overlay of a report: points fall on the pixels worked out by hand; what is missing is said by name."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,15 @@ from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.rig_file import CameraMount, RigFile
 from perception_nodes.calibration.se3 import BODY_FROM_OPTICAL, compose
+from perception_nodes.classes import POINT_CLASSES
 from perception_nodes.evaluation.camera_overlay import CameraOverlay, OverlayError
+from perception_nodes.evaluation.recorded import OUTPUT, POINTS, TRUTH
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
 from perception_nodes.messages.image import image_values
+from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud2_layout
 from perception_nodes.messages.transforms import Transform, tf_values
 from perception_nodes.streaming.bag_calibration import bag_calibration, camera_info_topic
+from perception_nodes.systems.evaluate import evaluate
 from perception_nodes.viewer.camera_overlay import draw_points
 
 START_NS = 1_700_000_000_000_000_000
@@ -25,9 +31,11 @@ BASE_LIDAR = compose(np.eye(3), (0.0, 0.0, 1.0))  # a metre above the camera
 RED = np.array([[255, 0, 0]], np.uint8)
 
 
-def write_bag(path, info=True, tf=True, images=10, delay_ns=0, **changes):
-    """A bag of grey pictures at 10 Hz, picture i of brightness 10 i."""
+def write_bag(path, info=True, tf=True, images=10, delay_ns=0, sweeps=False, **changes):
+    """A bag of grey pictures at 10 Hz, picture i of brightness 10 i; `sweeps`: with labelled clouds."""
     with BagWriter(path) as bag:
+        if sweeps:
+            write_sweeps(bag, POINTS, TRUTH)
         if tf:
             links = [Transform("base_link", "front_optical", BASE_CAMERA), Transform("base_link", "lidar", BASE_LIDAR)]
             bag.write("/tf_static", make("tf2_msgs/msg/TFMessage", **tf_values(links)), START_NS + delay_ns)
@@ -40,6 +48,39 @@ def write_bag(path, info=True, tf=True, images=10, delay_ns=0, **changes):
             image = make("sensor_msgs/msg/Image", **image_values(rgb, "front_optical", stamp))
             bag.write("/camera/front/image_raw", image, stamp + delay_ns)
     return BagReader(path)
+
+
+def write_sweeps(bag, points_topic, labels_topic):
+    """Four sweeps of one car, ten metres ahead."""
+    rows = [{"id": i, "name": c.name} for i, c in enumerate(POINT_CLASSES)]
+    bag.write(f"{labels_topic}/classes", make("std_msgs/msg/String", data=json.dumps({"classes": rows})), START_NS)
+    xyz, car = np.full((50, 3), (10, 0, 0), np.float32), [c.name for c in POINT_CLASSES].index("car")
+    for i in range(4):
+        stamp = START_NS + i * 10**8
+        columns = {"xyz": xyz, "label": np.full(50, car, np.uint8), "score": np.ones(50, np.float32)}
+        for topic in {points_topic, labels_topic}:
+            bag.write(topic, make_point_cloud2(point_cloud2_layout(columns), "lidar", stamp), stamp)
+
+
+def evaluated(tmp_path, **changes):
+    """The results folder of an evaluation of perfect labels."""
+    write_bag(tmp_path / "truth", sweeps=True, **changes).close()
+    with BagWriter(tmp_path / "out") as bag:
+        write_sweeps(bag, OUTPUT, OUTPUT)
+    return evaluate(tmp_path / "out", tmp_path / "truth", root=tmp_path / "results")
+
+
+def test_a_report_shows_the_labels_on_the_cameras_pictures(tmp_path):
+    folder = evaluated(tmp_path)
+    assert len(list((folder / "pictures").glob("sweep_*_front.jpg"))) == 4
+    page = (folder / "report.html").read_text()
+    assert page.count("<figure>") == 8 and page.count("the same labels on the camera front, +0 ms") >= 4
+
+
+def test_a_report_says_once_what_the_cameras_picture_lacks(tmp_path):
+    folder = evaluated(tmp_path, info=False)
+    page = (folder / "report.html").read_text()
+    assert page.count("<figure>") == 4 and page.count("has no calibration: no CameraInfo has come") == 1
 
 
 @pytest.mark.parametrize("delay_ns", [0, 40 * 10**9])

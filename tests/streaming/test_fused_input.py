@@ -95,6 +95,13 @@ def test_a_camera_of_another_time_is_masked_and_named(off, words):
     assert said[-1].level is Level.WARN and said[-1].stream == "b"
 
 
+def test_a_camera_a_little_ahead_is_masked_although_an_older_image_would_fit():
+    """Its image stamped now was taken 0.4 s ago."""
+    rows = merged(stream(LIDAR, 10, start=5000), [(t, n, s + 400) for t, n, s in stream("a", 30, start=5000)])
+    samples, _ = feed(FusedInput(LIDAR, "a"), rows)
+    assert all("in the future" in s.masked["a"] for s in samples[1:])
+
+
 def test_one_image_from_the_future_costs_itself():
     rows = drive(count=12)
     rows[rows.index(("a", 500))] = ("a", 9500)
@@ -183,9 +190,10 @@ def test_a_poll_ends_a_wait_and_the_end_of_a_bag_does():
     assert [s.stamp_ns // MS for s in source.flush().samples] == [100]
 
 
-def test_where_one_sensor_ends_early_every_loop_is_alike():
+@pytest.mark.parametrize("end", [2000, 100, 0])
+def test_where_one_sensor_ends_early_every_loop_is_alike(end):
     """message_filters' synchroniser gives 40, 0 and 0 pairs here."""
-    rows = [r for r in drive(count=40) if not (r[0] == "a" and r[1] > 2000)]
+    rows = [r for r in drive(count=40) if not (r[0] == "a" and r[1] > end)]
     source, loops = FusedInput(LIDAR, "ab"), []
     for _ in range(3):
         samples, _ = feed(source, rows)

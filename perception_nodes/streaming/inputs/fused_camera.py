@@ -146,7 +146,6 @@ class FusedCamera:
         self._cut = self._since_sweep_ns = None
         if self._ahead:  # this camera jumped first: what came since is of the new time
             self._ahead = False
-            self.forget(lambda image: image.epoch < self._epoch)
         else:
             self._awaited = self._newest_ns is not None and self._newest_ns - sweep_ns > self._max_age_ns
             self._epoch += 1
