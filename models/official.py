@@ -48,7 +48,8 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
             f"{path} was refused: it holds something other than tensors, or is damaged ({reason[:200]}). Only tensors "
             "are read; if you trust its origin, load it where it was made and save `{'model': model.state_dict()}`"
         ) from None
-    state = found.get("model", found.get("state_dict", found)) if isinstance(found, Mapping) else None
+    wrappers = [k for k in ("model", "state_dict", "g_ema") if isinstance(found, Mapping) and k in found]
+    state = (found[wrappers[0]] if wrappers else found) if isinstance(found, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()) or not state:
         raise ModelError(
             f"{path} holds {type(found).__name__}, expected a state dict or {{'model': state dict}} of tensors"
@@ -81,15 +82,24 @@ def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: 
     """Converts a released checkpoint to a model folder `out`; returns its facts.
 
     architecture: "spvcnn" or "minkunet" (the file does not say: both hold the same keys), "spvnas", "pvcnn-s3dis",
-    "pvcnn-shapenet" or "bevfusion"; "auto" is "bevfusion" for a file with its keys, "spvcnn" otherwise. config:
-    `net.config`, checked against the file where given; for "spvnas" the sub-network, without which nothing is known of
-    it. Raises ModelError; nothing is written in that case.
+    "pvcnn-shapenet", "bevfusion" or "gan" (which GAN the file says; models/gan/official.py); "auto" is "bevfusion" or
+    "gan" for a file with its keys, "spvcnn" otherwise. config: `net.config`, checked against the file where given; for
+    "spvnas" the sub-network, without which nothing is known of it. Raises ModelError; nothing is written in that case.
     """
+    if architecture.startswith("gan"):
+        from models.gan import official as gan
+
+        return gan.convert(checkpoint, out, architecture, config)
     if architecture.startswith("pvcnn-"):
         from models.pvcnn import official as pvcnn
 
         return pvcnn.convert(checkpoint, out, architecture)
     state = read_checkpoint(checkpoint)
+    if architecture == "auto":
+        from models.gan import official as gan
+
+        if gan.is_gan(state):
+            return gan.convert_state(state, checkpoint, out, "gan", config)
     if architecture in ("auto", "bevfusion"):
         from models.bevfusion import official as bevfusion
 

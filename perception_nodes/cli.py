@@ -248,7 +248,7 @@ def weights_verify(name: Annotated[str | None, typer.Argument(help="One model (d
 @weights_app.command("import")
 def weights_import(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A released SPVNAS, PVCNN, TSM or BEVFusion checkpoint (torch file).")
+        Path, typer.Argument(help="A released SPVNAS, PVCNN, TSM, BEVFusion or GAN checkpoint (torch file).")
     ],
     out: Annotated[
         Path | None, typer.Argument(help="The model folder to write (default: the file's name without its ending).")
@@ -256,11 +256,11 @@ def weights_import(
     architecture: Annotated[
         str,
         typer.Option(
-            help="minkunet, spvcnn, spvnas, pvcnn-{s3dis,shapenet}, tsm, bevfusion; auto: bevfusion where the file "
-            "has its keys, else spvcnn."
+            help="minkunet, spvcnn, spvnas, pvcnn-{s3dis,shapenet}, tsm, bevfusion, gan; auto: bevfusion or gan where "
+            "the file has their keys, else spvcnn."
         ),
     ] = "auto",
-    config: Annotated[Path | None, typer.Option(help="The net.config beside it; SPVNAS needs it.")] = None,
+    config: Annotated[Path | None, typer.Option(help="JSON beside it: SPVNAS's net.config, SPADE's sizes.")] = None,
 ) -> None:
     """Turn an official checkpoint into a model folder (safetensors + model.yaml). Never unpickles code."""
     from perception_nodes.commands.weights import import_checkpoint

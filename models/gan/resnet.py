@@ -96,6 +96,7 @@ class ResnetGenerator(nn.Module):
     """
 
     separable, clamps = False, True
+    size_multiple = 4
 
     def __init__(
         self,
@@ -126,6 +127,8 @@ class SubMobileResnetGenerator(nn.Module):
 
     config: eight widths, "16_16_32_16_32_32_16_16" or a published name such as "horse2zebra".
     """
+
+    size_multiple = 4
 
     def __init__(
         self,

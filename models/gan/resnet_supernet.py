@@ -20,6 +20,8 @@ class SuperMobileResnetGenerator(nn.Module):
     ngf: the widest width of each position. The input is clamped to [-1, 1].
     """
 
+    size_multiple = 4
+
     def __init__(
         self,
         input_nc: int = 3,

@@ -71,7 +71,7 @@ class UnetGenerator(nn.Module):
         super().__init__()
         if num_downs < 5:
             raise ValueError(f"num_downs is {num_downs}: expected 5 or more")
-        self.num_downs = num_downs
+        self.size_multiple = 2**num_downs
         level = UnetLevel(8 * ngf, 8 * ngf, None, norm)
         for _ in range(num_downs - 5):
             level = UnetLevel(8 * ngf, 8 * ngf, level, norm, dropout=dropout)
@@ -81,7 +81,7 @@ class UnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x float [N, input_nc, H, W], H and W multiples of 2^num_downs -> [N, output_nc, H, W] in [-1, 1]."""
-        step = 2**self.num_downs
+        step = self.size_multiple
         if x.shape[-2] % step or x.shape[-1] % step:
             raise ValueError(f"picture is {x.shape[-2]} x {x.shape[-1]} px: expected multiples of {step}")
         return self.model(x)

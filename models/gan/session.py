@@ -1,0 +1,151 @@
+"""A style as something to feed pictures to: `StyleSession.step(rgb)`.
+
+    session = StyleSession.from_weights("some-style")
+    night = session.step(rgb)                            # uint8 [H, W, 3] in, uint8 [H, W, 3] out
+    session.set(strength=0.5, resolution=192)            # from the next picture on, without a restart
+
+The result is x + strength (f(x) - x), rounded: strength 0 is the picture itself, bit for bit. At a lower `resolution`
+the network sees the picture scaled down, and only its change f(x) - x is scaled up again, so details and edges of the
+picture stay where they are. Every picture is independent of the ones before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.facts import ModelError, ModelFacts, load_network
+from models.gan.lut import apply_table
+from models.gan.resnet_supernet import SuperMobileResnetGenerator
+from models.gan.tone import ToneLut, identity_table
+from models.runtime import Compiled, compile_network
+from models.tsm.preprocess import check_rgb
+
+Rgb = NDArray[np.uint8]
+LEAST_SIDE = 32  # px
+WIDTH_STEP = 4  # channels: sub-networks take multiples of it
+
+
+class StyleSession:
+    """Restyles pictures one by one. Not for several threads at once: give each its own.
+
+    strength: 0 (the picture itself) … 1 (the style), up to 2 exaggerates · channel_ratio: width of the sub-network, in
+    (0, 1]; below 1 only where the model is a super network · resolution: height px that the network sees; None: the
+    picture's · runtime, threads: as in models.runtime · seconds: wall time of the last step.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        facts: ModelFacts,
+        strength: float = 1.0,
+        channel_ratio: float = 1.0,
+        resolution: int | None = None,
+        runtime: str = "auto",
+        threads: int = 2,
+    ):
+        if not hasattr(network, "size_multiple"):
+            raise ModelError(
+                f"{facts.name} is a {facts.architecture}: expected a network from picture to picture, for example "
+                "gan-resnet, gan-sub-mobile-resnet, gan-unet or gan-tone"
+            )
+        self.network, self.facts = network.eval(), facts
+        self.runtime, self.threads = runtime, threads
+        self.strength, self.channel_ratio, self.resolution = 1.0, 1.0, resolution
+        self.seconds = 0.0
+        self._compiled: dict[tuple[float, int, int], Compiled] = {}
+        self.set(strength, channel_ratio, resolution)
+
+    @classmethod
+    def from_weights(cls, name_or_path: str | Path, **options: Any) -> StyleSession:
+        """Session of a model by name, folder or `random:<preset>`. Raises ModelError (one sentence, what to do)."""
+        return cls(*load_network(name_or_path), **options)
+
+    @property
+    def elastic(self) -> bool:
+        """Whether channel_ratio can be below 1."""
+        return isinstance(self.network, SuperMobileResnetGenerator)
+
+    def set(
+        self, strength: float | None = None, channel_ratio: float | None = None, resolution: int | None | str = "same"
+    ) -> None:
+        """Changes settings from the next step on; those left out stay. ModelError for values out of range; then nothing
+        changes."""
+        strength = self.strength if strength is None else float(strength)
+        ratio = self.channel_ratio if channel_ratio is None else float(channel_ratio)
+        height = self.resolution if resolution == "same" else resolution
+        if not 0 <= strength <= 2:
+            raise ModelError(f"strength is {strength}: expected 0 (off) … 2")
+        if not 0 < ratio <= 1:
+            raise ModelError(f"channel_ratio is {ratio}: expected a number above 0, at most 1")
+        if ratio < 1 and not self.elastic:
+            raise ModelError(f"channel_ratio is {ratio}, but {self.facts.name} has one width only; leave it at 1")
+        if height is not None and (not isinstance(height, int) or height < LEAST_SIDE):
+            raise ModelError(f"resolution is {height}: expected a height of {LEAST_SIDE} px or more, or none")
+        self.strength, self.channel_ratio, self.resolution = strength, ratio, height
+
+    def step(self, rgb: Rgb) -> Rgb:
+        """rgb uint8 [H, W, 3] -> the restyled picture, same size. ValueError for anything else."""
+        started = perf_counter()
+        check_rgb(rgb)
+        if min(rgb.shape[:2]) < LEAST_SIDE:
+            raise ValueError(
+                f"the picture is {rgb.shape[0]} x {rgb.shape[1]} px: expected {LEAST_SIDE} or more each way"
+            )
+        if self.strength == 0:
+            out = rgb
+        elif isinstance(self.network, ToneLut):
+            out = self._toned(rgb, self.network)
+        else:
+            out = self._restyled(rgb)
+        self.seconds = perf_counter() - started
+        return out
+
+    @torch.inference_mode()
+    def _toned(self, rgb: Rgb, network: ToneLut) -> Rgb:
+        """The tone step: the table is mixed by the network, and applied to the pixels in one pass."""
+        small = cv2.resize(rgb, (128, 128), interpolation=cv2.INTER_AREA)
+        x = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 127.5 - 1
+        table = network.table(x)[0]
+        same = identity_table(table.shape[-1])
+        table = (same + self.strength * (table - same) + 1) * 127.5
+        return apply_table(rgb, table.permute(1, 2, 3, 0).numpy())
+
+    def _restyled(self, rgb: Rgb) -> Rgb:
+        height, width = rgb.shape[:2]
+        seen = rgb
+        if self.resolution is not None and self.resolution < height:
+            size = (max(1, round(width * self.resolution / height)), self.resolution)
+            seen = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        x = (seen.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
+        change = self._run(x) - x
+        change = np.ascontiguousarray(change[0].transpose(1, 2, 0))
+        if seen is not rgb:
+            change = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
+        out = rgb + (127.5 * self.strength) * change
+        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+    def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """f(x): sides are padded to what the network can halve, and cut back."""
+        step = int(getattr(self.network, "size_multiple", 1))
+        height, width = x.shape[2:]
+        padded = np.pad(x, ((0, 0), (0, 0), (0, -height % step), (0, -width % step)), mode="edge")
+        key = (self.channel_ratio, *padded.shape[2:])
+        if key not in self._compiled:
+            example = (torch.zeros(1, 3, *padded.shape[2:]).uniform_(-1, 1),)
+            network = self._network_of(self.channel_ratio)
+            self._compiled[key] = compile_network(network, example, self.runtime, self.threads)
+        return self._compiled[key](padded)[0][:, :, :height, :width]
+
+    def _network_of(self, ratio: float) -> nn.Module:
+        if not isinstance(self.network, SuperMobileResnetGenerator):
+            return self.network
+        width = max(WIDTH_STEP, round(self.network.ngf * ratio / WIDTH_STEP) * WIDTH_STEP)
+        return self.network.extract((min(width, self.network.ngf),) * 8)
