@@ -37,7 +37,8 @@ def apply(a_from_b: Matrix, points_b: NDArray) -> NDArray:
 def from_quaternion(quaternion_xyzw: ArrayLike, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Matrix:
     """[4, 4] of a quaternion of any length but zero (normalised here); raises ValueError."""
     q = np.asarray(quaternion_xyzw, np.float64)
-    norm = float(np.linalg.norm(q)) if q.shape == (4,) else 0.0
+    with np.errstate(over="ignore"):  # foreign numbers: an infinite norm is refused below
+        norm = float(np.linalg.norm(q)) if q.shape == (4,) else 0.0
     if not np.isfinite(norm) or norm < 1e-6:
         raise ValueError(f"{np.asarray(quaternion_xyzw).tolist()} is no rotation: a quaternion x y z w of length 1")
     if not np.isfinite(np.asarray(translation, np.float64)).all():

@@ -154,10 +154,10 @@ class CalibrationSource:
             )
         return model if frame == model.frame_id else _with_frame(model, frame)
 
-    def cameras(self) -> tuple[str, ...]:
-        """Names of the cameras that have a model."""
+    def cameras(self) -> dict[str, CameraModel]:
+        """The models that there are, by camera, for pictures of their own size."""
         with self._lock:
-            return tuple(self._cameras)
+            return dict(self._cameras)
 
     def missing(self, target: str, sources: Iterable[str] = (), cameras: Iterable[str] = ()) -> dict[str, str]:
         """Frame or camera -> what it lacks, of those asked for; for diagnostics."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.calibration.errors import CalibrationError
-from perception_nodes.calibration.tree import TransformTree
+from perception_nodes.calibration.source import CalibrationSource
 from perception_nodes.evaluation.detection2d import (
     LEAST_SIZE,
     WINDOW_S,
@@ -29,14 +29,14 @@ from perception_nodes.evaluation.detection2d import (
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.recorded import stamped
 from perception_nodes.evaluation.scorer import Recording, Scored
-from perception_nodes.messages.camera_info import CameraModel, read_camera_info
+from perception_nodes.messages.camera_info import CameraModel
 from perception_nodes.messages.detections import Detections3D, read_detections3d
 from perception_nodes.messages.detections2d import Detections2D, read_detections2d
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.streaming.bag_calibration import CAMERA_INFO, bag_calibration
 
 OUTPUT = "/perception/detections2d"
 TRUTH = "/ground_truth/boxes"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DETECTOR_SIZE = (384, 192)  # px, width and height
 NEAR = 0.3  # m; what is nearer to the camera is cut off
 NAMES = ("car", "truck", "bus", "two-wheeler", "person")
@@ -71,14 +71,15 @@ def evaluate_detections2d(out: BagReader, truth: BagReader) -> dict[str, Any]:
     """
     scorer = Detection2dScorer(NAMES)
     try:
-        cameras, tree = _cameras(truth), _tree(truth)
+        calibration = bag_calibration(truth, {topic: topic for topic in truth.topics_of(CAMERA_INFO)})
+        cameras = {camera.frame_id: camera for camera in calibration.cameras().values()}
         found = _found(out)
         boxes = {b.stamp_ns: b for b in _true_boxes(truth)}
         for frame_id, pictures in found.items():
             if frame_id not in cameras:
                 have = ", ".join(sorted(cameras)) or "none"
                 raise EvaluationError(f"{truth.path}: no camera_info of the camera {frame_id!r} (there is: {have})")
-            _add(scorer, [p for p in pictures if p.stamp_ns in boxes], boxes, cameras[frame_id], tree)
+            _add(scorer, [p for p in pictures if p.stamp_ns in boxes], boxes, cameras[frame_id], calibration)
     except (BagError, MessageError, CalibrationError) as error:
         raise EvaluationError(f"{truth.path}: {error}") from None
     if not scorer.pictures:
@@ -94,14 +95,13 @@ def _add(
     pictures: list[Detections2D],
     boxes: dict[int, Detections3D],
     camera: CameraModel,
-    tree: TransformTree,
+    calibration: CalibrationSource,
 ) -> None:
     """One camera's pictures, in order of time."""
     if not pictures:
         return
-    seen = [
-        seen_by(camera, boxes[p.stamp_ns], tree.lookup(camera.frame_id, boxes[p.stamp_ns].frame_id)) for p in pictures
-    ]
+    boxes_of = [boxes[p.stamp_ns] for p in pictures]
+    seen = [seen_by(camera, each, calibration.lookup(camera.frame_id, each.frame_id)) for each in boxes_of]
     steps = np.diff([p.stamp_ns for p in pictures])
     window = max(1, round(WINDOW_S * 1e9 / float(np.median(steps)))) if len(steps) else 1
     motion = motion_ious([s.box for s in seen], [s.track for s in seen], window)
@@ -150,24 +150,6 @@ def picture_box(corners: NDArray[np.float64], camera: CameraModel) -> NDArray[np
     size = np.array([camera.width, camera.height], float)
     low, high = np.clip(pixels.min(0), 0, size), np.clip(pixels.max(0), 0, size)
     return None if (high - low < 1.0).any() else np.concatenate([low, high])
-
-
-def _cameras(truth: BagReader) -> dict[str, CameraModel]:
-    """Camera models by frame; the first message of each topic counts."""
-    cameras = {}
-    for topic in truth.topics_of(CAMERA_INFO):
-        for _, message in stamped(truth, topic):
-            model = read_camera_info(message)
-            cameras[model.frame_id] = model
-            break
-    return cameras
-
-
-def _tree(truth: BagReader) -> TransformTree:
-    tree = TransformTree()
-    for _, kind, _, raw in truth.messages(["/tf_static"]):
-        tree.add_message(truth.decode(raw, kind))
-    return tree
 
 
 def _true_boxes(truth: BagReader) -> Iterator[Detections3D]:

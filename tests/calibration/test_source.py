@@ -47,7 +47,7 @@ def test_tf_and_camera_info_give_the_same_as_messages_and_as_bytes(raw):
     model = source.camera("front", (800, 600))
     np.testing.assert_array_equal(model.k, K)
     assert (model.width, model.height, model.frame_id, model.model) == (800, 600, "camera_optical", "plumb_bob")
-    assert source.cameras() == ("front",) and not source.is_moving("base", "lidar")
+    assert list(source.cameras()) == ["front"] and not source.is_moving("base", "lidar")
 
 
 def test_a_model_is_rescaled_to_the_picture():

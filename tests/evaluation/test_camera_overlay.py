@@ -154,4 +154,4 @@ def test_the_camera_info_beside_a_topic_is_found(tmp_path):
         assert camera_info_topic(reader, topic) == "/camera/front/camera_info"
     assert camera_info_topic(reader, "/camera/rear/image_raw") == ""
     source = bag_calibration(reader, {"front": "/camera/front/image_raw", "rear": "/camera/rear/image_raw"})
-    assert source.cameras() == ("front",) and source.lookup("base_link", "lidar")[2, 3] == 1.0
+    assert list(source.cameras()) == ["front"] and source.lookup("base_link", "lidar")[2, 3] == 1.0
