@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 FACTS_FILE = "model.yaml"
 RANDOM = "random:"
-# Architecture -> the module that builds it: each has build_network(facts, seed), load_weights(network, state, source),
-# preset_facts(preset) and PRESETS (the names that `random:` takes).
+# Architecture -> the module that builds it: each has build_network(facts, seed), preset_facts(preset) and PRESETS (the
+# names that `random:` takes).
 FAMILIES = {
     "bevfusion": "models.bevfusion.build",
     **dict.fromkeys(
@@ -245,12 +245,14 @@ def family_of(facts: ModelFacts) -> ModuleType:
 
 def load_network(name_or_path: str | Path) -> tuple[nn.Module, ModelFacts]:
     """The network of a model, in eval mode on the CPU, and its facts. Raises ModelError."""
+    from models.state import load_weights
+
     facts = verify(name_or_path)
     family = family_of(facts)
     if not facts.trained and not facts.sha256:
         return family.build_network(facts, seed=0), facts
     network = family.build_network(facts)
-    family.load_weights(network, load_state(facts.weights_path), str(facts.weights_path))
+    load_weights(network, load_state(facts.weights_path), str(facts.weights_path))
     return network, facts
 
 

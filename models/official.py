@@ -26,11 +26,12 @@ from models.facts import (
     save_facts,
     sha256_of,
 )
-from models.spvcnn.build import build_network, facts_of, load_weights
+from models.spvcnn.build import build_network, facts_of
 from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import OFFICIAL_FEATURES, NetworkSpec, scaled
 from models.spvcnn.search_space import OFFICIAL
 from models.spvcnn.supernet import SuperNetwork
+from models.state import load_weights
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:

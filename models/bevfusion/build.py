@@ -25,9 +25,8 @@ from models.bevfusion.swin import SwinTransformer
 from models.bevfusion.transfusion_head import TransFusionHead
 from models.bevfusion.view_transform import DepthLSSTransform, LSSTransform
 from models.facts import ModelError, ModelFacts
-from models.pvcnn.build import load_weights
 
-__all__ = ["PRESETS", "build_network", "facts_of", "load_weights", "preset_facts"]
+__all__ = ["PRESETS", "build_network", "facts_of", "preset_facts"]
 
 ARCHITECTURE = "bevfusion"
 Config = dict[str, Any]

@@ -21,11 +21,11 @@ from models.bevfusion.build import (
     BEVFusion,
     build_network,
     facts_of,
-    load_weights,
 )
 from models.bevfusion.results import NEW, OLD
 from models.bevfusion.swin import relative_positions
 from models.facts import ModelError, ModelFacts
+from models.state import load_weights
 
 REVISION = "bevfusion at revision db75150"
 PARTS = ("encoders.camera.", "encoders.lidar.", "fuser.", "decoder.", "heads.object.", "heads.map.")

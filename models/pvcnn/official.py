@@ -22,8 +22,8 @@ from models.pvcnn.build import (
     PointSpec,
     build_network,
     facts_of,
-    load_weights,
 )
+from models.state import load_weights
 
 FIRST = "point_features.0.voxel_layers.0.weight"
 CLASSIFIER = "classifier.0.layers.0.weight"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
@@ -16,7 +14,6 @@ from models.spvcnn.spvnas import SPVNAS
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {"spvcnn": SPVCNN, "minkunet": MinkUNet, "spvnas": SPVNAS}
 PLAN_KEYS = ("channels", "transitions", "middles")
-POINT_BRANCH = "point_transforms."
 
 # SemanticKITTI's 19 classes in the order of the released checkpoints, with the colours of its API.
 CLASSES = (
@@ -91,36 +88,3 @@ def build_network(facts: ModelFacts, seed: int | None = None) -> nn.Module:
             return ARCHITECTURES[facts.architecture](in_channels=len(facts.features), **numbers).eval()
     except (TypeError, ValueError) as error:
         raise ModelError(f"{facts.name}: `network` in its facts does not fit {facts.architecture} ({error})") from None
-
-
-def load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Copies `state` into the network: every key must be there with its shape, none left over.
-
-    Two leniencies, both harmless: `num_batches_tracked` may be absent (nothing reads it), and the unused
-    `point_transforms.*` of released MinkUNet checkpoints are dropped where the network does not own them.
-    Raises ModelError.
-    """
-    own = network.state_dict()
-    given = dict(state)
-    if isinstance(network, MinkUNet) and not any(k.startswith(POINT_BRANCH) for k in own):
-        given = {k: v for k, v in given.items() if not k.startswith(POINT_BRANCH)}
-    missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
-    unknown = [k for k in given if k not in own]
-    wrong = [k for k in own if k in given and own[k].shape != given[k].shape]
-    if missing or unknown or wrong:
-        parts = []
-        if missing:
-            parts.append(f"{len(missing)} keys are missing (first: {missing[0]})")
-        if unknown:
-            parts.append(f"{len(unknown)} keys are unknown (first: {unknown[0]})")
-        if wrong:
-            k = wrong[0]
-            parts.append(
-                f"{len(wrong)} shapes differ (first: {k} is {list(given[k].shape)}, expected {list(own[k].shape)})"
-            )
-        raise ModelError(
-            f"{source} does not fit {type(network).__name__} with channels {list(getattr(network, 'channels', ()))}: "
-            f"{'; '.join(parts)}; check architecture and widths in {source}'s facts, or convert an official file with "
-            "`perception weights import`"
-        )
-    network.load_state_dict(given, strict=False)

@@ -22,6 +22,8 @@ class MinkUNet(nn.Module):
     whether to own the `point_transforms.*` layers that the released MinkUNet checkpoints hold and never use.
     """
 
+    unused_prefixes = ("point_transforms.",)
+
     def __init__(
         self,
         num_classes: int,

@@ -6,7 +6,6 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from models.facts import ModelError, ModelFacts
@@ -76,38 +75,6 @@ def build_network(facts: ModelFacts, seed: int | None = None) -> nn.Module:
             "restore model.yaml from the repository"
         )
     return build_tsm(spec, seed)
-
-
-def load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Copies `state` into the network: every key must be there with its shape, none left over
-    (`num_batches_tracked` may be absent: nothing reads it). Raises ModelError."""
-    own = network.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    unknown = [k for k in state if k not in own]
-    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
-    if not (missing or unknown or wrong):
-        network.load_state_dict(dict(state), strict=False)
-        return
-    parts = [
-        f"{len(k)} keys are {what} (first: {k[0]})" for k, what in ((missing, "missing"), (unknown, "unknown")) if k
-    ]
-    if wrong:
-        k = wrong[0]
-        parts.append(
-            f"{len(wrong)} shapes differ (first: {k} is {list(state[k].shape)}, expected {list(own[k].shape)})"
-        )
-    spec = getattr(network, "spec", None)
-    what = (
-        type(network).__name__
-        if spec is None
-        else (
-            f"{spec.architecture} {spec.backbone} of width {spec.width}, mode {spec.mode}, {spec.num_classes} classes"
-        )
-    )
-    raise ModelError(
-        f"{source} does not fit {what}: {'; '.join(parts)}; check backbone, width and classes in its facts, or convert "
-        "an official file with models.tsm.official"
-    )
 
 
 def open_session(name: str, runtime: str = "auto", threads: int = 2) -> TsmSession:

@@ -9,13 +9,13 @@ from torch import nn
 
 from models.facts import ModelError, ModelFacts
 from models.tsm import imagenet
-from models.tsm.build import NORMALISATION, load_weights
+from models.tsm.build import NORMALISATION
 from models.tsm.detector import DetectorSpec, TsmDetector
 
 if TYPE_CHECKING:
     from models.tsm.detector_session import VideoDetector
 
-__all__ = ["PRESETS", "build_network", "facts_of", "load_weights", "open_session", "preset_facts"]
+__all__ = ["PRESETS", "build_network", "facts_of", "open_session", "preset_facts"]
 
 ARCHITECTURE = "tsm-detector"
 CLASSES = (

@@ -19,7 +19,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.facts import ModelError, ModelFacts
-from models.tsm.build import build_network, facts_of, load_weights
+from models.state import load_weights
+from models.tsm.build import build_network, facts_of
 from models.tsm.inflate import inflate_state
 from models.tsm.mobilenetv2 import make_divisible
 from models.tsm.presets import JESTER, JESTER_IMAGE, OFFICIAL_IMAGE, numbered

@@ -7,11 +7,12 @@ import torch
 from models.facts import ModelError
 from models.official import channels_of
 from models.sparse import Level, SparseTensor, voxelize
-from models.spvcnn.build import build_network, facts_of, load_weights, preset_facts
+from models.spvcnn.build import build_network, facts_of, preset_facts
 from models.spvcnn.macs import gmacs, macs_by_part
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.presets import PRESETS, NetworkSpec, scaled
 from models.spvcnn.spvcnn import SPVCNN
+from models.state import load_weights
 from tests.parity.__main__ import SYSTEMS, compare
 from tests.parity.vectors import load_vector
 

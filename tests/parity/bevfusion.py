@@ -20,7 +20,7 @@ from models.bevfusion.second import SECOND, SECONDFPN
 from models.bevfusion.sparse_encoder import SparseEncoder
 from models.bevfusion.transfusion_head import TransFusionHead
 from models.bevfusion.view_transform import DepthLSSTransform, LSSTransform
-from models.pvcnn.build import load_weights
+from models.state import load_weights
 from tests.parity.vectors import Vector
 
 Outputs = dict[str, np.ndarray]

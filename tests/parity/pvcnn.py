@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.pvcnn.build import load_weights
 from models.pvcnn.grid import Grids
 from models.pvcnn.layers import PVConv
 from models.pvcnn.networks import PVCNN, ShapePVCNN
 from models.pvcnn.ops import ENGINES, voxelise
+from models.state import load_weights
 from tests.parity.vectors import Vector
 
 

@@ -7,11 +7,11 @@ import torch
 
 from models.official import channels_of
 from models.sparse import Level, SparseTensor
-from models.spvcnn.build import load_weights
 from models.spvcnn.inference import Predictor
 from models.spvcnn.minkunet import MinkUNet
 from models.spvcnn.presets import scaled
 from models.spvcnn.spvcnn import SPVCNN
+from models.state import load_weights
 from tests.parity.vectors import Vector
 
 KNOWN = {"num_classes", "cr", "pres", "vres", "dropout", "in_channels", "channels", "cs", "run_up"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from models.tsm.build import load_weights
+from models.state import load_weights
 from models.tsm.builder import build_tsm
 from models.tsm.network import VideoNetwork
 from models.tsm.official import adapt, spec_of_state

@@ -6,12 +6,13 @@ import torch
 
 from models.facts import ModelError, load_facts, load_network, verify
 from models.official import convert
-from models.pvcnn.build import PRESETS, build_network, facts_of, load_weights, preset_facts
+from models.pvcnn.build import PRESETS, build_network, facts_of, preset_facts
 from models.pvcnn.grid import Grids
 from models.pvcnn.layers import PVConv
 from models.pvcnn.macs import count_macs
 from models.pvcnn.networks import PVCNN, ShapePVCNN, pointnet
 from models.pvcnn.voxel_unet import VoxelUNet
+from models.state import load_weights
 
 
 def points(channels, clouds=2, n=40, seed=0):

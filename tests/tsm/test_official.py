@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.facts import ModelError, load_network
-from models.tsm.build import load_weights
+from models.state import load_weights
 from models.tsm.builder import build_tsm
 from models.tsm.official import adapt, canonical, convert, online_state, spec_of_state
 from models.tsm.spec import TsmSpec

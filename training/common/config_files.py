@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from models.facts import ModelError
-from models.yaml_file import YamlError, read_yaml
+from models.yaml_file import YamlError, parse_yaml, read_yaml
 
 Config = TypeVar("Config")
 
@@ -39,3 +40,17 @@ def merged(config: Any, found: dict[str, Any], where: str) -> Any:
         else:
             values[key] = tuple(value) if isinstance(value, list) else value
     return replace(config, **values)
+
+
+def with_settings(config: Config, settings: Iterable[str]) -> Config:
+    """`config` with settings of the command line over it, each `key=value` or `part.key=value` (the value in YAML)."""
+    for text in settings:
+        key, _, value = text.partition("=")
+        try:
+            found: Any = parse_yaml(value)
+        except YamlError as error:
+            raise ModelError(f"--set {text} cannot be read ({error}); type KEY=VALUE") from None
+        for part in reversed(key.split(".")):
+            found = {part: found}
+        config = merged(config, found, "--set")
+    return config

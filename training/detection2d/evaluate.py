@@ -12,21 +12,18 @@ Give the twins together: each one's card then tells of both.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, load_network, save_facts
-from models.official import save_model
-from models.tsm.detector_build import ARCHITECTURE, PRESETS, build_network, facts_of, load_weights
+from models.facts import WEIGHTS, ModelError, ModelFacts, load_network
+from models.tsm.detector_build import ARCHITECTURE, PRESETS, facts_of
 from models.tsm.detector_session import VideoDetector
 from perception_nodes.evaluation.detection2d import (
     SPEEDS,
@@ -37,15 +34,13 @@ from perception_nodes.evaluation.detection2d import (
     interval_of_gain,
     motion_ious,
 )
+from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
-from training.common.seeds import TEST
-from training.common.trainee import averaged_weights
+from training.common.release import Release, provenance, publish
 from training.detection2d.card import card, table
 from training.detection2d.clips import truth_of
-from training.segmentation.evaluate import hardware
 from training.video.cache import BOX_NAMES, RATE, Clip, VideoCache
 
-SUFFIX = ".checkpoint.safetensors"
 DATA = (
     "front-camera video of the embedded driving world (training/video/world.py), seeds 0 to 899999, 384 x 192 px, 5 "
     "frames/s; backbone started from ImageNet weights of EfficientNet-Lite0; no real video."
@@ -101,24 +96,15 @@ def found_in(detector: VideoDetector | None, clip: Clip, file: Path | None) -> d
     return out
 
 
-def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
-    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
-    name = checkpoint.name[: -len(SUFFIX)]
-    if name not in PRESETS:
-        raise ModelError(f"{checkpoint}: {name!r} is no preset; known: {', '.join(PRESETS)}")
-    state, notes = averaged_weights(checkpoint)
-    facts = replace(facts_of(PRESETS[name], name), trained=True, training_data=DATA)
-    network = build_network(facts)
-    load_weights(network, state, str(checkpoint))
-    training = {
-        "minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1),
-        "steps": notes.get("steps"),
+def _training(notes: dict[str, Any]) -> dict[str, Any]:
+    return {
         "frames": notes.get("frames"),
         "clips_in_cache": notes.get("clips"),
         "started_from": notes.get("started_from", "ImageNet"),
-        "hardware": hardware(checkpoint.parent).split(", None")[0],
     }
-    return save_model(network, facts, out / name), training
+
+
+RELEASE = Release(PRESETS, lambda name, notes: facts_of(PRESETS[name], name), DATA, _training)
 
 
 def evaluate(
@@ -144,7 +130,7 @@ def evaluate(
             "params": sum(p.numel() for p in network.parameters()),
             "cache_bytes": int(sum(4 * np.prod(s) for s in shapes)),
             "engine": (folder / "engine.txt").read_text(),
-            "training": training or _kept(facts).get("training", {}),
+            "training": training,
         }
     return found, scorers
 
@@ -169,7 +155,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
+    known = f"names, model folders, or <name>{CHECKPOINT} files (released to --out)"
+    parser.add_argument("models", nargs="+", help=known)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
     parser.add_argument("--cache", type=Path, default=Path("runs/video"), help="video cache")
     parser.add_argument(
@@ -187,19 +174,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         clips = list(VideoCache(options.cache, options.split))[: options.clips or None]
-        models = [release(Path(m), options.out) if m.endswith(SUFFIX) else (load_facts(m), {}) for m in options.models]
+        models = [RELEASE.open(text, options.out) for text in options.models]
         wrong = [facts.name for facts, _ in models if facts.architecture != ARCHITECTURE]
         if wrong:
             raise ModelError(f"{', '.join(wrong)}: no video detector ({ARCHITECTURE})")
         found, scorers = evaluate(models, clips, options.runtime, options.threads, options.kept)
         common = {
-            "command": " ".join(["python -m training.detection2d.evaluate", *(arguments or sys.argv[1:])]),
-            "split": options.split,
-            "seed": TEST[0] if options.split == "test" else min(c.facts.seed for c in clips),
+            **provenance("training.detection2d.evaluate", arguments, options.split),
             "clips": len(clips),
             "drives": len({c.facts.seed for c in clips}),
             "frames": sum(map(len, clips)),
-            "date": datetime.date.today().isoformat(),
         }
         names = {facts.network["mode"]: facts.name for facts, _ in models}
         if len(models) == 2 and len(names) == 2:
@@ -214,21 +198,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _kept(facts: ModelFacts) -> dict[str, Any]:
-    """The metrics.json of an earlier evaluation; empty where there is none."""
-    try:
-        return json.loads((Path(facts.folder) / "metrics.json").read_text())
-    except (OSError, ValueError):
-        return {}
-
-
 def _write(facts: ModelFacts, metrics: dict[str, Any], others: dict[str, Any]) -> None:
     """metrics.json, CARD.md and the summary in model.yaml."""
-    folder = Path(facts.folder)
     metrics = {**metrics, "twin": others}
-    save_facts(replace(facts, metrics={"detection2d_map": metrics["detection2d"]["map"]}), folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (folder / "CARD.md").write_text(card(facts, metrics))
+    publish(facts, metrics, {"detection2d_map": metrics["detection2d"]["map"]}, card(facts, metrics))
 
 
 if __name__ == "__main__":

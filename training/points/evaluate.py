@@ -11,33 +11,29 @@ CARD.md go beside its weights.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, load_network, save_facts
-from models.official import save_model
-from models.pvcnn.build import PRESETS, build_network, facts_of, load_weights
+from models.facts import WEIGHTS, ModelError, ModelFacts, load_network
+from models.pvcnn.build import PRESETS, facts_of
 from models.pvcnn.macs import count_macs
 from models.pvcnn.session import PointSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
+from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
-from training.common.seeds import TEST
-from training.common.trainee import averaged_weights
+from training.common.release import Release, kept_metrics, provenance, publish
 from training.points import batches as point_batches
 from training.points.street_crops import Crop, crops_of, load
 from training.points.trainer import CLASSES, NETWORKS
 from training.segmentation.card import LIMITS, box_table, class_table
 from training.segmentation.confusion import confusion, iou, mean_iou
-from training.segmentation.evaluate import SUFFIX, evaluate
+from training.segmentation.evaluate import evaluate
 from training.segmentation.held_out import digest, read_world, world_files
 from training.segmentation.real_sweeps import TEN
 
@@ -47,18 +43,9 @@ DATA = (
 )
 
 
-def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
-    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
-    name = checkpoint.name[: -len(SUFFIX)]
-    if name not in NETWORKS:
-        raise ModelError(f"{checkpoint}: {name!r} is no street network; known: {', '.join(NETWORKS)}")
-    state, notes = averaged_weights(checkpoint)
-    facts = replace(facts_of(PRESETS[name], name), trained=True, training_data=DATA)
-    network = build_network(facts)
-    load_weights(network, state, str(checkpoint))
+def _training(notes: dict[str, Any]) -> dict[str, Any]:
     config = notes.get("config", {})
-    training = {
-        "steps": notes.get("steps"),
+    return {
         "crops a step": config.get("batch"),
         "points a crop": config.get("points"),
         "crops to draw from": notes.get("crops"),
@@ -66,7 +53,9 @@ def release(checkpoint: Path, out: Path) -> tuple[ModelFacts, dict[str, Any]]:
         "threads": config.get("threads"),
         "config": "config/training/pvcnn.yaml",
     }
-    return save_model(network, facts, out / name), training
+
+
+RELEASE = Release(NETWORKS, lambda name, notes: facts_of(PRESETS[name], name), DATA, _training)
 
 
 def real_crops(data: Path, per_sweep: int = 24) -> list[Crop]:
@@ -177,7 +166,8 @@ def _whole_sweeps(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.points.evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
+    known = f"names, model folders, or <name>{CHECKPOINT} files (released to --out)"
+    parser.add_argument("models", nargs="+", help=known)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
     parser.add_argument("--crops", type=Path, default=Path("runs/crops"))
     parser.add_argument("--worlds", type=int, default=5, help="test worlds, three rigs each")
@@ -191,19 +181,17 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     try:
         for text in options.models:
-            _one(text, options, " ".join(["python -m training.points.evaluate", *(arguments or sys.argv[1:])]))
+            _one(text, options, arguments)
     except (ModelError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _one(text: str, options: argparse.Namespace, command: str) -> None:
+def _one(text: str, options: argparse.Namespace, arguments: list[str] | None) -> None:
     """Scores one model and writes metrics.json, CARD.md and the summary in model.yaml."""
-    facts, training = release(Path(text), options.out) if text.endswith(SUFFIX) else (load_facts(text), {})
-    folder = Path(facts.folder)
-    earlier = json.loads((folder / "metrics.json").read_text()) if (folder / "metrics.json").is_file() else {}
-    training = training or earlier.get("training", {})
+    facts, training = RELEASE.open(text, options.out)
+    folder, earlier = Path(facts.folder), kept_metrics(facts)
     session = PointSession.from_weights(folder, options.points, options.threads)
     network, _ = load_network(folder)
     files = list(world_files(options.cache, options.worlds, options.moments))
@@ -227,19 +215,14 @@ def _one(text: str, options: argparse.Namespace, command: str) -> None:
         },
         "engine": session.engine,
         "training": training,
-        "seed": TEST[0],
-        "split": "test",
+        **provenance("training.points.evaluate", arguments),
         "worlds": options.worlds,
         "sweeps": sweeps,
         "sweeps_sha256": digest(files),
-        "command": command,
-        "date": datetime.date.today().isoformat(),
     }
     told = {"crop_miou": ("crops", "miou"), "sim_miou": ("sim", "miou"), "real_miou10": ("real", "miou10")}
     brief = {name: scores[part][key] for name, (part, key) in told.items() if key in scores.get(part, {})}
-    save_facts(replace(facts, metrics=brief), folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (folder / "CARD.md").write_text(card(facts, metrics))
+    publish(facts, metrics, brief, card(facts, metrics))
     print(f"{facts.name}: {brief}")
 
 

@@ -14,27 +14,25 @@ weights. Give the MinkUNet twin first: its score is quoted by spvcnn-lite's.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from models.facts import WEIGHTS, ModelError, ModelFacts, load_facts, save_facts
-from models.official import save_model
-from models.spvcnn.build import build_network, facts_of, load_weights, spec_of
+from models.facts import WEIGHTS, ModelError, ModelFacts
+from models.spvcnn.build import facts_of, spec_of
 from models.spvcnn.presets import PRESETS
 from models.spvcnn.session import SegmentationSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
+from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
-from training.common.seeds import SPLITS, TEST
-from training.common.trainee import averaged_weights
+from training.common.release import Release, kept_metrics, provenance, publish
+from training.common.seeds import SPLITS
 from training.segmentation.card import card
 from training.segmentation.confusion import confusion, iou, mean_iou
 from training.segmentation.held_out import digest, read_world, world_files
@@ -42,7 +40,6 @@ from training.segmentation.logit_adjustment import calibrate
 from training.segmentation.real_sweeps import real_scores
 from training.segmentation.sweep_wire import CompactSweep
 
-SUFFIX = ".checkpoint.safetensors"
 TWIN = "minkunet-lite"
 RIVAL = "spvcnn-lite"  # what a searched network has to beat
 DATA = (
@@ -52,41 +49,33 @@ DATA = (
 NAMES = [c.name for c in POINT_CLASSES]
 
 
-def release(checkpoint: Path, out: Path, calibration: Iterable[CompactSweep] = ()) -> tuple[ModelFacts, dict[str, Any]]:
-    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>; their
-    classifier's bias is fitted to the sweeps of `calibration` where there are some."""
-    name = checkpoint.name[: -len(SUFFIX)]
-    if name not in PRESETS:
-        raise ModelError(f"{checkpoint}: {name!r} is no preset; known: {', '.join(PRESETS)}")
-    state, notes = averaged_weights(checkpoint)
-    facts = replace(facts_of(PRESETS[name], name), trained=True, training_data=DATA)
-    facts = replace(facts, **notes.get("networks", {}).get(name, {}))  # a sub-network found by a search has its own
-    network = build_network(facts)
-    load_weights(network, state, str(checkpoint))
-    training = {"minutes": round(float(notes.get("elapsed", 0.0)) / 60, 1), "steps": notes.get("steps"),
-                "sweeps": notes.get("sweeps"), "hardware": hardware(checkpoint.parent)}  # fmt: skip
+def _facts(name: str, notes: dict[str, Any]) -> ModelFacts:
+    """A preset's facts; a sub-network found by a search has its own numbers."""
+    return replace(facts_of(PRESETS[name], name), **notes.get("networks", {}).get(name, {}))
+
+
+def _training(notes: dict[str, Any]) -> dict[str, Any]:
+    told = {"sweeps": notes.get("sweeps")}
     if notes.get("start"):
-        training["started from"] = f"the weights of {notes['start']} at the time"
-    if sweeps := list(calibration):
+        told["started from"] = f"the weights of {notes['start']} at the time"
+    return told
+
+
+RELEASE = Release(PRESETS, _facts, DATA, _training)
+
+
+def calibrated(sweeps: list[CompactSweep]) -> Release:
+    """How checkpoints are released with their classifier's bias fitted to sweeps; as they are where there are none."""
+
+    def finish(network: nn.Module, facts: ModelFacts) -> dict[str, Any]:
         addends = calibrate(network, spec_of(facts), sweeps)
         by = "training/segmentation/logit_adjustment.py"
-        training["calibrated"] = f"on {len(sweeps)} sweeps of the validation split ({by})"
-        training["addends"] = {name: round(float(a), 2) for name, a in zip(NAMES, addends)}
-    return save_model(network, facts, out / name), training
+        return {
+            "calibrated": f"on {len(sweeps)} sweeps of the validation split ({by})",
+            "addends": {name: round(float(a), 2) for name, a in zip(NAMES, addends)},
+        }
 
-
-def hardware(run: Path) -> str:
-    """Where a run was trained, from its log's first line; the processor is this machine's."""
-    try:
-        first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
-    except (OSError, ValueError, IndexError):
-        return "not recorded"
-    if str(first.get("device", "")).startswith("cuda"):
-        return f"one GPU ({first['device']}), {first.get('workers')} sweep generators"
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    cores = sum(line.startswith("processor") for line in lines)
-    return f"{model}, {cores} cores, {first.get('workers')} sweep generators"
+    return replace(RELEASE, finish=finish) if sweeps else RELEASE
 
 
 def simulated(session: SegmentationSession, worlds: list[Path], show: Any) -> dict[str, torch.Tensor]:
@@ -150,7 +139,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("models", nargs="+", help=f"names, model folders, or <name>{SUFFIX} files (released to --out)")
+    known = f"names, model folders, or <name>{CHECKPOINT} files (released to --out)"
+    parser.add_argument("models", nargs="+", help=known)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of model folders")
     parser.add_argument("--worlds", type=int, default=36, help="test worlds, three rigs each")
     parser.add_argument("--moments", type=int, default=2, help="sweeps of each rig in each world")
@@ -177,7 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         fitted = world_files(options.validation_cache, options.calibrate, options.moments, seeds=SPLITS["val"])
         calibration = [sweep for path in fitted for sweep in read_world(path)]
-        released = [_opened(text, options.out, calibration) for text in options.models]
+        opening = calibrated(calibration)
+        opened = [opening.open(text, options.out) for text in options.models]
         making = Progress("test worlds", options.worlds)
         files = []
         for path in world_files(options.cache, options.worlds, options.moments, options.fresh):
@@ -185,19 +176,15 @@ def main(arguments: list[str] | None = None) -> int:
             making.step()
         sweeps = sum(1 for path in files for _ in read_world(path))
         common = {
-            "command": " ".join(["python -m training.segmentation.evaluate", *(arguments or sys.argv[1:])]),
-            "seed": TEST[0],
-            "split": "test",
+            **provenance("training.segmentation.evaluate", arguments),
             "worlds": options.worlds,
             "sweeps": sweeps,
             "sweeps_sha256": digest(files),
-            "date": datetime.date.today().isoformat(),
         }
-        for facts, training in released:
+        for facts, training in opened:
             session = SegmentationSession.from_weights(facts.folder, options.precision, options.threads)
             bar = Progress(f"{facts.name} ({session.engine})", sweeps)
             scores, matrices = evaluate(session, files, options.real, bar.step)
-            training = training or _kept(facts).get("training", {})
             metrics = {**scores, **common, "engine": session.engine, "training": training}
             _write(facts, metrics, options.out, options.equal)
             _say(facts.name, metrics, matrices if options.confusions else {})
@@ -205,18 +192,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def _opened(text: str, out: Path, calibration: list[CompactSweep]) -> tuple[ModelFacts, dict[str, Any]]:
-    return release(Path(text), out, calibration) if text.endswith(SUFFIX) else (load_facts(text), {})
-
-
-def _kept(facts: ModelFacts) -> dict[str, Any]:
-    """The metrics.json of an earlier evaluation; empty where there is none."""
-    try:
-        return json.loads((Path(facts.folder) / "metrics.json").read_text())
-    except (OSError, ValueError):
-        return {}
 
 
 def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path, equal: Path | None) -> None:
@@ -233,16 +208,14 @@ def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path, equal: Path | 
         rival = json.loads((out / RIVAL / "metrics.json").read_text())
         if rival.get("sweeps_sha256") == metrics["sweeps_sha256"]:
             metrics["spvcnn"] = _brief(rival)
-    folder = Path(facts.folder)
+    kept = kept_metrics(facts)
     for name in ("latency", "search"):  # written by other programs, kept over evaluations
-        if name in (kept := _kept(facts)):
+        if name in kept:
             metrics[name] = kept[name]
     brief = {"sim_miou": metrics["sim"]["miou"]}
     if "miou10" in metrics.get("real", {}):
         brief["real_miou10"] = metrics["real"]["miou10"]
-    save_facts(replace(facts, metrics=brief), folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (folder / "CARD.md").write_text(card(facts, metrics))
+    publish(facts, metrics, brief, card(facts, metrics))
 
 
 def _brief(metrics: dict[str, Any]) -> dict[str, Any]:

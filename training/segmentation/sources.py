@@ -126,24 +126,24 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def training_sweeps(trainer: Trainer, options: argparse.Namespace) -> Source:
     """What a process trains on; several processes share the work."""
-    config = trainer.config
+    config, rank, world = trainer.config, trainer.process.rank, trainer.process.world
     if options.sweeps:
-        return Iterated(recorded(options.sweeps, trainer.rank, trainer.world))
+        return Iterated(recorded(options.sweeps, rank, world))
     if options.semantickitti:
         from training.segmentation.semantickitti_data import training_frames
 
         frames = training_frames(
-            options.semantickitti, options.label_map, config.seed + trainer.worlds, trainer.rank, trainer.world
+            options.semantickitti, options.label_map, config.seed + trainer.earlier_sweeps, rank, world
         )
         return Iterated(frames, burst=2 * config.batch)
     arguments = ("--sensors", str(config.sensors), "--moments", str(config.moments))
-    first = trainer.rank * 300_000 + trainer.worlds // max(1, config.sensors * config.moments)
+    first = rank * 300_000 + trainer.earlier_sweeps // max(1, config.sensors * config.moments)
     return SweepStream(options.workers, "train", first=first, options=arguments, ready=4 * options.workers)
 
 
 def held_out_sweeps(trainer: Trainer, options: argparse.Namespace) -> Source:
     """What process 0 validates on; nothing elsewhere."""
-    count = trainer.config.validation_worlds if trainer.rank == 0 else 0
+    count = trainer.config.validation_worlds if trainer.process.rank == 0 else 0
     if options.semantickitti:
         from training.segmentation.semantickitti_data import validation_frames
 

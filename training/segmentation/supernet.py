@@ -14,10 +14,8 @@ losses, schedule by wall time, checkpoints, resuming. `--start` takes a trained 
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,16 +32,18 @@ from models.spvcnn.spvcnn import SPVCNN
 from models.spvcnn.supernet import SuperNetwork
 from models.spvcnn.warm_start import warm_start
 from perception_nodes.classes import IGNORE, POINT_CLASSES
-from training.common.trainee import Trainee, averaged_weights
+from training.common.checkpoints import CHECKPOINT, averaged_weights, name_in
+from training.common.command import launch, training_parser
+from training.common.processes import Process
+from training.common.trainee import Trainee
 from training.segmentation.batch_norms import recalibrate
 from training.segmentation.losses import segmentation_loss
 from training.segmentation.teacher import distance
-from training.segmentation.trainer import TrainConfig, Trainer, add_options, launch
+from training.segmentation.trainer import ALONE, TrainConfig, Trainer, add_options
 from training.segmentation.validation import prepared, run, score
 from training.segmentation.voxels import VoxelBatch
 
 NAME = "supernet"
-SUFFIX = ".checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -95,20 +95,18 @@ class SupernetTrainer(Trainer):
 
     config: SupernetConfig
 
-    def __init__(
-        self, config: SupernetConfig, device: torch.device, rank: int = 0, world: int = 1, start: str | None = None
-    ):
-        self.space = SPACES[config.space] if config.space in SPACES else None
-        super().__init__([facts_of(spec_for(config.space), NAME)], config, device, rank, world)
+    def __init__(self, config: SupernetConfig, process: Process = ALONE, start: str | None = None):
+        super().__init__([facts_of(spec_for(config.space), NAME)], config, process)
         # every process draws its own sub-networks: more of them are taught per step
-        self.rng = random.Random(config.seed * 1000 + rank)
+        self.rng = random.Random(config.seed * 1000 + process.rank)
         self.plan: NetPlan | None = None  # the sub-network drawn last
         if start is not None:
             self._start(start)
 
-    def _trainee(self, facts: ModelFacts) -> Trainee:
-        network = make_supernet(self.config.space, self.config.seed).to(self.device).train()
-        return Trainee(NAME, network, self.config.optimiser)
+    def _trainee(self, facts: ModelFacts, config: TrainConfig, process: Process) -> Trainee:
+        assert isinstance(config, SupernetConfig)
+        network = make_supernet(config.space, config.seed).to(process.device).train()
+        return Trainee(NAME, network, config.optimiser)
 
     @property
     def network(self) -> SuperNetwork:
@@ -118,9 +116,9 @@ class SupernetTrainer(Trainer):
         return network
 
     def _start(self, start: str) -> None:
-        if start.endswith(SUFFIX):
+        if start.endswith(CHECKPOINT):
             state, notes = averaged_weights(Path(start))
-            name = Path(start).name[: -len(SUFFIX)]
+            name = name_in(start)
             found = notes.get("networks", {}).get(name, {}).get("network")
             channels = tuple(found["channels"]) if found else _widths(state, start)
         else:
@@ -157,8 +155,8 @@ class SupernetTrainer(Trainer):
         if teacher is not None and self.config.distil:
             loss = (1 - self.config.distil) * loss + self.config.distil * distance(logits, teacher)
         loss.backward()
-        if self.world > 1:
-            average_gradients(network, self.world)
+        if self.process.world > 1:
+            average_gradients(network, self.process.world)
         if not trainee.finish():
             return dict.fromkeys(losses, float("nan"))
         return losses
@@ -168,7 +166,7 @@ class SupernetTrainer(Trainer):
             logits = run(network, network, data)
         return logits, segmentation_loss(logits, data.labels, weights, IGNORE, self.config.lovasz)
 
-    def validate(self, sweeps: list[tuple[str, Any]]) -> dict[str, Any]:
+    def scores(self, sweeps: list[tuple[str, Any]]) -> dict[str, Any]:
         """Scores of the largest and the smallest sub-network with batch norms of their own."""
         held = prepared(sweeps, self.spec)
         batches = [self.batch() for _ in range(self.config.recalibration)]
@@ -182,21 +180,20 @@ class SupernetTrainer(Trainer):
                 out[name] = score(plain, held, self.config.bf16)
         return out
 
-    def save(self, out: Path, minutes: float, stream_received: int, **notes: Any) -> None:
+    def notes(self) -> dict[str, Any]:
         """See Trainer; the space and the drawing of sub-networks go along."""
-        state = self.rng.getstate()
-        drawing = [state[0], list(state[1]), state[2]]
-        super().save(out, minutes, stream_received, space=self.config.space, drawing=drawing, **notes)
+        version, numbers, spare = self.rng.getstate()
+        return {**super().notes(), "space": self.config.space, "drawing": [version, list(numbers), spare]}
 
-    def resume(self, folder: Path) -> dict[str, Any]:
+    def restore(self, notes: dict[str, Any]) -> None:
         """See Trainer."""
-        notes = super().resume(folder)
-        if self.rank == 0 and "drawing" in notes:
+        super().restore(notes)
+        rank = self.process.rank
+        if rank == 0 and "drawing" in notes:
             version, numbers, spare = notes["drawing"]
             self.rng.setstate((version, tuple(numbers), spare))
-        elif self.rank:
-            self.rng.seed(self.config.seed * 1000 + self.rank + int(self.elapsed) * 7919)
-        return notes
+        elif rank:
+            self.rng.seed(self.config.seed * 1000 + rank + int(self.elapsed) * 7919)
 
 
 def average_gradients(network: nn.Module, world: int) -> None:
@@ -224,17 +221,17 @@ def _widths(state: dict[str, Tensor], source: str) -> tuple[int, ...]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    started = time.monotonic()
-    prog = "python -m training.segmentation.supernet"
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__.split("\n")[0])
+    parser = training_parser("segmentation.supernet", __doc__, minutes=8.0)
     parser.add_argument("--start", help="a trained SPVCNN: checkpoint, model folder or name (default: random weights)")
     add_options(parser)
     options = parser.parse_args(arguments)
 
-    def make(config: SupernetConfig, device: torch.device, rank: int, world: int) -> SupernetTrainer:
-        return SupernetTrainer(config, device, rank, world, None if options.resume else options.start)
+    def make(config: SupernetConfig, process: Process) -> SupernetTrainer:
+        trainer = SupernetTrainer(config, process, None if options.resume else options.start)
+        trainer.options = options
+        return trainer
 
-    return launch(make, SupernetConfig(), options, started)
+    return launch(make, SupernetConfig(), options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Replay buffer: generated sweeps kept in (device) memory, each used several times under fresh augmentation."""
+"""The newest generated sweeps, kept in (device) memory, each used several times under fresh augmentation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Blocks:
         return place.copy_(values)
 
 
-class Replay:
+class SweepBuffer:
     """Keeps the newest `capacity` sweeps on `device`; draws batches that favour sweeps with rare classes.
 
     classes: number of point classes. `counts` float64 [classes]: labelled points seen since the start.

@@ -16,7 +16,7 @@ LIMITS = """\
   drives here. Its answers there are illustrations.
 - Events are judged from everybody's true motion, 1.5 s to both sides (perception_nodes/simulator/events.py). Some spans
   hold nothing that a front camera can see: a vehicle that was passed, one that is about to overtake, people in fog.
-- One label a frame: where several events are under way the first of training/video_cache.PRIORITY counts.
+- One label a frame: where several events are under way the first of PRIORITY in training/video/cache.py counts.
 - Mirrored events are told apart by motion and by what one frame shows too: which way a body faces, on which side a
   vehicle stands in the first half of a cut-in, where the road goes in a turn. The figures of TSN and of standing clips
   say how far that leads.

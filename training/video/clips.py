@@ -46,9 +46,9 @@ class Clips(Protocol):
 class EventClips:
     """Clips of `segments` consecutive frames of the cache, each class equally often; `none` like any other.
 
-    A clip's label is the event under way at its last frame (video_cache.PRIORITY where there are several). The same
+    A clip's label is the event under way at its last frame (cache.PRIORITY where there are several). The same
     last frame can be reached from the other side: the frames after it, played backwards, as a car sees them that backs
-    up. A turn or a crossing then has the label of its mirror (video_cache.backward_ids).
+    up. A turn or a crossing then has the label of its mirror (cache.backward_ids).
     """
 
     def __init__(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from models.facts import ModelError
 from training.common.config_files import load_yaml_config
+from training.common.loop import LoopConfig
+from training.common.trainee import OptimiserConfig, one_cycle
 from training.video.clip_augment import ClipAugment
 
 
 @dataclass(frozen=True)
-class ClipOptimiser:
+class ClipOptimiser(OptimiserConfig):
     """kind: sgd | adamw · lr at the whole batch (official: .02 at 128, in proportion) · schedule: steps (times 0.1 at
     the shares `drops` of the run; official: 20 and 40 of 50 epochs) | cosine · warmup: share of the run spent rising ·
     bias_rate, head_rate: learning rate of biases (no decay) and of the classifier's weights, as multiples; its bias
@@ -29,9 +34,23 @@ class ClipOptimiser:
     clip: float = 20.0
     ema: float = 0.0
 
+    def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """See OptimiserConfig."""
+        if self.kind == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
+        return torch.optim.AdamW(groups, lr=self.lr)
+
+    def factor(self, progress: float) -> float:
+        """See OptimiserConfig."""
+        if self.schedule == "cosine":
+            return one_cycle(progress, self.warmup)
+        if progress < self.warmup:
+            return max(progress / self.warmup, 0.02)
+        return 0.1 ** sum(progress >= drop for drop in self.drops)
+
 
 @dataclass(frozen=True)
-class VideoTrainConfig:
+class VideoTrainConfig(LoopConfig):
     """batch: clips per step over all processes · segments: frames of a clip · size: (height, width) px that the network
     sees · stored: px at which frames of the cache are kept, from which crops are taken · freeze: leading layers of the
     backbone that keep their weights · fixed_depthwise: depthwise kernels keep theirs everywhere (their gradient is half
@@ -50,6 +69,7 @@ class VideoTrainConfig:
     stored: tuple[int, int] = (256, 340)
     dense: bool = False
     steps: int = 10000
+    threads: int = 1
     freeze: int = 0
     fixed_depthwise: bool = False
     norm: str = "train"
@@ -58,7 +78,6 @@ class VideoTrainConfig:
     smoothing: float = 0.0
     dropout: float = 0.5
     imagenet: bool = True
-    seed: int = 0
     sided: float = 0.0
     backward: float = 0.0
     labels: float = 1.0

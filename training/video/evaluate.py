@@ -12,25 +12,23 @@ weights' and the clips' digests, so a later call scores only what is new.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
-import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from models.facts import WEIGHTS, ModelError, ModelFacts, load_network, save_facts
-from models.official import save_model
-from models.tsm.build import build_network, load_weights
+from models.facts import WEIGHTS, ModelError, ModelFacts, load_network
+from models.tsm.presets import PRESETS
+from training.common.checkpoints import CHECKPOINT, name_in
 from training.common.config_files import merged
+from training.common.processes import hardware
 from training.common.progress import Progress
-from training.common.seeds import SPLITS
-from training.common.trainee import averaged_weights
+from training.common.release import Release, kept_metrics, provenance, publish
 from training.video.cache import mirrored_ids
 from training.video.card import card, confusion_picture
 from training.video.clips import EventClips
@@ -39,7 +37,6 @@ from training.video.event_scores import all_logits, both_ways, confusion, cost, 
 from training.video.logit_calibration import apply, fit
 from training.video.trainer import network_facts
 
-SUFFIX = ".checkpoint.safetensors"
 DATA = (
     "video of the embedded driving world (perception_nodes/simulator, training/video/world.py), front cameras of three "
     "rigs, day, dusk, night, rain, fog; seeds 0 to 899999; no real data."
@@ -49,27 +46,33 @@ SHORT = {PLAIN: "tsn", "tsm-events-offline": "offline", "i3d-events": "i3d", "ls
          "two-stream-events": "two_stream"}  # fmt: skip
 
 
-def release(checkpoint: Path, out: Path, options: argparse.Namespace) -> tuple[ModelFacts, dict[str, Any]]:
-    """(facts, what is known of the training) of a checkpoint whose averaged weights are now in `out`/<name>."""
-    name = checkpoint.name[: -len(SUFFIX)]
-    state, notes = averaged_weights(checkpoint)
-    config = merged(VideoTrainConfig(), notes.get("config", {}), str(checkpoint))
-    facts = replace(network_facts(name, config), trained=True, training_data=DATA)
-    network = build_network(facts)
-    load_weights(network, state, str(checkpoint))
-    if options.calibrate:
-        calibrate(network, facts, options)
+def _facts(name: str, notes: dict[str, Any]) -> ModelFacts:
+    return network_facts(name, merged(VideoTrainConfig(), notes.get("config", {}), f"the checkpoint of {name}"))
+
+
+def _training(notes: dict[str, Any]) -> dict[str, Any]:
+    config = merged(VideoTrainConfig(), notes.get("config", {}), "the checkpoint")
     steps = int(notes.get("steps", 0)) + int(notes.get("skipped", 0))
-    training = {
+    return {
         "steps": steps, "clips": steps * config.batch, "batch": config.batch, "of_steps": config.steps,
         "supervised": f"every {config.supervise}", "seconds": notes.get("elapsed"), "lr": config.optimiser.lr,
-        "optimiser": config.optimiser.kind, "seed": config.seed, "windows": notes.get("windows"),
-        "calibrated": "on the validation split" if options.calibrate else None,
+        "optimiser": config.optimiser.kind, "seed": config.seed,
     }  # fmt: skip
-    return save_model(network, facts, out / name), {k: v for k, v in training.items() if v is not None}
 
 
-def calibrate(network: Any, facts: ModelFacts, options: argparse.Namespace) -> None:
+def releasing(options: argparse.Namespace) -> Release:
+    """How checkpoints are released, with their classifiers fitted to the validation split where that is asked."""
+
+    def finish(network: nn.Module, facts: ModelFacts) -> dict[str, Any]:
+        if not options.calibrate:
+            return {}
+        calibrate(network, facts, options)
+        return {"calibrated": "on the validation split"}
+
+    return Release(PRESETS, _facts, DATA, _training, finish)
+
+
+def calibrate(network: nn.Module, facts: ModelFacts, options: argparse.Namespace) -> None:
     """Brings the answers of a network to the frequencies of the validation split (training.video.logit_calibration)."""
     height, width = facts.image["size"] if facts.image else (224, 224)
     clips = EventClips(options.cache, "val", int(facts.network["segments"]), (height, width))
@@ -80,13 +83,6 @@ def calibrate(network: Any, facts: ModelFacts, options: argparse.Namespace) -> N
     for name, module in network.named_modules():
         if name.endswith("new_fc"):  # two streams have one each, and are averaged
             apply(module, scale, addends)
-
-
-def processor() -> str:
-    """The name of this machine's processor."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 @dataclass(frozen=True)
@@ -183,7 +179,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.video.evaluate", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("models", nargs="+", help=f"names, model folders, or <preset>{SUFFIX} files")
+    parser.add_argument("models", nargs="+", help=f"names, model folders, or <preset>{CHECKPOINT} files")
     parser.add_argument("--land", default="tsm-events-online", help="the model that gets metrics.json and CARD.md")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the landed model goes")
     parser.add_argument("--twins", type=Path, default=Path("runs/tsm_models"), help="where the others go")
@@ -210,9 +206,8 @@ def main(arguments: list[str] | None = None) -> int:
         for text in options.models:
             facts, training = _opened(text, options)
             found, answered[facts.name] = evaluate(facts, options)
-            kept = _kept(Path(facts.folder)).get("variants", {}).get(facts.name, {}).get("training", {})
-            variants[facts.name] = {**found, "training": training or kept}
-            if training and facts.name != options.land:  # a later call names the folder, and finds this again
+            variants[facts.name] = {**found, "training": training}
+            if text.endswith(CHECKPOINT) and facts.name != options.land:  # found again in a later call, by the folder
                 kept_row = json.dumps({"variants": {facts.name: variants[facts.name]}}, indent=2)
                 (Path(facts.folder) / "metrics.json").write_text(kept_row + "\n")
             told = {k: found.get(k) for k in ("top1", "top1_any", "mean_class", "mirrored", "both_ways", "cost")}
@@ -227,12 +222,11 @@ def main(arguments: list[str] | None = None) -> int:
         own = answered[landed.name]
         test = {
             "drives": len(np.unique(own.drive)), "windows": len(own.clips.clips), "clips": len(own.labels),
-            "segments": own.clips.segments, "processor": processor(),
+            "segments": own.clips.segments, "processor": hardware(),
         }  # fmt: skip
         metrics = {
             "events": summary(variants, options.land), "variants": variants, "test": test, "note": options.note,
-            "command": _command(arguments or sys.argv[1:], options.note),
-            "seed": SPLITS[options.split][0], "split": options.split, "date": datetime.date.today().isoformat(),
+            **provenance("training.video.evaluate", _without_note(arguments, options.note), options.split),
         }  # fmt: skip
         _write(landed, metrics, confusion(own.answer, own.labels))
     except ModelError as error:
@@ -241,35 +235,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _command(arguments: list[str], note: str) -> str:
-    """How to call this again; the note stands in the card already."""
-    said = [a if a != note or not note else "…" for a in arguments]
-    return f"python -m training.video.evaluate {shlex.join(said)}"
+def _without_note(arguments: list[str] | None, note: str) -> list[str]:
+    """The command's arguments; the note stands in the card already."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return ["…" if note and text == note else text for text in given]
 
 
 def _opened(text: str, options: argparse.Namespace) -> tuple[ModelFacts, dict[str, Any]]:
-    if not text.endswith(SUFFIX):
-        return load_network(text)[1], {}
-    name = Path(text).name[: -len(SUFFIX)]
-    return release(Path(text), options.out if name == options.land else options.twins, options)
-
-
-def _kept(folder: Path) -> dict[str, Any]:
-    """The metrics.json of an earlier evaluation; empty where there is none."""
-    try:
-        return json.loads((folder / "metrics.json").read_text())
-    except (OSError, ValueError):
-        return {}
+    """(facts, what is known of the training) of a model; a checkpoint becomes one."""
+    landed = text.endswith(CHECKPOINT) and name_in(text) == options.land
+    facts, training = releasing(options).open(text, options.out if landed else options.twins)
+    kept = kept_metrics(facts).get("variants", {}).get(facts.name, {}).get("training", {})
+    return facts, training or kept
 
 
 def _write(facts: ModelFacts, metrics: dict[str, Any], matrix: np.ndarray) -> None:
     """metrics.json, CARD.md, confusion.png and the summary in model.yaml."""
-    folder = Path(facts.folder)
-    events = metrics["events"]
-    save_facts(replace(facts, metrics={k: v for k, v in events.items() if isinstance(v, float)}), folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (folder / "CARD.md").write_text(card(facts, metrics))
-    confusion_picture(folder / "confusion.png", matrix, f"{facts.name}: share of each event's clips, %; rows: truth")
+    summary = {k: v for k, v in metrics["events"].items() if isinstance(v, float)}
+    publish(facts, metrics, summary, card(facts, metrics))
+    heading = f"{facts.name}: share of each event's clips, %; rows: truth"
+    confusion_picture(Path(facts.folder) / "confusion.png", matrix, heading)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.facts import ModelError
+from training.common.checkpoints import read
 from training.common.config_files import merged
-from training.common.trainee import read
 from training.video.clips import EventClips
 from training.video.config import VideoTrainConfig
 from training.video.motion import STRIDES, cell_flow, compressed
@@ -44,8 +44,8 @@ def opened(checkpoint: Path, cache: Path, split: str) -> VideoTrainer:
     trainer = VideoTrainer(name, config, clips, network_facts(name, config), Process())
     parts = {p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in ("model.", "aside.")}
     trainer.trainee.network.load_state_dict(parts["model."])
-    assert trainer.trainee.aside is not None
-    trainer.trainee.aside.load_state_dict(parts["aside."])
+    assert trainer.trainee.auxiliary is not None
+    trainer.trainee.auxiliary.load_state_dict(parts["aside."])
     trainer.trainee.network.eval()
     return trainer
 

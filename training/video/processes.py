@@ -50,14 +50,14 @@ def run(processes: int, out: Path, arguments: list[str], timeout: float = 600.0)
         start += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     done = subprocess.run(
-        [*start, "training.video", "--out", str(out), *arguments], cwd=ROOT, env=environment, capture_output=True,
-        text=True, timeout=timeout,
+        [*start, "training.video", "--out", str(out), "--report-every", "0", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{processes} processes ended with code {done.returncode}:\n{done.stderr[-3000:]}")
     rows = [json.loads(line) for path in out.glob("*.jsonl") for line in path.read_text().splitlines()]
-    ended = next(row for row in rows if "losses" in row)
-    return ended["losses"], ended["clips_per_s"]
+    steps = {row["step"]: row for row in rows if "newest" in row}  # the last one is told twice
+    return [steps[k]["newest"]["loss"] for k in sorted(steps)], steps[max(steps)]["steps_per_s"]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,9 +12,7 @@ from models.facts import ModelError, load_network
 from models.tsm.convert import to_online
 from models.tsm.inflate import inflated
 from models.tsm.network import ClipNetwork, VideoNetwork
-from training.common.trainee import averaged_weights
-
-CHECKPOINT = ".checkpoint.safetensors"
+from training.common.checkpoints import CHECKPOINT, averaged_weights
 
 
 def state_of(source: str, online: bool = False) -> dict[str, Tensor]:

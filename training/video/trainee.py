@@ -12,7 +12,7 @@ from models.facts import ModelError
 from models.tsm.inflate import TimeConv
 from models.tsm.network import ClipNetwork, VideoNetwork
 from models.tsm.shift import Shifted
-from training.common.trainee import Trainee, one_cycle
+from training.common.trainee import Trainee
 from training.video.config import ClipOptimiser, VideoTrainConfig
 from training.video.motion import MotionReader
 
@@ -127,54 +127,9 @@ def parameter_groups(network: nn.Module, config: ClipOptimiser) -> Iterator[dict
         yield {"params": parameters, "rate": rate, "weight_decay": decay}
 
 
-def rate_at(config: ClipOptimiser, progress: float) -> float:
-    """Factor of the learning rate at progress 0..1."""
-    if config.schedule == "cosine":
-        return one_cycle(progress, config.warmup)
-    if progress < config.warmup:
-        return max(progress / config.warmup, 0.02)
-    return 0.1 ** sum(progress >= drop for drop in config.drops)
-
-
-class ClipTrainee(Trainee):
-    """A video network with its optimiser; checkpoints and running average are Trainee's."""
-
-    def __init__(
-        self, name: str, network: nn.Module, config: ClipOptimiser, wrapped: nn.Module | None = None,
-        aside: nn.Module | None = None,
-    ) -> None:  # fmt: skip
-        self.name, self.network, self.recipe, self.aside = name, network, config, aside
-        self.forward = wrapped or network
-        trained = network if aside is None else nn.ModuleList([network, aside])
-        groups = list(parameter_groups(trained, config))
-        if config.kind == "sgd":
-            self.optimiser = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-        else:
-            self.optimiser = torch.optim.AdamW(groups, lr=config.lr)
-        self.ema = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        self.step_count, self.skipped = 0, 0
-
-    def learn(self, loss: Tensor, progress: float) -> bool:
-        """One step down `loss`; a gradient that is not finite is skipped. True where the step was taken."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.lr * group["rate"] * rate_at(self.recipe, progress)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        trained = [p for g in self.optimiser.param_groups for p in g["params"]]
-        norm = nn.utils.clip_grad_norm_(trained, self.recipe.clip)
-        if not bool(torch.isfinite(norm)):
-            self.skipped += 1
-            return False
-        self.optimiser.step()
-        self.step_count += 1
-        self._average()
-        return True
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.recipe.ema, (1 + self.step_count) / (10 + self.step_count))
-        for key, value in self.network.state_dict().items():
-            if value.is_floating_point():
-                self.ema[key].lerp_(value, 1.0 - decay)
-            else:
-                self.ema[key].copy_(value)
+def clip_trainee(
+    name: str, network: nn.Module, config: ClipOptimiser, wrapped: nn.Module, reader: MotionReader | None
+) -> Trainee:
+    """A video network with the recipe's parameter groups; the motion reader learns beside it and is not released."""
+    learned = network if reader is None else nn.ModuleList([network, reader])
+    return Trainee(name, network, config, wrapped, list(parameter_groups(learned, config)), reader)

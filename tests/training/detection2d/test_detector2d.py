@@ -8,6 +8,7 @@ import torch
 
 from models.facts import ModelError
 from models.tsm.detector_head import decode, places
+from training.common.config_files import load_yaml_config
 from training.detection2d import evaluate as evaluate_detector2d
 from training.detection2d import trainer as detector2d
 from training.detection2d.clips import ClipAugment, ClipSampler, _augmented, _moved, _view
@@ -170,16 +171,16 @@ def test_draws_repeat_with_the_seed(cache):
 def test_twins_learn_from_the_same_batches_and_a_run_can_be_resumed(cache, tmp_path, monkeypatch):
     torch.set_num_threads(1)
     monkeypatch.setattr(detector2d, "EarlyLayers", lambda net, *_: lambda frames: net.early(frames).detach())
-    config = detector2d.load_config(str(config_file(tmp_path)))
+    config = load_yaml_config(detector2d.DetectorTrainConfig(), config_file(tmp_path))
     trainer = detector2d.Trainer(detector2d.ARCHITECTURES["both"], config, cache, pretrained=False)
-    early = [p.clone() for p in trainer.trainees[0].detector.backbone.features[:4].parameters()]
+    early = [p.clone() for p in trainer.detectors[0].backbone.features[:4].parameters()]
     first = trainer.step(0.5)
-    assert set(first) == {"tsm-detector-lite", "tsn-detector-lite"}
+    assert {name.split(".")[0] for name in first} == {"tsm-detector-lite", "tsn-detector-lite"}
     assert [t.step_count for t in trainer.trainees] == [1, 1]
-    kept = trainer.trainees[0].detector.backbone.features[:4].parameters()
+    kept = trainer.detectors[0].backbone.features[:4].parameters()
     assert all(torch.equal(a, b) for a, b in zip(early, kept))
     trainer.elapsed = 3.0
-    trainer.save(tmp_path, 1.0)
+    trainer.save(tmp_path)
     again = detector2d.Trainer(detector2d.ARCHITECTURES["both"], config, cache, pretrained=False)
     again.resume(tmp_path)
     assert again.elapsed == 3.0 and again.frames == 2
@@ -208,9 +209,9 @@ def test_processes_of_one_twin_each_see_the_same_batches(cache, tmp_path, monkey
 
 def test_checkpoints_are_released_and_scored_beside_each_other(cache, tmp_path, monkeypatch, capsys):
     torch.set_num_threads(1)
-    config = detector2d.load_config(str(config_file(tmp_path)))
+    config = load_yaml_config(detector2d.DetectorTrainConfig(), config_file(tmp_path))
     monkeypatch.setattr(detector2d, "EarlyLayers", lambda *_: None)
-    detector2d.Trainer(detector2d.ARCHITECTURES["both"], config, cache, pretrained=False).save(tmp_path, 1.0)
+    detector2d.Trainer(detector2d.ARCHITECTURES["both"], config, cache, pretrained=False).save(tmp_path)
     files = [str(tmp_path / f"{name}.checkpoint.safetensors") for name in detector2d.ARCHITECTURES["both"]]
     common = ["--out", str(tmp_path / "w"), "--cache", str(cache), "--split", "val", "--kept", str(tmp_path / "k")]
     assert evaluate_detector2d.main([*files, *common, "--runtime", "torch"]) == 0
@@ -233,7 +234,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert detector2d.main(["--out", str(tmp_path), "--cache", str(tmp_path / "none")]) == 2
     assert "training.video.world" in capsys.readouterr().err
     with pytest.raises(ModelError, match="cannot be read as a config"):
-        detector2d.load_config(str(tmp_path / "absent.yaml"))
+        load_yaml_config(detector2d.DetectorTrainConfig(), tmp_path / "absent.yaml")
 
 
 def test_a_decoded_code_is_the_box_that_it_was_taught():

@@ -10,13 +10,14 @@ from models.facts import ModelError, load_facts, verify
 from models.pvcnn.crops import SIDE
 from perception_nodes.classes import IGNORE
 from tests.training.street import street
+from training.common.loop import train
 from training.common.seeds import split_of
 from training.common.trainee import OptimiserConfig
 from training.points import batches as point_batches
 from training.points import evaluate as evaluate_pvcnn
 from training.points.batches import NONE, CropAugment
 from training.points.street_crops import LEAST, MOST, REACH, crops_of, cut, load, read_crops, write_crops
-from training.points.trainer import PointTrainConfig, PointTrainer, main, train
+from training.points.trainer import PointTrainConfig, PointTrainer, main
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def crops():
 
 
 def small(**numbers):
-    defaults = {"batch": 2, "points": 128, "steps": 4, "checkpoint": 2, "validate": 2}
+    defaults = {"batch": 2, "points": 128, "steps": 4}
     return PointTrainConfig(**{**defaults, **numbers}, optimiser=OptimiserConfig(lr=5e-3, ema=0.5))
 
 
@@ -84,7 +85,7 @@ def test_splits_of_worlds_are_those_of_every_training():
 def test_networks_learn_a_street(name, crops):
     torch.manual_seed(0)
     trainer = PointTrainer(name, small(steps=12), crops, [])
-    losses = [trainer.step() for _ in range(12)]
+    losses = [trainer.step(k / 12)[name] for k in range(12)]
     assert np.isfinite(losses).all() and np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
 
 
@@ -94,28 +95,28 @@ def test_a_resumed_training_is_the_same_as_one_that_was_not_broken(crops, tmp_pa
     train(whole, tmp_path / "whole")
     (tmp_path / "parts").mkdir()
     first = PointTrainer("pointnet-lite", small(), crops, [])
-    for _ in range(2):
-        first.step()
+    for k in range(2):
+        first.step(k / 4)
     first.save(tmp_path / "parts")
     second = PointTrainer("pointnet-lite", small(), crops, [])
     second.resume(tmp_path / "parts")
     train(second, tmp_path / "parts")
     for key, value in whole.trainee.network.state_dict().items():
         assert torch.equal(value, second.trainee.network.state_dict()[key]), key
-    lines = [json.loads(line) for line in (tmp_path / "whole" / "pointnet-lite.metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert any("validation" in line for line in lines)
 
 
 def test_a_checkpoint_is_released_with_its_story(crops, tmp_path):
     trainer = PointTrainer("voxel-lite", small(), crops, [])
-    trainer.step()
+    trainer.step(0.0)
     trainer.save(tmp_path)
-    facts, training = evaluate_pvcnn.release(tmp_path / "voxel-lite.checkpoint.safetensors", tmp_path / "weights")
+    facts, training = evaluate_pvcnn.RELEASE(tmp_path / "voxel-lite.checkpoint.safetensors", tmp_path / "weights")
     assert verify(facts.folder).architecture == "voxel-unet" and load_facts(facts.folder).trained
     assert training["steps"] == 1 and training["crops to draw from"] == len(crops)
     (tmp_path / "other.checkpoint.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="'other' is no street network"):
-        evaluate_pvcnn.release(tmp_path / "other.checkpoint.safetensors", tmp_path)
+    with pytest.raises(ModelError, match="'other' is not known here"):
+        evaluate_pvcnn.RELEASE(tmp_path / "other.checkpoint.safetensors", tmp_path)
 
 
 def test_without_crops_the_command_says_how_to_make_them(tmp_path, capsys):

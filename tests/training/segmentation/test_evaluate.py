@@ -10,7 +10,7 @@ from models.facts import ModelError, load_network, verify
 from perception_nodes.classes import POINT_CLASSES, point_class
 from tests.training.street import street
 from training.common.seeds import SPLITS, TEST
-from training.segmentation.evaluate import confusions, main, release
+from training.segmentation.evaluate import RELEASE, confusions, main
 from training.segmentation.held_out import digest, read_world, world_files
 from training.segmentation.real_sweeps import box_scores, inside, semantickitti_scores
 from training.segmentation.sweep_wire import write_sweep
@@ -21,14 +21,12 @@ from training.segmentation.trainer import TrainConfig, Trainer
 def run(tmp_path_factory):
     """A folder with checkpoints of both networks after two steps, and a cache of two test worlds."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = Trainer(
-        ("spvcnn-lite", "minkunet-lite"), TrainConfig(batch=2, capacity=4, bf16=False), torch.device("cpu")
-    )
+    trainer = Trainer(("spvcnn-lite", "minkunet-lite"), TrainConfig(batch=2, capacity=4, bf16=False))
     for seed in range(3):
-        trainer.replay.add(street(seed, 400))
+        trainer.buffer.add(street(seed, 400))
     for _ in range(2):
         trainer.step(0.5)
-    trainer.save(folder, 1.0, 3)
+    trainer.save(folder)
     (folder / "cache").mkdir()
     for seed in TEST[:2]:
         with (folder / "cache" / f"world_{seed}_1.sweeps").open("wb") as file:
@@ -77,7 +75,7 @@ def test_a_release_is_calibrated_on_the_validation_split_where_that_is_asked(run
     checkpoint = str(run / "spvcnn-lite.checkpoint.safetensors")
     assert main([checkpoint, *common, "--calibrate", "2", "--validation-cache", str(tmp_path / "val")]) == 0
     training = json.loads((tmp_path / "spvcnn-lite" / "metrics.json").read_text())["training"]
-    plain, _ = release(run / "spvcnn-lite.checkpoint.safetensors", tmp_path / "plain")
+    plain, _ = RELEASE(run / "spvcnn-lite.checkpoint.safetensors", tmp_path / "plain")
     biases = [load_network(folder)[0].head().bias for folder in (tmp_path / "spvcnn-lite", plain.folder)]
     moved = biases[0] - biases[1]
     told = torch.tensor([training["addends"][c.name] for c in POINT_CLASSES])
@@ -86,14 +84,14 @@ def test_a_release_is_calibrated_on_the_validation_split_where_that_is_asked(run
 
 
 def test_what_is_released_is_the_running_average(run, tmp_path):
-    from training.common.trainee import read
+    from training.common.checkpoints import read
 
-    facts, _ = release(run / "spvcnn-lite.checkpoint.safetensors", tmp_path)
+    facts, _ = RELEASE(run / "spvcnn-lite.checkpoint.safetensors", tmp_path)
     tensors, _ = read(run / "spvcnn-lite.checkpoint.safetensors")
     network, _ = load_network(facts.folder)
     assert all(torch.equal(v, tensors[f"ema.{k}"]) for k, v in network.state_dict().items())
-    with pytest.raises(ModelError, match="is no preset"):
-        release(run / "other.checkpoint.safetensors", tmp_path)
+    with pytest.raises(ModelError, match="'other' is not known here"):
+        RELEASE(run / "other.checkpoint.safetensors", tmp_path)
 
 
 def test_cached_worlds_are_read_again_byte_for_byte(run):

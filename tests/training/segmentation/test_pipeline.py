@@ -15,7 +15,7 @@ from training.segmentation.augment import RARE, AugmentConfig, PointBatch, augme
 from training.segmentation.confusion import confusion, iou
 from training.segmentation.device_maps import build_levels, points_at
 from training.segmentation.losses import class_weights, lovasz_softmax, segmentation_loss
-from training.segmentation.sweep_buffer import Replay, collate, compact
+from training.segmentation.sweep_buffer import SweepBuffer, collate, compact
 from training.segmentation.sweep_wire import CompactSweep, read_sweep, write_sweep
 from training.segmentation.voxels import majority
 
@@ -158,7 +158,7 @@ def test_iou_by_hand():
 
 
 def test_the_replay_buffer_forgets_the_oldest():
-    replay = Replay(2, torch.device("cpu"), 19)
+    replay = SweepBuffer(2, torch.device("cpu"), 19)
     for seed in range(3):
         replay.add(street(seed, 400))
     assert len(replay) == 2 and replay.added == 3
@@ -169,7 +169,7 @@ def test_the_replay_buffer_forgets_the_oldest():
 @pytest.mark.parametrize("block", (1, 10_000, 64 << 20))
 def test_the_replay_buffer_gives_back_what_it_was_given_whatever_the_size_of_its_blocks(block, monkeypatch):
     monkeypatch.setattr("training.segmentation.sweep_buffer.BLOCK_BYTES", block)
-    replay, sweeps = Replay(3, torch.device("cpu"), 19), [street(seed, 300 + 4 * seed) for seed in range(7)]
+    replay, sweeps = SweepBuffer(3, torch.device("cpu"), 19), [street(seed, 300 + 4 * seed) for seed in range(7)]
     for sweep in sweeps:
         replay.add(sweep)
     drawn = replay.draw(3, torch.Generator().manual_seed(0))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from models.facts import ModelError
 from perception_nodes.classes import IGNORE, point_class
@@ -88,9 +87,9 @@ def test_the_real_sweeps_train_a_network(shared):
     assert (official.label[~lost] == own.label[~lost]).all()
     assert (official.label == point_class("road")).sum() >= (own.label == point_class("road")).sum()
     assert list(validation_frames(folder, "official", 3)) == []  # sequence 08 is not there
-    trainer = Trainer(("spvcnn-lite",), TrainConfig(batch=1, capacity=2, bf16=False), torch.device("cpu"))
+    trainer = Trainer(("spvcnn-lite",), TrainConfig(batch=1, capacity=2, bf16=False))
     frames = training_frames(folder, "official")
     for _ in range(2):
-        trainer.replay.add(next(frames))
+        trainer.buffer.add(next(frames))
     losses = trainer.step(0.5)
     assert np.isfinite(losses["spvcnn-lite"])

@@ -7,6 +7,7 @@ import torch
 
 from perception_nodes.classes import IGNORE
 from tests.training.street import street
+from training.common.processes import Process
 from training.common.trainee import OptimiserConfig
 from training.segmentation.losses import class_weights, segmentation_loss
 from training.segmentation.trainer import TrainConfig, Trainer
@@ -14,15 +15,14 @@ from training.segmentation.validation import run
 
 CONFIG = TrainConfig(batch=2, capacity=4, bf16=False, optimiser=OptimiserConfig(lr=0.01))
 STEPS = 2
-CPU = torch.device("cpu")
 pytestmark = pytest.mark.timeout(900)
 
 
 def trainer(rank: int, world: int) -> Trainer:
     torch.manual_seed(0)
-    made = Trainer(("spvcnn-lite",), CONFIG, CPU, rank, world)
+    made = Trainer(("spvcnn-lite",), CONFIG, Process(rank, world))
     for seed in range(3):
-        made.replay.add(street(seed + 10 * rank, 400))
+        made.buffer.add(street(seed + 10 * rank, 400))
     made.trainees[0].network.dropout.p = 0.0  # its draws are the process's own
     return made
 
@@ -50,7 +50,7 @@ def test_two_processes_take_the_step_of_the_mean_gradient(tmp_path: Path):
             trainee.network.train()
             trainee.begin(0.3)
             data = made.batch()
-            weights = class_weights(made.replay.counts).float()
+            weights = class_weights(made.buffer.counts).float()
             logits = run(trainee.network, trainee.network, data)
             loss = segmentation_loss(logits, data.labels, weights, IGNORE, CONFIG.lovasz)
             assert float(loss.detach()) == pytest.approx(float(told["losses"][step]), rel=1e-4)

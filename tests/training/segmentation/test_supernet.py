@@ -27,9 +27,9 @@ TINY = SupernetConfig(batch=2, capacity=4, bf16=False, recalibration=1)
 
 def trainer(config=TINY, start=None) -> SupernetTrainer:
     torch.manual_seed(0)
-    made = SupernetTrainer(config, CPU, start=start)
+    made = SupernetTrainer(config, start=start)
     for seed in range(3):
-        made.replay.add(street(seed, 400))
+        made.buffer.add(street(seed, 400))
     return made
 
 
@@ -37,20 +37,20 @@ def test_sub_networks_learn_together_and_resume_on_the_same_draws(tmp_path):
     made = trainer()
     losses = [made.step(0.5) for _ in range(4)]
     assert set(losses[0]) == {"largest", "drawn"} and losses[-1]["largest"] < losses[0]["largest"] - 0.1
-    made.save(tmp_path, 1.0, 3)
+    made.save(tmp_path)
     expected = []
     for _ in range(2):
         losses = made.step(0.6)
         expected.append((losses, made.plan))
     again = trainer()
     again.resume(tmp_path)
-    again.replay.counts = made.replay.counts.clone()
+    again.buffer.counts = made.buffer.counts.clone()
     found = []
     for _ in range(2):
         losses = again.step(0.6)
         found.append((losses, again.plan))
     assert found == expected
-    scores = again.validate([("hand", compact(street(9, 400), CPU))])
+    scores = again.scores([("hand", compact(street(9, 400), CPU))])
     assert set(scores) == {"largest", "smallest"} and 0.0 <= scores["smallest"]["miou"] <= 1.0
     network, space = load_supernet(tmp_path / "supernet.checkpoint.safetensors")
     assert space == "lite" and network.plan == network.space.largest()
@@ -77,12 +77,12 @@ def test_a_start_from_spvcnn_is_as_good_as_spvcnn(tmp_path):
     from training.segmentation.trainer import TrainConfig
 
     torch.manual_seed(0)
-    spvcnn = Trainer(("spvcnn-lite",), TrainConfig(batch=2, capacity=4, bf16=False), CPU)
+    spvcnn = Trainer(("spvcnn-lite",), TrainConfig(batch=2, capacity=4, bf16=False))
     for seed in range(3):
-        spvcnn.replay.add(street(seed, 400))
+        spvcnn.buffer.add(street(seed, 400))
     for _ in range(3):
         spvcnn.step(0.3)
-    spvcnn.save(tmp_path, 1.0, 3)
+    spvcnn.save(tmp_path)
     made = trainer(start=str(tmp_path / "spvcnn-lite.checkpoint.safetensors"))
     data = spvcnn.batch()
     with spvcnn.trainees[0].averaged() as network, torch.no_grad():
@@ -174,9 +174,9 @@ def test_a_network_learns_from_a_teacher():
     from training.segmentation.trainer import TrainConfig
 
     torch.manual_seed(0)
-    pupil = Trainer(("spvnas-lite",), TrainConfig(batch=2, capacity=4, bf16=False, distil=1.0), CPU)
+    pupil = Trainer(("spvnas-lite",), TrainConfig(batch=2, capacity=4, bf16=False, distil=1.0))
     for seed in range(3):
-        pupil.replay.add(street(seed, 400))
+        pupil.buffer.add(street(seed, 400))
     pupil.teacher = Teacher("random:spvcnn-lite", pupil.spec, CPU)
     data = pupil.batch()
     taught = pupil.teacher(data)

@@ -140,14 +140,14 @@ def test_the_picture_shows_every_candidate(tmp_path):
 def trained(tmp_path):
     """A super network after two steps, validation sweeps and recorded training sweeps."""
     torch.manual_seed(0)
-    trainer = SupernetTrainer(SupernetConfig(batch=2, capacity=4, bf16=False, sandwich=False), torch.device("cpu"))
+    trainer = SupernetTrainer(SupernetConfig(batch=2, capacity=4, bf16=False, sandwich=False))
     with (tmp_path / "train.sweeps").open("wb") as file:
         for seed in range(3):
-            trainer.replay.add(street(seed, 400))
+            trainer.buffer.add(street(seed, 400))
             write_sweep(file, street(seed, 400))
     for _ in range(2):
         trainer.step(0.5)
-    trainer.save(tmp_path, 1.0, 3)
+    trainer.save(tmp_path)
     (tmp_path / "cache").mkdir()
     with (tmp_path / "cache" / f"world_{VAL[0]}_1.sweeps").open("wb") as file:
         write_sweep(file, street(9, 400))

@@ -18,9 +18,9 @@ TINY = TrainConfig(batch=2, capacity=4, bf16=False)
 
 def trainer(names=("spvcnn-lite",), config=TINY) -> Trainer:
     torch.manual_seed(0)
-    made = Trainer(names, config, CPU)
+    made = Trainer(names, config)
     for seed in range(3):
-        made.replay.add(street(seed, 400))
+        made.buffer.add(street(seed, 400))
     return made
 
 
@@ -29,7 +29,7 @@ def test_both_networks_learn_from_the_same_batches():
     losses = [made.step(0.1) for _ in range(8)]
     for name in ("spvcnn-lite", "minkunet-lite"):
         assert losses[-1][name] < losses[0][name] - 0.3
-    scores = made.validate([("hand", compact(street(9, 400), CPU))])
+    scores = made.scores([("hand", compact(street(9, 400), CPU))])
     assert set(scores) == {"spvcnn-lite", "minkunet-lite"} and 0.0 <= scores["spvcnn-lite"]["miou"] <= 1.0
 
 
@@ -37,13 +37,13 @@ def test_a_resumed_run_follows_the_same_losses(tmp_path):
     first = trainer()
     for _ in range(3):
         first.step(0.1)
-    first.save(tmp_path, 1.0, 3)
+    first.save(tmp_path)
     expected = [first.step(0.2)["spvcnn-lite"] for _ in range(3)]
     second = trainer()
     second.resume(tmp_path)
-    second.replay.counts = first.replay.counts.clone()
+    second.buffer.counts = first.buffer.counts.clone()
     assert [second.step(0.2)["spvcnn-lite"] for _ in range(3)] == expected
-    assert second.trainees[0].step_count == 6 and second.worlds == 3
+    assert second.trainees[0].step_count == 6
 
 
 def test_a_loss_that_is_not_a_number_is_skipped():
@@ -56,7 +56,7 @@ def test_a_loss_that_is_not_a_number_is_skipped():
 
 
 def test_resuming_from_another_network_is_refused(tmp_path):
-    trainer().save(tmp_path, 1.0, 0)
+    trainer().save(tmp_path)
     for kind in ("checkpoint", "optimiser"):
         (tmp_path / f"spvcnn-lite.{kind}.safetensors").rename(tmp_path / f"minkunet-lite.{kind}.safetensors")
     with pytest.raises(ModelError, match="holds another network"):

@@ -10,12 +10,13 @@ from models.facts import ModelError
 from models.tsm.builder import build_tsm
 from models.tsm.spec import TsmSpec
 from training.common.config_files import merged
+from training.common.loop import train
 from training.video import processes as tsm_processes
 from training.video import trainer as tsm
 from training.video.clips import ListClips
 from training.video.config import ClipOptimiser, VideoTrainConfig, load_config
 from training.video.start import start_from
-from training.video.trainee import clip_loss, parameter_groups, rate_at
+from training.video.trainee import clip_loss, parameter_groups
 
 SMALL = {"batch": 2, "segments": 4, "size": (32, 32), "steps": 4, "norm": "frozen", "imagenet": False, "dropout": 0.3}
 
@@ -31,29 +32,32 @@ def trainer(folder: Path, **changes) -> tsm.VideoTrainer:
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path):
     whole = trainer(tmp_path)
-    straight = tsm.train(whole, tmp_path)
+    straight = train(whole, tmp_path / "whole")
     first = trainer(tmp_path)
-    losses = [first.step(*first.batch(k))[0] for k in range(2)]
+    with first:
+        losses = [first.step(k / 4) for k in range(2)]
     (tmp_path / "half").mkdir()
     first.save(tmp_path / "half")
     second = trainer(tmp_path)
     second.resume(tmp_path / "half")
     assert second.step_number == 2
-    losses += tsm.train(second, tmp_path)
-    assert losses == pytest.approx(straight, abs=1e-6)
+    losses += train(second, tmp_path / "half")
+    assert [row["loss"] for row in losses] == pytest.approx([row["loss"] for row in straight], abs=1e-6)
 
 
 def test_an_extra_lesson_survives_an_interruption_and_is_not_released(tmp_path: Path):
-    straight = tsm.train(trainer(tmp_path, motion=2.0), tmp_path)
+    straight = train(trainer(tmp_path, motion=2.0), tmp_path)
     first = trainer(tmp_path, motion=2.0)
-    losses = [first.step(*first.batch(k))[0] for k in range(2)]
+    with first:
+        losses = [first.step(k / 4) for k in range(2)]
     first.save(tmp_path)
     second = trainer(tmp_path, motion=2.0)
     second.resume(tmp_path)
-    losses += tsm.train(second, tmp_path)
-    assert losses == pytest.approx(straight, abs=1e-6)
+    losses += train(second, tmp_path)
+    assert [row["loss"] for row in losses] == pytest.approx([row["loss"] for row in straight], abs=1e-6)
+    assert all(row["motion"] > 0 for row in losses)
     assert not any("maps" in key for key in second.trainee.network.state_dict())
-    with pytest.raises(ModelError, match="set motion alike"):
+    with pytest.raises(ModelError, match="with auxiliary layers"):
         trainer(tmp_path).resume(tmp_path)
 
 
@@ -77,7 +81,8 @@ def test_two_processes_have_the_losses_of_one(capsys):
 def test_fixed_layers_keep_their_weights_and_the_rest_learns(tmp_path: Path):
     one = trainer(tmp_path, freeze=3, fixed_depthwise=True)
     before = {k: v.clone() for k, v in one.trainee.network.state_dict().items()}
-    one.step(*one.batch(0))
+    with one:
+        one.step(0.0)
     changed = {k for k, v in one.trainee.network.state_dict().items() if not torch.equal(v, before[k])}
     assert "new_fc.weight" in changed
     assert not any(k.startswith(("base_model.features.0.", "base_model.features.2.")) for k in changed)
@@ -104,7 +109,7 @@ def test_biases_and_the_classifier_learn_faster_and_only_kernels_decay(tmp_path:
 
 def test_the_official_schedule_drops_twice():
     config = ClipOptimiser()
-    assert [round(rate_at(config, p), 4) for p in (0.0, 0.39, 0.41, 0.79, 0.81)] == [1.0, 1.0, 0.1, 0.1, 0.01]
+    assert [round(config.factor(p), 4) for p in (0.0, 0.39, 0.41, 0.79, 0.81)] == [1.0, 1.0, 0.1, 0.1, 0.01]
 
 
 def test_configs_in_the_repository_are_read_and_bad_keys_are_named(tmp_path: Path):
