@@ -28,9 +28,8 @@ from models.gan.stylegan2_ada import StyleGan2AdaGenerator
 from models.gan.stylegan2_ada_discriminator import StyleGan2AdaDiscriminator
 from models.gan.tone import ToneLut, ToneResidual
 from models.gan.unet import UnetGenerator
-from models.pvcnn.build import load_weights
 
-__all__ = ["ARCHITECTURES", "PRESETS", "build_network", "facts_of", "load_weights", "preset_facts"]
+__all__ = ["ARCHITECTURES", "PRESETS", "build_network", "facts_of", "preset_facts"]
 
 NORMALISATION = "RGB of 0..255 to -1..1 (x / 127.5 - 1)"
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
