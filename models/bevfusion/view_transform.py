@@ -71,9 +71,10 @@ class LSSTransform(nn.Module):
 
     def associate(self, matrices: CameraMatrices) -> Association:
         """Which frustum point, in the order of `lift`, falls into which cell; kept until the calibration changes."""
-        return self.pool.association(matrices.arrays(), lambda: self._associate(matrices))
+        return self.pool.association(matrices.arrays(), lambda: self.new_association(matrices))
 
-    def _associate(self, matrices: CameraMatrices) -> Association:
+    def new_association(self, matrices: CameraMatrices) -> Association:
+        """The association itself, computed anew."""
         batch, views = matrices.lidar_from_camera.shape[:2]
         cells = cells_of(frustum_in_lidar(self.frustum, matrices), self.grid).transpose(3, 4)  # [B, N, D, W, H, 3]
         height, width = self.feature_size
