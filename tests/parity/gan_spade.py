@@ -19,11 +19,10 @@ from tests.parity.vectors import Vector
 
 def semantics(vector: Vector) -> Tensor:
     """The map of the vector: one-hot labels in the first channels, the stored edges in the last."""
-    label, edge = tensor(vector, "label").long(), tensor(vector, "edge")
-    told = vector.meta["constructor"]
-    classes = told["semantic_nc"] - int(not told["no_instance"])
+    label, with_edge = tensor(vector, "label").long(), "edge" in vector.inputs
+    classes = vector.meta["constructor"]["semantic_nc"] - int(with_edge)
     hot = torch.nn.functional.one_hot(label, classes).permute(2, 0, 1).float()
-    return torch.cat([hot, edge[None].float()][: 1 + int(not told["no_instance"])])[None]
+    return torch.cat([hot, tensor(vector, "edge")[None].float()] if with_edge else [hot])[None]
 
 
 def numbers(vector: Vector) -> dict[str, Any]:
