@@ -1,10 +1,8 @@
 """Released checkpoints in, our models out; this file reads those of SPVNAS, the others have files of their own.
 
 A released `init` is a torch file {'model': state dict, …}, its keys often behind `module.` (DistributedDataParallel);
-beside it `net.config` is JSON ({"num_classes": 19, "cr": 0.5, …}, for SPVNAS its widths and depths). Torch files are
-read with `weights_only=True`, which refuses everything but tensors and plain containers: a file that wants to run code
-is rejected. What is written is a model folder (weights.safetensors and model.yaml), the only thing that the sessions
-read.
+beside it `net.config` is JSON ({"num_classes": 19, "cr": 0.5, …}, for SPVNAS its widths and depths). How files are read
+and written stands in checkpoints.py.
 """
 
 from __future__ import annotations
@@ -17,15 +15,9 @@ from typing import Any
 
 import torch
 
-from models.facts import (
-    FACTS_FILE,
-    ModelError,
-    ModelFacts,
-    load_state,
-    refuse_not_finite,
-    save_facts,
-    sha256_of,
-)
+from models.checkpoints import read_checkpoint, save_model, strip_prefix
+from models.facts import ModelError, ModelFacts
+from models.pvcnn import official as pvcnn
 from models.spvcnn.build import build_network, facts_of
 from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import OFFICIAL_FEATURES, NetworkSpec, scaled
@@ -33,35 +25,7 @@ from models.spvcnn.search_space import OFFICIAL
 from models.spvcnn.supernet import SuperNetwork
 from models.state import load_weights
 
-
-def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state dict in a torch or safetensors file, without `module.` prefixes. Raises ModelError."""
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"no checkpoint {path}; give the released file (often called `init`)")
-    if path.suffix == ".safetensors":
-        return strip_prefix(load_state(path))
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the unpickler met
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"{path} was refused: it holds something other than tensors, or is damaged ({reason[:200]}). Only tensors "
-            "are read; if you trust its origin, load it where it was made and save `{'model': model.state_dict()}`"
-        ) from None
-    wrappers = [k for k in ("model", "state_dict", "g_ema") if isinstance(found, Mapping) and k in found]
-    state = (found[wrappers[0]] if wrappers else found) if isinstance(found, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()) or not state:
-        raise ModelError(
-            f"{path} holds {type(found).__name__}, expected a state dict or {{'model': state dict}} of tensors"
-        )
-    refuse_not_finite(dict(state), str(path))
-    return strip_prefix(state)
-
-
-def strip_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str, Any]:
-    """Keys without a leading `module.`."""
-    return {str(k)[len(prefix) :] if str(k).startswith(prefix) else str(k): v for k, v in state.items()}
+__all__ = ["channels_of", "convert", "read_checkpoint", "save_model", "strip_prefix"]
 
 
 def channels_of(state: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
@@ -92,8 +56,6 @@ def convert(checkpoint: str | Path, out: str | Path, architecture: str, config: 
 
         return gan.convert(checkpoint, out, architecture, config)
     if architecture.startswith("pvcnn-"):
-        from models.pvcnn import official as pvcnn
-
         return pvcnn.convert(checkpoint, out, architecture)
     state = read_checkpoint(checkpoint)
     if architecture == "auto":
@@ -160,23 +122,3 @@ def _net_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds a {type(found).__name__}: expected the JSON object released with `init`")
     return found
-
-
-def save_model(network: torch.nn.Module, facts: ModelFacts, out: str | Path) -> ModelFacts:
-    """Writes weights.safetensors and model.yaml into `out`; facts last, so that a half-written folder is no model."""
-    from safetensors.torch import save_file
-
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / FACTS_FILE).unlink(missing_ok=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    save_file(tensors, str(out / "weights.safetensors"), metadata={"architecture": facts.architecture})
-    facts = replace(
-        facts,
-        name=out.name,
-        sha256=sha256_of(out / "weights.safetensors"),
-        weights="weights.safetensors",
-        folder=str(out),
-    )
-    save_facts(facts, out)
-    return facts

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
+from models.checkpoints import read_checkpoint, save_model
 from models.facts import ModelError, ModelFacts
-from models.official import read_checkpoint, save_model
 from models.pvcnn.build import (
     PRESETS,
     S3DIS_CLASSES,

@@ -22,7 +22,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -33,8 +33,6 @@ from .points import PointMap
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from .program import Program
 
 PANEL = native.PANEL
 PRECISIONS = ("fp32", "int16", "int8")
@@ -93,10 +91,32 @@ class Rows:
         return len(self.data)
 
 
-class Planned(Rows):
-    """Rows of a network that is being written down (`program.Program`): a number, no memory."""
+class Recorder(Protocol):
+    """What writes a network down while it is called with `Planned` rows (`program.Program`)."""
 
-    def __init__(self, program: Program, register: int, rows: int, channels: int, precision: str) -> None:
+    def convolve(
+        self,
+        weights: Packed,
+        inputs: Sequence[tuple[Any, Any]],
+        rows: int,
+        residual: Planned | None,
+        relu: bool,
+        residual_after_relu: bool,
+        precision: str,
+    ) -> Planned:
+        """Records `convolve`."""
+
+    def interpolate(self, x: Planned, points: Any, onto: Planned | None) -> Planned:
+        """Records `interpolate`."""
+
+    def point_mean(self, z: Planned, points: Any, precision: str) -> Planned:
+        """Records `point_mean`."""
+
+
+class Planned(Rows):
+    """Rows of a network that is being recorded: a number, no memory."""
+
+    def __init__(self, program: Recorder, register: int, rows: int, channels: int, precision: str) -> None:
         self.program, self.register, self._rows = program, register, rows
         self.channels, self._precision = channels, precision
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.facts import ModelError
 from models.sparse import Level, MapSet, SparseTensor, build_maps, fused, native
 from models.sparse.program import Frame, Program
 from models.spvcnn.fused_network import FusedNetwork
@@ -29,7 +30,7 @@ class Predictor:
 
     def __init__(self, network: torch.nn.Module, precision: str, threads: int):
         if not isinstance(network, (MinkUNet, PointVoxelNetwork)):
-            raise TypeError(f"expected a MinkUNet, SPVCNN or SPVNAS, got {type(network).__name__}")
+            raise ModelError(f"expected a MinkUNet, SPVCNN or SPVNAS, got {type(network).__name__}")
         self.threads = threads
         self._with_points = isinstance(network, PointVoxelNetwork)
         self._network, self._fused = network.eval(), None

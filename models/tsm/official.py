@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.checkpoints import read_checkpoint, save_model
 from models.facts import ModelError, ModelFacts
 from models.state import load_weights
 from models.tsm.build import build_network, facts_of
@@ -128,8 +129,6 @@ def convert(
     official test crop by default · spec: where the file and its name do not tell. Raises ModelError; nothing is
     written in that case.
     """
-    from models.official import read_checkpoint, save_model
-
     state = read_checkpoint(checkpoint)
     spec = spec_of_state(state, Path(checkpoint).name) if spec is None else spec
     jester = spec.mode == "online" and spec.num_classes == len(JESTER)

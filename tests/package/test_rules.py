@@ -1,6 +1,7 @@
 """The house rules that a reader may rely on, held by looking at every file's syntax tree."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +26,10 @@ def _imports(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
+            if node.module == "perception_nodes":  # its rooms are names of it
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
 
 
 def importers(folders, module):
@@ -46,8 +50,50 @@ def test_only_the_viewer_imports_rerun():
     assert all(f.startswith("perception_nodes/viewer/") for f in found), found
 
 
-def test_models_import_nothing_of_perception_nodes():
-    assert importers(("models",), "perception_nodes") == []
+def arrows():
+    """Room -> rooms that it may import (None: any), by the table of docs/architecture.md; and those that all may."""
+    table = (ROOT / "docs" / "architecture.md").read_text().split("| may import |")[1].split("\n\n")[0]
+    found, everybody = {}, set()
+    for line in table.splitlines()[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rooms = [name.strip("/").removesuffix(".py") for name in re.findall(r"`([^`]+)`", cells[0])]
+        allowed = [re.sub(r"\(.*?\)", "", part).strip() for part in cells[-1].split(",")]
+        if "(any room may import it)" in cells[1]:
+            everybody |= set(rooms)
+        inside = {name if name in TOP else f"perception_nodes/{name}" for name in allowed if name != "–"}
+        found |= dict.fromkeys(rooms, None if "everything" in allowed else inside)
+    return found, everybody
+
+
+TOP = ("models", "training", "benchmarks")
+
+
+def room_of(module):
+    """Room of a module or file by its dotted name: a folder of perception_nodes, or a top folder."""
+    parts = module.split(".")
+    return "/".join(parts[:2]) if parts[0] == "perception_nodes" else parts[0]
+
+
+def test_every_arrow_between_rooms_is_in_the_architectures_table():
+    allowed, everybody = arrows()
+    rooms = set(allowed) | everybody
+    offences, unknown = [], set()
+    for path in sources("perception_nodes", "models", "training", "benchmarks"):
+        here = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        if here == "perception_nodes/__init__":
+            continue
+        if here not in rooms:
+            unknown.add(here)
+            continue
+        may = allowed[here]
+        for name in imports(path):
+            there = room_of(name)
+            if name.split(".")[0] not in ("perception_nodes", *TOP) or there in ("perception_nodes", here):
+                continue
+            if may is not None and there not in may and there not in everybody:
+                offences.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert unknown == set(), "rooms that the table of docs/architecture.md does not have"
+    assert offences == [], "imports that the table of docs/architecture.md does not allow"
 
 
 @pytest.mark.parametrize("module", ["pickle", "cPickle", "dill", "shelve", "marshal", "joblib"])

@@ -36,10 +36,10 @@ PRECISIONS = ("auto", "fp32", "int16", "int8", "bf16")
 
 def open_session(config: SpvcnnConfig) -> Session:
     """The session of a trained network, by name or folder; its errors are one sentence with what to do."""
-    from models.spvcnn.session import SegmentationSession  # torch: not before a network is opened
+    from models.segmentation import open_segmentation  # torch: not before a network is opened
 
     model = config.model
-    return SegmentationSession.from_weights(model.name, precision=model.precision, threads=model.threads)
+    return open_segmentation(model.name, precision=model.precision, threads=model.threads)
 
 
 def decode(stream: str, kind: str, raw: bytes, config: SpvcnnConfig) -> Decoded:
