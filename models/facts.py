@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from models.errors import ModelError
+from models.state import load_weights
 from models.yaml_file import YamlError, read_yaml
 
 if TYPE_CHECKING:
@@ -71,10 +73,6 @@ FAMILIES = {
     "tsm-lstm": "models.tsm.build",
     "voxel-unet": "models.pvcnn.build",
 }
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded; the message says what was found, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +243,6 @@ def family_of(facts: ModelFacts) -> ModuleType:
 
 def load_network(name_or_path: str | Path) -> tuple[nn.Module, ModelFacts]:
     """The network of a model, in eval mode on the CPU, and its facts. Raises ModelError."""
-    from models.state import load_weights
-
     facts = verify(name_or_path)
     family = family_of(facts)
     if not facts.trained and not facts.sha256:

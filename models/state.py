@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from models.facts import ModelError
+from models.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,11 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
+from models.checkpoints import read_checkpoint, save_model
 from models.facts import ModelError, ModelFacts
 from models.gan.build import ARCHITECTURES, build_network, facts_of
 from models.gan.official_style import ada_network, anycost_network, msg_network, stylegan2_discriminator
 from models.gan.resnet_config import config_name
-from models.official import read_checkpoint, save_model
 from models.state import load_weights
 
 State = dict[str, Tensor]
