@@ -168,6 +168,19 @@ class FusedConfig(CamerasConfig):
         return self
 
 
+class Calibration(Section):
+    """Where the sensors sit and what the cameras see with."""
+
+    rig: str = Field(default="", description="path of a rig YAML (config/rigs); empty: /tf_static, /tf and CameraInfo")
+    rectified: bool = Field(default=False, description="the pictures are rectified already (image_rect)")
+
+
+class CalibratedConfig(FusedConfig):
+    """Parameters of a node that reads a LiDAR with cameras and must know where they sit."""
+
+    calibration: Calibration = Calibration()
+
+
 C = TypeVar("C", bound=NodeConfig)
 
 

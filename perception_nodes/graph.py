@@ -10,7 +10,7 @@ from typing import Any
 
 from perception_nodes.config import ConfigError
 from perception_nodes.systems import SYSTEMS
-from perception_nodes.systems.launch import CAMERAS, Argument, Ref, image_topic
+from perception_nodes.systems.launch import CAMERAS, Argument, Ref, camera_info_topic, image_topic
 from perception_nodes.systems.run import SystemRun
 from perception_nodes.systems.system import System
 
@@ -61,6 +61,8 @@ def system_node(system: System, sim_time: Any = Ref("use_sim_time"), alone: bool
     """A system's node: parameters from arguments, topics by the stack's names; `alone`: without its switch."""
     launch = system.launch
     cameras = {f"~/input/{name}/image": image_topic(name) for name in CAMERAS} if system.inputs.cameras else {}
+    if system.inputs.calibrated:
+        cameras |= {f"~/input/{name}/camera_info": camera_info_topic(name) for name in CAMERAS}
     outputs = {output.own_name: output.topic for output in system.outputs if output.topic}
     tables = {f"{o.own_name}/classes": f"{o.topic}/classes" for o in system.outputs if o.topic and o.classes}
     return GraphNode(
@@ -203,6 +205,8 @@ def run_node(run: SystemRun) -> ResolvedNode:
     node = system_node(run.system, alone=True)
     config = run.config
     inputs = {run.system.inputs.topic_of(stream, config): topic for stream, topic in run.topics.items()}
+    feeds = run.system.inputs.calibration_topics(config)
+    inputs |= {feeds[feed]: topic for feed, topic in run.calibration.items() if feeds[feed] != topic}
     remaps = {old: new for old, new in node.remaps.items() if isinstance(new, str)} | inputs
     return ResolvedNode(node.name, config_folder() / node.config, run.all_parameters | {"use_sim_time": True}, remaps)
 

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from perception_nodes.classes import MAP_CLASSES
 from perception_nodes.streaming.stopwatch import TIMING
 from perception_nodes.systems import SYSTEMS
-from perception_nodes.systems.launch import CAMERAS, POINTS_TOPIC, image_topic
+from perception_nodes.systems.launch import CAMERAS, POINTS_TOPIC, camera_info_topic, image_topic
 from perception_nodes.systems.system import System
 
 LIFECYCLE = ("change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph")
@@ -27,6 +27,7 @@ SERVICES = (*LIFECYCLE, *PARAMETERS)
 PUBLISHED_BY_ALL = ("/rosout", "/parameter_events", "/diagnostics", "~/transition_event")
 READ_BY_ALL = ("/clock", "/parameter_events")
 PICTURES = tuple(image_topic(camera) for camera in CAMERAS)
+INFOS = tuple(camera_info_topic(camera) for camera in CAMERAS)
 TRUTH = (
     *(f"/ground_truth/{name}{table}" for name in ("segmentation", "boxes", "events") for table in ("", "/classes")),
     "/ground_truth/boxes/attributes",
@@ -39,7 +40,7 @@ SENSORS = (
     "/tf",
     "/tf_static",
     *PICTURES,
-    *(f"/camera/{camera}/camera_info" for camera in CAMERAS),
+    *INFOS,
 )
 HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <!-- SROS2 policy of the stack: every node may use its own topics and services, and nothing else.
@@ -84,7 +85,9 @@ def published(system: System) -> list[str]:
 
 def subscribed(system: System) -> list[str]:
     """What a system's node reads."""
-    return [*([POINTS_TOPIC] if system.inputs.cloud else []), *(PICTURES if system.inputs.cameras else ())]
+    calibration = ("/tf_static", "/tf", *INFOS) if system.inputs.calibrated else ()
+    pictures = PICTURES if system.inputs.cameras else ()
+    return [*([POINTS_TOPIC] if system.inputs.cloud else []), *pictures, *calibration]
 
 
 def _enclave(node: str, publish: Iterable[str], subscribe: Iterable[str], services: Iterable[str] = ()) -> str:

@@ -22,6 +22,12 @@ from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.transforms import Transform, read_transforms
 
 MAX_CAMERAS = 64
+TF_STATIC, TF, INFO = "tf_static", "tf", "/camera_info"
+
+
+def feeds_of(cameras: Iterable[str]) -> tuple[str, ...]:
+    """Names of what can feed a source: TF_STATIC, TF, and a CameraInfo for each camera."""
+    return (TF_STATIC, TF, *(f"{camera}{INFO}" for camera in cameras))
 
 
 class CalibrationSource:
@@ -89,6 +95,18 @@ class CalibrationSource:
             self._refused.pop(camera, None)
             self._cameras[camera] = model
             self._camera_changes += old is None or not _equal(old, model)
+
+    def take(self, feed: str, raw: bytes, rectified: bool = False) -> None:
+        """A serialised message of a feed: TF_STATIC, TF, or "<camera>/camera_info" (see `feeds_of`).
+
+        Raises: see `add_tf_static` and `add_camera_info`.
+        """
+        if feed == TF_STATIC:
+            self.add_tf_static(raw)
+        elif feed == TF:
+            self.add_tf(raw)
+        else:
+            self.add_camera_info(feed.removesuffix(INFO), raw, rectified)
 
     def time_jumped(self) -> None:
         """Time went back (a bag looped): forgets /tf; /tf_static, CameraInfo and the rig stay."""

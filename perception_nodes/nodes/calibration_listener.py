@@ -16,15 +16,17 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from perception_nodes.calibration.errors import CalibrationError
-from perception_nodes.calibration.source import CalibrationSource
+from perception_nodes.calibration.source import TF, TF_STATIC, CalibrationSource
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import subscription_events
 from perception_nodes.nodes.tf_type import tf_message_type
 from perception_nodes.streaming.health import Level
 
-TF_STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-TF_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+QOS = {
+    TF_STATIC: QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+    TF: QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT),
+}
 CAMERA_INFO_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -34,53 +36,48 @@ class CalibrationListener:
     Args:
         node: whose topics.
         source: what is fed.
-        camera_info: camera -> topic of its CameraInfo.
-        rectified: cameras whose pictures are rectified already.
-        tf: subscribe /tf_static and /tf.
+        topics: what feeds it (see `feeds_of`) -> topic; what is left out is not subscribed.
+        rectified: the pictures are rectified already.
+        arrived: called with the feed's name after each message.
 
     Raises:
-        NodeError: `tf`, tf2_msgs is not installed, and the middleware is not Fast DDS.
+        NodeError: a TF topic is asked for, tf2_msgs is not installed, and the middleware is not Fast DDS.
     """
 
     def __init__(
         self,
         node: PerceptionNode[Any],
         source: CalibrationSource,
-        camera_info: Mapping[str, str],
-        rectified: frozenset[str] = frozenset(),
-        tf: bool = True,
+        topics: Mapping[str, str],
+        rectified: bool = False,
+        arrived: Callable[[str], None] = lambda feed: None,
     ) -> None:
-        self._node, self._source = node, source
-        self._subscriptions: list[Subscription[Any]] = []
-        if tf:
-            kind = tf_message_type()
-            self._listen(kind, "/tf_static", TF_STATIC_QOS, "tf_static", source.add_tf_static)
-            self._listen(kind, "/tf", TF_QOS, "tf", source.add_tf)
-        for camera, topic in camera_info.items():
-            add = partial(source.add_camera_info, camera, rectified=camera in rectified)
-            self._listen(CameraInfo, topic, CAMERA_INFO_QOS, f"camera_info {camera}", add)
+        self._node, self._source, self._rectified, self._arrived = node, source, rectified, arrived
+        kinds = {feed: tf_message_type() if feed in (TF_STATIC, TF) else CameraInfo for feed in topics}
+        self._subscriptions = [self._listen(kinds[feed], feed, topic) for feed, topic in topics.items()]
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = node.get_clock().create_jump_callback(back, post_callback=lambda jump: source.time_jumped())
 
     def destroy(self) -> None:
-        """Ends the subscriptions; what has come stays in the source."""
+        """Ends the subscriptions; what has come stays in the source. Safe to call twice."""
         self._jumps.unregister()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def _listen(self, kind: Any, topic: str, qos: QoSProfile, counter: str, add: Callable[[bytes], None]) -> None:
+    def _listen(self, kind: Any, feed: str, topic: str) -> Subscription[Any]:
+        qos = QOS.get(feed, CAMERA_INFO_QOS)
         events = subscription_events(self._node, topic, qos, self._node.on_qos_mismatch)
-        take = partial(self._take, topic, counter, add)
         how = {"event_callbacks": events, "callback_group": self._node.intake, "raw": True}
-        self._subscriptions.append(self._node.create_subscription(kind, topic, take, qos, **how))
+        return self._node.create_subscription(kind, topic, partial(self._take, feed, topic), qos, **how)
 
-    def _take(self, topic: str, counter: str, add: Callable[[bytes], None], raw: bytes) -> None:
+    def _take(self, feed: str, topic: str, raw: bytes) -> None:
         health = self._node.health
-        health.count("calibration", counter)
+        health.count("calibration", feed)
         try:
-            add(raw)
+            self._source.take(feed, raw, self._rectified)
+            health.value("calibration", "version", self._source.version)
         except (MessageError, CalibrationError) as error:
             self._node.report("calibration", "rejected", Level.ERROR, error, f"{topic}: {error}")
-            return
-        health.value("calibration", "version", self._source.version)
+        finally:
+            self._arrived(feed)

@@ -36,7 +36,7 @@ class Lane:
     def __init__(self, run: SystemRun, node: SystemNode) -> None:
         self.run, self.node = run, node
         self.name = run.system.node_name
-        self.sent: dict[str, int] = dict.fromkeys(run.topics.values(), 0)
+        self.sent: dict[str, int] = dict.fromkeys((*run.topics.values(), *run.calibration.values()), 0)
         self.lost = 0  # messages that were given up: they did not come in
 
     @property

@@ -118,7 +118,7 @@ class ReplaySession:
     def _player_parameters(self) -> dict[str, Any]:
         plan = self._plan
         fed = {topic: lane.run.system.answer.topic for lane in self._lanes for topic in lane.inputs}
-        read = list(dict.fromkeys(topic for lane in self._lanes for topic in lane.run.topics.values()))
+        read = list(dict.fromkeys(topic for lane in self._lanes for topic in lane.sent))
         return {
             "bag": str(self._bag),
             "playback.rate": float(plan.rate),

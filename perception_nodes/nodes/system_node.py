@@ -11,12 +11,15 @@ from rclpy.duration import Duration
 from rclpy.publisher import Publisher
 from rclpy.timer import Timer
 
+from perception_nodes.calibration.source import TF, TF_STATIC, CalibrationSource
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_stamp_ns
+from perception_nodes.nodes.calibration_listener import CalibrationListener
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import LATCHED
 from perception_nodes.nodes.subscriptions import Subscriptions
+from perception_nodes.nodes.tf_type import TF_MESSAGE, raw_message_type
 from perception_nodes.nodes.timing import TimingTopics
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.inputs import Input, Note, Pushed, Sample
@@ -61,6 +64,7 @@ class SystemNode(PerceptionNode[Any]):
         self._input: Input | None = None
         self._input_lock = threading.Lock()
         self._subscribed: Subscriptions | None = None
+        self._calibration: CalibrationListener | None = None
         self._poll_timer: Timer | None = None
         self._timing: TimingTopics | None = None
         self._out: dict[str, Publisher] = {}  # by name in the node
@@ -114,6 +118,8 @@ class SystemNode(PerceptionNode[Any]):
         self.worker.start()
         self._input = self.system.inputs.open(config)
         self.arrived.clear()
+        if runner.calibration is not None:
+            self._calibration = self._listen_to_calibration(runner.calibration)
         self._subscribed = Subscriptions(
             self,
             {s: self.system.inputs.topic_of(s.name, config) for s in self.system.inputs.streams(config)},
@@ -135,6 +141,9 @@ class SystemNode(PerceptionNode[Any]):
         if self._subscribed is not None:
             self._subscribed.destroy()
             self._subscribed = None
+        if self._calibration is not None:
+            self._calibration.destroy()
+            self._calibration = None
         if self.worker is not None:
             self.worker.stop()  # a step in progress ends by itself
         if self._timing is not None:
@@ -143,6 +152,13 @@ class SystemNode(PerceptionNode[Any]):
         self._out.clear()
         for line in self.errors.summary():
             self.get_logger().warning(line)
+
+    def _listen_to_calibration(self, source: CalibrationSource) -> CalibrationListener:
+        """TF and CameraInfo; without TF where there is a rig and the middleware cannot carry TFMessage here."""
+        feeds, settings = self.system.inputs.calibration_topics(self.config), self.config.calibration
+        if settings.rig and raw_message_type(TF_MESSAGE) is None:
+            feeds = {feed: topic for feed, topic in feeds.items() if feed not in (TF_STATIC, TF)}
+        return CalibrationListener(self, source, feeds, settings.rectified, lambda feed: self.arrived.update([feed]))
 
     def _advertise(self, runner: Runner) -> None:
         qos, cameras = self.config.qos.output, len(self.config.cameras) if self.system.inputs.cameras else 1

@@ -13,11 +13,13 @@ TRANSPORTS = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage":
 
 @dataclass(frozen=True)
 class Inputs:
-    """cloud: one LiDAR · cameras: as many as the parameter `cameras` names · noun: word for its input messages."""
+    """cloud: one LiDAR · cameras: as many as the parameter `cameras` names · noun: word for its input messages ·
+    calibrated: it must know where the cameras sit beside the cloud (/tf_static, /tf, CameraInfo, a rig YAML)."""
 
     cloud: bool
     cameras: bool
     noun: str
+    calibrated: bool = False
 
     def streams(self, config: Any) -> tuple[Stream, ...]:
         """The topics that the node subscribes, the key first."""
@@ -38,6 +40,13 @@ class Inputs:
             return "~/input/points"
         only = not self.cloud and len(config.cameras) == 1
         return "~/input/image" if only else f"~/input/{stream}/image"
+
+    def calibration_topics(self, config: Any) -> dict[str, str]:
+        """What feeds the calibration (see `calibration.source.feeds_of`) -> its topic in the node."""
+        from perception_nodes.calibration.source import feeds_of
+
+        feeds = feeds_of(config.cameras) if self.calibrated else ()
+        return {feed: f"~/input/{feed}" if "/" in feed else f"/{feed}" for feed in feeds}
 
     def open(self, config: Any) -> Input:
         """The input object of these parameters."""
@@ -61,3 +70,4 @@ class Inputs:
 CLOUD = Inputs(cloud=True, cameras=False, noun="sweeps")
 CAMERAS = Inputs(cloud=False, cameras=True, noun="pictures")
 CLOUD_AND_CAMERAS = Inputs(cloud=True, cameras=True, noun="sweeps")
+CALIBRATED_CLOUD_AND_CAMERAS = Inputs(cloud=True, cameras=True, noun="sweeps", calibrated=True)

@@ -16,6 +16,11 @@ def image_topic(camera: str) -> str:
     return f"/camera/{camera}/image/compressed"
 
 
+def camera_info_topic(camera: str) -> str:
+    """The topic of a camera's CameraInfo, by the stack's names."""
+    return f"/camera/{camera}/camera_info"
+
+
 @dataclass(frozen=True)
 class Argument:
     """A launch argument: its name, default (None: required), type and sentence."""

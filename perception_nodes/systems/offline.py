@@ -10,6 +10,7 @@ from pathlib import Path
 
 from perception_nodes.bags.reader import BagMessage, BagReader
 from perception_nodes.bags.writer import BagWriter
+from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.streaming.inputs import Pushed, Sample
 from perception_nodes.streaming.result import NodeResult, ReplayResult
@@ -44,7 +45,7 @@ def offline(
         passes = [_Pass(run, reader, writer) for run in runs]
         for one in passes:
             one.begin(reader.start_ns)
-        topics = [topic for one in passes for topic in one.streams]
+        topics = [topic for one in passes for topic in (*one.streams, *one.feeds)]
         began, bag_ns = time.monotonic(), reader.start_ns
         for seen, message in enumerate(reader.messages(topics, start, duration), 1):
             bag_ns = message.stamp_ns
@@ -72,6 +73,7 @@ class _Pass:
         self._input = run.system.inputs.open(config)
         self._runner = Runner(run.system, config, run.open_session)
         self.streams = {topic: stream for stream, topic in run.topics.items()}
+        self.feeds = {topic: feed for feed, topic in run.calibration.items()}
         known = reader.topics()
         self._runner.kinds.update({s: known[topic].type for topic, s in self.streams.items() if topic in known})
         self._wanted = self._runner.wanted({output.name for output in run.recorded()})
@@ -89,6 +91,8 @@ class _Pass:
 
     def take(self, message: BagMessage) -> None:
         """Takes one stored message; one of a topic that is not read is passed over."""
+        if message.topic in self.feeds:
+            self._calibrate(message)
         stream = self.streams.get(message.topic)
         if stream is None:
             return
@@ -97,6 +101,15 @@ class _Pass:
             self._hand_on(self._input.push(stream, message.raw), message.stamp_ns)
         except MessageError as error:
             self._reject(stream, error)
+
+    def _calibrate(self, message: BagMessage) -> None:
+        assert self._runner.calibration is not None
+        try:
+            self._runner.calibration.take(
+                self.feeds[message.topic], message.raw, self.run.config.calibration.rectified
+            )
+        except (MessageError, CalibrationError) as error:
+            self._warn(f"{message.topic}: {error}")
 
     def end(self, bag_ns: int) -> None:
         """The end of the bag: what still waits is worked on."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.calibration.source import INFO, TF, TF_STATIC
 from perception_nodes.config import build_config
 from perception_nodes.messages.header import header_stamp_ns
+from perception_nodes.streaming.bag_calibration import camera_info_topic
 from perception_nodes.streaming.bag_inputs import camera_topics, chosen_cameras, has_clouds, points_topic
 from perception_nodes.systems import SYSTEMS
 from perception_nodes.systems.inputs import POINTS
@@ -25,6 +27,7 @@ class SystemRun:
         parameters: dotted names, as for the node; `cameras` follows from `topics`.
         open_session: used instead of `system.open`.
         every_output: record all outputs instead of those that the declaration names.
+        calibration: what feeds the calibration -> topic of the bag, of those that the bag has (see `feeds_of`).
     """
 
     system: System
@@ -32,6 +35,7 @@ class SystemRun:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     open_session: Callable[[Any], Any] | None = None
     every_output: bool = False
+    calibration: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_parameters(self) -> dict[str, Any]:
@@ -84,10 +88,22 @@ def find_runs(
             raise BagError(f"no node {name!r}; choose from {', '.join(known)}")
     found = [known[name] for name in dict.fromkeys(names)] or [s for s in systems if _has_input(reader, s)]
     found = found or [systems[0]]  # its missing input is then reported
-    return [
-        SystemRun(system, _topics(reader, system, cameras, points), _parameters(system, options or {}))
-        for system in found
-    ]
+    return [_run(reader, system, cameras, points, options or {}) for system in found]
+
+
+def _run(
+    reader: BagReader, system: System, cameras: Sequence[str], points: str, options: Mapping[str, Any]
+) -> SystemRun:
+    topics = _topics(reader, system, cameras, points)
+    feeds = calibration_topics(reader, topics) if system.inputs.calibrated else {}
+    return SystemRun(system, topics, _parameters(system, options), calibration=feeds)
+
+
+def calibration_topics(reader: BagReader, topics: Mapping[str, str]) -> dict[str, str]:
+    """What feeds the calibration -> topic of the bag, of what the bag has; `topics`: stream -> topic."""
+    feeds = {name: f"/{name}" for name in (TF_STATIC, TF)}
+    feeds |= {f"{name}{INFO}": camera_info_topic(reader, topic) for name, topic in topics.items() if name != POINTS}
+    return {feed: topic for feed, topic in feeds.items() if topic in reader.topics()}
 
 
 def _has_input(reader: BagReader, system: System) -> bool:

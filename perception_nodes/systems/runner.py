@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.inputs import Note, Sample
 from perception_nodes.streaming.stopwatch import Stopwatch
+from perception_nodes.systems.placing import PlacedCamera, open_calibration, place_cameras
 from perception_nodes.systems.system import Answer, Moment, Network, Output, System
 
 Wanted = Collection[tuple[str, str]]  # (name of an output, stream or "")
@@ -48,6 +50,7 @@ class Runner:
     def __init__(self, system: System, config: Any, open_session: Callable[[Any], Any] | None = None) -> None:
         self.system, self.config = system, config
         self.session = (open_session or system.open)(config)
+        self.calibration = open_calibration(config) if system.inputs.calibrated else None  # fed by who reads messages
         self.kinds: dict[str, str] = {}  # stream -> ROS type of its messages, set by who reads them
         self.outputs = tuple(o for o in system.outputs if o.offered is None or o.offered(self.session))
         self._answered = system.inputs.answered(config)
@@ -138,9 +141,17 @@ class Runner:
                 heard.note(note)
             for key, value in decoded.figures.items():
                 heard.figure(key, value)
+        placed: dict[str, PlacedCamera] = {}
+        if self.calibration is not None:
+            placed, lacks = place_cameras(self.calibration, values, sample.stamps, self._cameras)
+            for camera, reason in lacks.items():
+                text = f"camera {camera}: {reason}: its view is not used"
+                heard.note(Note("uncalibrated_views", Level.WARN, text, camera))
+                del values[camera]
+            sample = sample.without(lacks)
         if not any(stream in values for stream in self._answered):
             return None
-        return Moment(sample.stamp_ns, values, sample.stamps, sample.masked)
+        return Moment(sample.stamp_ns, values, sample.stamps, sample.masked, placed, self.calibration)
 
     def _encode(self, result: Any, moment: Moment, wanted: Wanted, watch: Stopwatch) -> Iterator[Made]:
         for stream in ("", *(name for name in moment.values if name in self._cameras)):

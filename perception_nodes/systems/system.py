@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from perception_nodes.config import CamerasConfig, PipelineConfig, parameters_of
+from perception_nodes.calibration.source import CalibrationSource
+from perception_nodes.config import CalibratedConfig, CamerasConfig, PipelineConfig, parameters_of
 from perception_nodes.evaluation.scorer import Scorer
 from perception_nodes.streaming.inputs import Note
 from perception_nodes.systems.inputs import Inputs
 from perception_nodes.systems.launch import Launch
+from perception_nodes.systems.placing import PlacedCamera
 from perception_nodes.viewer.panel import Panel
 
 TYPE_NAME = re.compile(r"[a-z]\w*/msg/[A-Z]\w*")
@@ -41,12 +43,16 @@ class Moment:
     Attributes:
         stamp_ns: of the key message. values: stream -> typed arrays, in the order of the streams.
         stamps: stream -> its message's own stamp, ns. masked: stream -> why it is not in `values`.
+        placed: camera -> where it sits beside the cloud; of `Inputs(calibrated=True)`: every camera in `values`.
+        calibration: further transforms (a base frame, odometry); None where the inputs are not calibrated.
     """
 
     stamp_ns: int
     values: Mapping[str, Any]
     stamps: Mapping[str, int]
     masked: Mapping[str, str]
+    placed: Mapping[str, PlacedCamera] = field(default_factory=dict)
+    calibration: CalibrationSource | None = None
 
 
 class Answer(NamedTuple):
@@ -179,6 +185,7 @@ def _problems(system: System) -> Iterable[str]:
         yield "it has no output; expected at least one, the answer first"
         return
     wanted = CamerasConfig if system.inputs.cameras else PipelineConfig
+    wanted = CalibratedConfig if system.inputs.calibrated else wanted
     if not issubclass(system.config, wanted):
         yield f"its config {system.config.__name__} is no {wanted.__name__}, which its inputs need"
         return

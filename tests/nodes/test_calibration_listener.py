@@ -6,7 +6,7 @@ import pytest
 from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.se3 import from_euler
-from perception_nodes.calibration.source import CalibrationSource
+from perception_nodes.calibration.source import CalibrationSource, feeds_of
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
 from perception_nodes.messages.transforms import Transform, tf_values
 from tests.nodes.conftest import QUICK, status
@@ -53,7 +53,8 @@ def bench(stage):
             self.node = stage.add(
                 PerceptionNode("calibrated", NodeConfig, overrides=QUICK, context=stage.context), start=False
             )
-            self.listener = CalibrationListener(self.node, self.source, {"front": "/front/camera_info"})
+            topics = {feed: f"/{feed}" for feed in feeds_of(["front"])}
+            self.listener = CalibrationListener(self.node, self.source, topics)
             for publisher in (self.fixed, self.moving, self.info):
                 stage.connected(publisher)
 
@@ -70,7 +71,7 @@ def test_latched_tf_and_camera_info_reach_the_source(stage, bench):
     bench.listen()
     bench.info.publish(info())
     bench.came("tf_static")
-    bench.came("camera_info front")
+    bench.came("front/camera_info")
     np.testing.assert_allclose(bench.source.lookup("base", "lidar"), BASE_LIDAR, atol=1e-12)
     assert bench.source.camera("front", (8, 6)).frame_id == "optical"
 
@@ -98,7 +99,7 @@ def test_moving_transforms_are_interpolated(stage, bench):
 def test_11_a_camera_info_of_zeros_is_refused_counted_and_named(stage, bench):
     bench.listen()
     bench.info.publish(info(k=np.zeros(9)))
-    bench.came("camera_info front")
+    bench.came("front/camera_info")
 
     def reported():
         level, message, values = status(bench.health, "calibration")
@@ -107,7 +108,7 @@ def test_11_a_camera_info_of_zeros_is_refused_counted_and_named(stage, bench):
 
     stage.until(reported, what=str(status(bench.health, "calibration")))
     bench.info.publish(info())
-    bench.came("camera_info front", 2)
+    bench.came("front/camera_info", 2)
     assert bench.source.camera("front", (8, 6)).width == 8
 
 
