@@ -1,14 +1,15 @@
 """A system of one LiDAR and its cameras whose answer says what it saw: stamps, masks, and how much it remembers."""
 
 import json
+from dataclasses import replace
 
-from perception_nodes.config import FusedConfig
+from perception_nodes.config import CalibratedConfig, FusedConfig
 from perception_nodes.messages.clock import json_values
 from perception_nodes.messages.cloud_cdr import read_point_cloud2
 from perception_nodes.messages.image_cdr import decode_serialized_image
 from perception_nodes.messages.point_cloud import decode_point_cloud2
-from perception_nodes.systems.inputs import CLOUD_AND_CAMERAS, POINTS
-from perception_nodes.systems.launch import Argument, Launch
+from perception_nodes.systems.inputs import CALIBRATED_CLOUD_AND_CAMERAS, CLOUD_AND_CAMERAS, POINTS
+from perception_nodes.systems.launch import POINTS_IN, Argument, Launch
 from perception_nodes.systems.system import Decoded, Network, Output, System
 
 
@@ -30,6 +31,10 @@ class Memory:
             "masked": dict(moment.masked),
             "points": len(moment.values[POINTS]),
             "remembered": dict(self.steps),
+            "placed": {
+                name: {"fx": one.model.k[0, 0], "width": one.model.width, "pose": one.camera_from_cloud.tolist()}
+                for name, one in moment.placed.items()
+            },
         }
 
 
@@ -56,5 +61,9 @@ FUSED_TOY = System(
     outputs=(
         Output("seen", "std_msgs/msg/String", lambda a: json_values(a.result), "/toy/seen", stamp=stamp, recorded=True),
     ),
-    launch=Launch("fused_toy", "a toy", Argument("fused_toy", "false", "run it", "bool"), {}),
+    launch=Launch("fused_toy", "a toy", Argument("fused_toys", "false", "run", "bool"), {"~/input/points": POINTS_IN}),
+)
+
+CALIBRATED_TOY = replace(
+    FUSED_TOY, name="calibrated_toy", config=CalibratedConfig, inputs=CALIBRATED_CLOUD_AND_CAMERAS
 )
