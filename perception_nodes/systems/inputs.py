@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from perception_nodes.config import CalibratedConfig, CamerasConfig, FusedConfig, PipelineConfig
 from perception_nodes.streaming.inputs import IMAGE, POINT_CLOUD, Input, Stream
 
 POINTS = "points"  # name of the LiDAR's stream
@@ -20,6 +21,15 @@ class Inputs:
     cameras: bool
     noun: str
     calibrated: bool = False
+
+    @property
+    def config(self) -> type[PipelineConfig]:
+        """The class that the config of such a system is derived from."""
+        if self.calibrated:
+            return CalibratedConfig
+        if not self.cameras:
+            return PipelineConfig
+        return FusedConfig if self.cloud else CamerasConfig
 
     def streams(self, config: Any) -> tuple[Stream, ...]:
         """The topics that the node subscribes, the key first."""

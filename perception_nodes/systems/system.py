@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from perception_nodes.calibration.source import CalibrationSource
-from perception_nodes.config import CalibratedConfig, CamerasConfig, PipelineConfig, parameters_of
+from perception_nodes.config import PipelineConfig, parameters_of
 from perception_nodes.evaluation.scorer import Scorer
 from perception_nodes.streaming.inputs import Note
 from perception_nodes.systems.inputs import Inputs
@@ -184,8 +184,7 @@ def _problems(system: System) -> Iterable[str]:
     if not system.outputs:
         yield "it has no output; expected at least one, the answer first"
         return
-    wanted = CamerasConfig if system.inputs.cameras else PipelineConfig
-    wanted = CalibratedConfig if system.inputs.calibrated else wanted
+    wanted = system.inputs.config
     if not issubclass(system.config, wanted):
         yield f"its config {system.config.__name__} is no {wanted.__name__}, which its inputs need"
         return

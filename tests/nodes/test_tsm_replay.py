@@ -41,10 +41,13 @@ def events(bag):
         return sorted(rows, key=lambda row: (row["stamp"], row["camera"]))
 
 
-def both(path, frames):
+def both(path, frames, cameras=("front",)):
     """A bag with clouds and pictures."""
     with BagWriter(path) as bag:
-        parts = (write_bag(path.parent / "clouds", frames=frames), write_camera_bag(path.parent / "pictures", frames))
+        parts = (
+            write_bag(path.parent / "clouds", frames=frames),
+            write_camera_bag(path.parent / "pictures", frames, cameras=cameras),
+        )
         rows = []
         for part in parts:
             with BagReader(part) as reader:
