@@ -7,7 +7,7 @@ from perception_nodes.graph import run_node
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.player import PlayerNode
-from perception_nodes.nodes.recorder import Recorded, Tally
+from perception_nodes.nodes.recorder import Recorded, RecorderNode, Tally
 from perception_nodes.nodes.system_node import SystemNode
 from perception_nodes.streaming.result import NodeResult
 from perception_nodes.streaming.stopwatch import TIMING, Percentiles
@@ -38,6 +38,8 @@ class Lane:
         self.name = run.system.node_name
         self.sent: dict[str, int] = dict.fromkeys((*run.topics.values(), *run.calibration.values()), 0)
         self.lost = 0  # messages that were given up: they did not come in
+        self.recorder: RecorderNode | None = None  # set once it is there
+        self._unrecorded: dict[str, int] = {}  # output -> messages that never came to the recorder
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -50,7 +52,7 @@ class Lane:
         rows = [answer_row(self.run)]
         for output in self.run.recorded():
             if output is not self.run.system.answer:
-                rows += [self._row(output, topic) for topic in self._topics(output)]
+                rows += [self._row(output, topic) for topic, _ in self._topics(output)]
             if output.classes is not None:
                 rows.append(Recorded(f"{output.topic}/classes", STRING, latched=True, depth=1))
         return [*rows, *(Recorded(f"/{self.name}/{name}", FLOAT, local=True) for name in TIMING)]
@@ -59,10 +61,12 @@ class Lane:
     def _row(output: Output, topic: str) -> Recorded:
         return Recorded(topic, output.type, depth=DEPTH, local=find_message_type(output.type) is None)
 
-    def _topics(self, output: Output) -> list[str]:
+    def _topics(self, output: Output) -> list[tuple[str, str]]:
+        """(topic in the stack, name in the node) of an output."""
         runner = self.node.runner
         assert runner is not None
-        return [runner.topic_of(output, stream) for stream in runner.streams_of(output)]
+        streams = runner.streams_of(output)
+        return [(runner.topic_of(output, stream), runner.name_of(output, stream)) for stream in streams]
 
     @property
     def total_topic(self) -> str:
@@ -79,17 +83,33 @@ class Lane:
         return self.node.arrived.total() + self.lost
 
     def give_up(self) -> None:
-        """Counts what has not come in as lost."""
+        """Counts what has not come in, or not to the recorder, as lost."""
         self.lost += max(0, sum(self.sent.values()) - self.taken())
+        self._unrecorded = {output.name: self._missing(output, 0) for output in self.run.recorded()}
+
+    def complete(self) -> bool:
+        """True once it is idle and the recorder has everything that the node published."""
+        due = ((output, self._unrecorded.get(output.name, 0)) for output in self.run.recorded())
+        return self.idle() and all(self._missing(output, given_up) <= 0 for output, given_up in due)
+
+    def _missing(self, output: Output, given_up: int) -> int:
+        """Messages of an output that were published and have not come to the recorder."""
+        topics = [topic for topic, _ in self._topics(output)]
+        if self.recorder is None or not self.recorder.topics.issuperset(topics):
+            return 0
+        came = sum(self.recorder.tally.counts.get(topic, 0) for topic in topics)
+        return self.node.health.counter("processing", f"published_{output.name}") - came - given_up
+
+    def listened(self) -> bool:
+        """True once the recorder is known to every publisher that it listens to."""
+        topics = self.recorder.topics if self.recorder is not None else frozenset()
+        names = [name for o in self.run.recorded() for topic, name in self._topics(o) if topic in topics]
+        return all(self.node.is_heard(name) for name in names)
 
     def idle(self) -> bool:
         """True once every message that was played is taken in and the node has nothing left to work on."""
         worker = self.node.worker
         return self.taken() >= sum(self.sent.values()) and worker is not None and worker.idle
-
-    def published(self) -> int:
-        """Answers that the node has sent."""
-        return self.node.health.counter("processing", f"published_{self.run.system.answer.name}")
 
     def answers(self, tally: Tally) -> dict[Hashable, float]:
         """(stream, stamp) -> arrival of everything that it has answered."""

@@ -44,8 +44,8 @@ class Lockstep(Protocol):
 
 class NodeLockstep:
     """Watches the nodes themselves, in the player's own process: the next message for a node is sent when it has taken
-    in the last one and has nothing left to work on. Every node so gets its messages in the bag's order; a message that
-    it refuses, or a sample that waits for others, costs no time.
+    in the last one, has nothing left to work on, and the recorder has its answers. So every node gets its messages in
+    the bag's order; a message that it refuses, or a sample that waits for others, costs no time.
     """
 
     def __init__(self, lanes: Sequence["Lane"]) -> None:
@@ -66,7 +66,7 @@ class NodeLockstep:
     @staticmethod
     def _wait(lane: "Lane", halt: threading.Event) -> bool:
         taken, since = lane.taken(), time.monotonic()
-        while not halt.is_set() and not lane.idle():
+        while not halt.is_set() and not lane.complete():
             worker = lane.node.worker
             if lane.taken() != taken or (worker is not None and not worker.idle):
                 taken, since = lane.taken(), time.monotonic()

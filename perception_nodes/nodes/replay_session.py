@@ -92,6 +92,8 @@ class ReplaySession:
         self._recorder = self._add(
             RecorderNode(rows, self._writer, listener=plan.listener, overrides={"use_sim_time": True}, **ros)
         )
+        for lane in self._lanes:
+            lane.recorder = self._recorder
         lockstep = NodeLockstep(self._lanes)
         self._player = PlayerNode(lockstep=lockstep, on_sent=self._sent, overrides=self._player_parameters(), **ros)
         self._player.finish = self._finish
@@ -150,6 +152,7 @@ class ReplaySession:
 
     def play(self, progress: Callable[[float], None] | None = None) -> None:
         """Plays to the end and waits for the last answer."""
+        self._wait(lambda: all(lane.listened() for lane in self._lanes), SETTLE_S)
         self._add(self._player)
         while not self._done.wait(0.5):
             if progress is not None:
@@ -181,7 +184,8 @@ class ReplaySession:
         for lane in self._lanes:
             lane.node.flush()
         self._wait(self._idle, SETTLE_S, self._done_so_far)
-        self._wait(self._all_answers_came, SETTLE_S, lambda: sum(self._answers(lane) for lane in self._lanes))
+        counts = self._recorder.tally.counts
+        self._wait(lambda: all(lane.complete() for lane in self._lanes), SETTLE_S, lambda: sum(counts.values()))
         self._wait(self._recorder.idle, SETTLE_S)
 
     def _idle(self) -> bool:
@@ -190,12 +194,6 @@ class ReplaySession:
     def _done_so_far(self) -> int:
         processed = (lane.node.health.counter("processing", "processed") for lane in self._lanes)
         return sum(lane.taken() for lane in self._lanes) + sum(processed)
-
-    def _all_answers_came(self) -> bool:
-        return all(self._answers(lane) >= lane.published() for lane in self._lanes)
-
-    def _answers(self, lane: Lane) -> int:
-        return int(self._recorder.tally.counts.get(lane.run.system.answer.topic, 0))
 
     def result(self, out: Path | None, wall_s: float) -> ReplayResult:
         """The figures so far."""

@@ -274,11 +274,15 @@ class SystemNode(PerceptionNode[Any]):
             with watch.stage("postprocess"):
                 self._send(runner.name_of(made.output, made.stream), made)
 
-    def _is_wanted(self, name: str) -> bool:
+    def is_heard(self, name: str) -> bool:
+        """True where somebody subscribes to an output, or where its message type is not installed here."""
         publisher = self._out.get(name)
-        if publisher is None:
+        return publisher is None or bool(publisher.get_subscription_count())
+
+    def _is_wanted(self, name: str) -> bool:
+        if name not in self._out:
             return self.uninstalled_listener is not None
-        return bool(publisher.get_subscription_count())
+        return self.is_heard(name)
 
     def _send(self, name: str, made: Made) -> None:
         publisher = self._out.get(name)
