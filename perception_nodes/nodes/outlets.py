@@ -32,6 +32,7 @@ class Outlets:
         self._publishers: dict[str, Publisher] = {}
         self._types: dict[str, Any] = {}
         self._checked: set[str] = set()
+        self._latched: set[str] = set()
         self.skipped: dict[str, str] = {}
         self.largest = 0
         for topic in topics:
@@ -44,7 +45,10 @@ class Outlets:
             kind, only_bytes = found
             if not only_bytes:
                 self._types[topic.name] = kind
-            self._publishers[topic.name] = node.advertise(kind, topic.name, self._qos(topic))
+            qos = self._qos(topic)
+            if qos.durability == "transient_local":
+                self._latched.add(topic.name)
+            self._publishers[topic.name] = node.advertise(kind, topic.name, qos)
 
     def _qos(self, topic: Topic) -> Qos:
         config = self._node.config
@@ -63,6 +67,10 @@ class Outlets:
     @property
     def topics(self) -> list[str]:
         return list(self._publishers)
+
+    def is_latched(self, topic: str) -> bool:
+        """True where late subscribers get the last messages."""
+        return topic in self._latched
 
     def subscribers(self, topic: str) -> int:
         """Subscribers of a topic (0 for one that is not played)."""

@@ -151,6 +151,7 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
             first = True
             topics = outlets.topics
             shown = time.monotonic()
+            self._send_earlier(reader)
             for message in reader.messages(topics, play.start_s, play.duration_s or None) if topics else ():
                 if first:
                     self._pacer.start(message.stamp_ns)
@@ -171,6 +172,21 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
                     self._show(message.stamp_ns)
         if self._lockstep is not None and not self._lockstep.finish(self._halt):
             self._unanswered()
+
+    def _send_earlier(self, reader: BagReader) -> None:
+        """Latched messages from before `playback.start_s`, such as /tf_static: a late subscriber would have them."""
+        outlets, start_s = self._outlets, self.config.playback.start_s
+        assert outlets is not None
+        latched = [topic for topic in outlets.topics if outlets.is_latched(topic)]
+        for message in reader.messages(latched, 0.0, start_s) if latched and start_s > 0 else ():
+            if self._halt.is_set():
+                return
+            if self._lockstep is not None and not self._lockstep.ready(message, self._halt):
+                self._unanswered()
+            if outlets.send(message, reader):
+                self._on_sent(message.topic)
+                if self._lockstep is not None:
+                    self._lockstep.sent(message)
 
     def _unanswered(self) -> None:
         self.health.event("playback", "unanswered", Level.WARN, "a message got no answer in time")

@@ -11,6 +11,7 @@ from pathlib import Path
 from perception_nodes.bags.reader import BagMessage, BagReader
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.errors import CalibrationError
+from perception_nodes.calibration.source import TF_STATIC
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.streaming.inputs import Pushed, Sample
 from perception_nodes.streaming.result import NodeResult, ReplayResult
@@ -47,6 +48,11 @@ def offline(
             one.begin(reader.start_ns)
         topics = [topic for one in passes for topic in (*one.streams, *one.feeds)]
         began, bag_ns = time.monotonic(), reader.start_ns
+        latched = {topic for one in passes for topic, feed in one.feeds.items() if feed == TF_STATIC}
+        # As the player does: latched transforms from before the start.
+        for message in reader.messages(latched, 0.0, start) if latched and start > 0 else ():
+            for one in passes:
+                one.take(message)
         for seen, message in enumerate(reader.messages(topics, start, duration), 1):
             bag_ns = message.stamp_ns
             for one in passes:

@@ -145,6 +145,19 @@ def test_live_equals_offline_while_the_calibration_changes(tmp_path, monkeypatch
     assert len(set(poses[:3])) == 1 and len(set(poses[3:])) == 1 and poses[0] != poses[3]
 
 
+@pytest.mark.ros
+def test_a_replay_from_the_middle_has_the_latched_transforms_of_the_begin(tmp_path, monkeypatch):
+    pytest.importorskip("rclpy")
+    from perception_nodes.nodes.replay import replay
+
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(101 + (DOMAIN + 43) % 100))
+    bag = write_bag(tmp_path / "bag")
+    offline(bag, tmp_path / "offline", [run_on(bag)], start=0.35)
+    replay(bag, tmp_path / "live", [run_on(bag)], rate=0, start=0.35)
+    rows = answers(tmp_path / "offline")
+    assert answers(tmp_path / "live") == rows and [len(row["placed"]) for row in rows] == [2] * 4
+
+
 def test_the_graph_the_policy_and_the_declaration_know_of_the_calibration(tmp_path):
     assert system_node(CALIBRATED_TOY).remaps["~/input/left/camera_info"] == "/camera/left/camera_info"
     assert "~/input/left/camera_info" not in system_node(FUSED_TOY).remaps
