@@ -31,6 +31,7 @@ RANDOM = "random:"
 # Architecture -> the module that builds it: each has build_network(facts, seed), preset_facts(preset) and PRESETS (the
 # names that `random:` takes).
 FAMILIES = {
+    "camera-lite": "models.bevfusion.lite.build",
     "bevfusion": "models.bevfusion.build",
     **dict.fromkeys(
         (

@@ -1,0 +1,1 @@
+"""bevfusion-lite: the parts of a BEVFusion that runs in real time on CPU cores."""

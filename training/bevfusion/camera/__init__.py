@@ -1,0 +1,1 @@
+"""Pre-training of the camera branch with 2-D boxes, pixel classes and depth at once."""
