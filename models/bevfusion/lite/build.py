@@ -33,7 +33,7 @@ def facts_of(name: str, channels: int = 64, bins: DepthBins = DepthBins()) -> Mo
         name=name,
         architecture=ARCHITECTURE,
         network={"channels": channels, "pixels": list(PIXELS), "depth_bins": depth},
-        classes=[{"name": c, "rgb": list(rgb)} for c, rgb in BOXES],
+        classes=tuple({"name": c, "rgb": list(rgb)} for c, rgb in BOXES),
         image={"size": list(SIZE), "mean": [round(v, 6) for v in MEAN], "std": [round(v, 6) for v in STD]},
     )
 
