@@ -14,6 +14,7 @@ from models.bevfusion.lite.camera_heads import Boxes2D, CameraLite, decode_boxes
 from models.bevfusion.lite.depth_bins import FOCAL, DepthBins
 from perception_nodes.evaluation.detection2d import Detection2dScorer, TrueBoxes2D, hard_to_see
 from training.bevfusion.camera.augment import PLAIN, augmented
+from training.bevfusion.camera.inputs import normalised
 from training.bevfusion.camera.pictures import BOX_NAMES, IGNORE, Picture
 from training.segmentation.confusion import confusion, iou
 
@@ -23,8 +24,6 @@ NEAREST, FARTHEST = 2.0, 60.0  # m: depths that are scored
 @torch.no_grad()
 def answers(network: CameraLite, picture: Picture) -> tuple[Boxes2D, Tensor, Tensor]:
     """(boxes, pixel classes uint8 [H/2, W/2], depth float32 [H/2, W/2] m) for a picture of any size, in its middle."""
-    from training.bevfusion.camera.trainer import normalised
-
     network.eval()
     heat, sides, pixels, depth = network(normalised([picture]))
     (boxes,) = decode_boxes(heat, sides)

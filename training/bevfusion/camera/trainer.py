@@ -26,10 +26,10 @@ from models.bevfusion.lite.build import SIZE, build_network, facts_of
 from models.bevfusion.lite.camera import EARLY
 from models.bevfusion.lite.camera_heads import CameraLite
 from models.facts import ModelError
-from models.tsm.imagenet import MEAN, STD
 from training.bevfusion.camera.augment import CameraAugment, augmented
+from training.bevfusion.camera.inputs import normalised
 from training.bevfusion.camera.loss import LossWeights, camera_loss
-from training.bevfusion.camera.pictures import BOX_NAMES, Picture, World, worlds_in
+from training.bevfusion.camera.pictures import BOX_NAMES, World, worlds_in
 from training.bevfusion.camera.scores import CameraScorer, answers, in_view
 from training.bevfusion.camera.targets import Targets, targets_of
 from training.common import loop
@@ -59,13 +59,6 @@ class CameraTrainConfig(loop.LoopConfig):
     rarity: float = 0.5
     loss: LossWeights = field(default_factory=LossWeights)
     augment: CameraAugment = field(default_factory=CameraAugment)
-
-
-def normalised(pictures: list[Picture]) -> Tensor:
-    """Pictures of one size -> float32 [N, 3, H, W] as the backbone takes them, channels last in memory."""
-    images = torch.from_numpy(np.stack([p.rgb for p in pictures]))
-    mean, std = torch.tensor(MEAN) * 255, torch.tensor(STD) * 255
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def camera_trainee(network: CameraLite, config: CameraTrainConfig) -> Trainee:
