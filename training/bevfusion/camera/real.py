@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from models.bevfusion.lite.build import SIZE
 from models.bevfusion.lite.camera_heads import Boxes2D, CameraLite
 from models.tsm.detector_boxes import pairwise_iou
-from perception_nodes.calibration.se3 import Matrix
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.nuscenes import read_nuscenes_keyframe
 from perception_nodes.datasets.pandaset import PandaSetSequence
 from perception_nodes.evaluation.detection2d import too_small
-from perception_nodes.messages.detections import Detections3D
 from perception_nodes.simulator.rigs import CameraSpec
 from perception_nodes.simulator.truth import Box
 from training.bevfusion.camera.pictures import BOX_CLASS, BOX_NAMES, Picture, Rows
@@ -38,6 +36,17 @@ RANGES = ((0.0, 20.0), (20.0, 40.0), (40.0, 60.0))  # m
 EVERY = 5  # PandaSet's frames that are scored: one in so many
 
 
+class Boxes3D(Protocol):
+    """Upright boxes, as the data sets' readers give them: centre [B, 3] m, size [B, 3] (l, w, h) m, yaw [B] rad, points
+    [B] LiDAR returns, category: B class names."""
+
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    yaw: NDArray[np.float64]
+    points: NDArray[np.int64]
+    category: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """One real camera at one moment: rgb, k, pose of the optical frame in the boxes' frame, boxes."""
@@ -45,8 +54,8 @@ class View:
     name: str
     rgb: NDArray[np.uint8]
     k: NDArray[np.float64]
-    world_from_camera: Matrix
-    boxes: Detections3D
+    world_from_camera: NDArray[np.float64]
+    boxes: Boxes3D
 
 
 def views(data: Path) -> Iterator[tuple[str, View]]:
@@ -93,7 +102,7 @@ def picture_of(view: View) -> Picture:
     return Picture(rgb, depth, pixels, rows, (camera.fx + camera.fy) / 2, view.name)
 
 
-def vehicle_rows(boxes: Detections3D, camera: CameraSpec) -> Rows:
+def vehicle_rows(boxes: Boxes3D, camera: CameraSpec) -> Rows:
     """Outlines of the vehicles that count, in the camera's picture; `camera.base_from_camera` is its pose in the frame
     of the boxes."""
     rows = []
