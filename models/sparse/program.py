@@ -32,13 +32,13 @@ CONVOLVE, INTERPOLATE, MEAN = range(3)
 
 
 class OpTerm(ctypes.Structure):
-    """Mirror of OpTerm in frame.h."""
+    """Mirror of OpTerm in program.h."""
 
     _fields_ = [("source", _I), ("map", _I), ("weights", _P), ("volume", _I), ("channels", _I)]
 
 
 class Op(ctypes.Structure):
-    """Mirror of Op in frame.h."""
+    """Mirror of Op in program.h."""
 
     _fields_ = [
         ("code", _I), ("terms_count", _I), ("terms", OpTerm * 4), ("column_scale", _P), ("bias", _P), ("residual", _I),
@@ -47,13 +47,13 @@ class Op(ctypes.Structure):
 
 
 class Register(ctypes.Structure):
-    """Mirror of Register in frame.h."""
+    """Mirror of Register in program.h."""
 
     _fields_ = [("level", _I), ("width", _I), ("kind", _I), ("slot", _I)]
 
 
 class _Layers(ctypes.Structure):
-    """Mirror of Program in frame.h."""
+    """Mirror of Program in program.h."""
 
     _fields_ = [
         ("ops", _P), ("ops_count", _I), ("registers", _P), ("registers_count", _I), ("input", _I), ("output", _I),
@@ -62,7 +62,7 @@ class _Layers(ctypes.Structure):
 
 
 class Sweep(ctypes.Structure):
-    """Mirror of Sweep in frame.h."""
+    """Mirror of Sweep in sweep.h."""
 
     _fields_ = [
         ("xyz", _P), ("intensity", _P), ("points", _I), ("low", _I * 3), ("size", _I * 3),

@@ -19,7 +19,7 @@ typedef struct {
     char *scratch;     /* per worker: a tile, then its places */
     int64_t tile_bytes, worker_bytes;
     int32_t *counting; /* 0, 1, 2 .. tile_rows - 1 */
-} Plan;
+} TileWork;
 
 /* Index of the first of rows[begin .. end - 1], which ascend, that is not below `row`, or end. Every entry on the way
  * will be read soon, and reading them in order keeps them coming: a search by halves waits for memory at each step. */
@@ -34,11 +34,11 @@ static int64_t element(const Term *term) { return term->kind == FLOAT ? 4 : term
 /* Pairs of one offset in one tile. Panels of weights that the first-level cache holds together are passed over at once;
  * where there are more, the rows are cut into chunks that it holds too. pair: of this offset, index behind the pairs of
  * the worker's last tile; its tiles ascend (parallel_for hands them out in order). */
-static void add_offset(const Plan *plan, const Term *term, int64_t k, float *tile, int64_t base, int64_t rows,
+static void add_offset(const TileWork *work, const Term *term, int64_t k, float *tile, int64_t base, int64_t rows,
                        int first, int64_t *pair) {
-    const int64_t size = element(term), panels = plan->conv->width / PANEL, panel = term->channels * PANEL * size;
-    PairList list = {.rows = term->rows, .scales = term->scales, .stride = term->stride, .in = plan->counting,
-                     .out = plan->counting, .channels = (int)term->channels, .tile_step = rows * PANEL, .write = first};
+    const int64_t size = element(term), panels = work->conv->width / PANEL, panel = term->channels * PANEL * size;
+    PairList list = {.rows = term->rows, .scales = term->scales, .stride = term->stride, .in = work->counting,
+                     .out = work->counting, .channels = (int)term->channels, .tile_step = rows * PANEL, .write = first};
     const char *weights = (const char *)term->weights + k * panels * panel;
     int64_t left = rows;
     if (term->in) {
@@ -63,7 +63,7 @@ static void add_offset(const Plan *plan, const Term *term, int64_t k, float *til
             list.panels = panels - p < together ? panels - p : together;
             list.weights = weights + panel * p;
             list.tile = tile + p * list.tile_step;
-            plan->isa->multiply[term->kind](&list);
+            work->isa->multiply[term->kind](&list);
         }
         left -= list.count;
         list.in += list.count;
@@ -81,26 +81,26 @@ static int64_t leading_offset(const Convolution *conv) {
 }
 
 static void run_tile(void *context, int worker, int64_t item) {
-    const Plan *plan = context;
-    const Convolution *conv = plan->conv;
-    const int64_t base = item * plan->tile_rows;
-    const int64_t rows = conv->outputs - base < plan->tile_rows ? conv->outputs - base : plan->tile_rows;
-    float *tile = (float *)(plan->scratch + worker * plan->worker_bytes);
-    int64_t *pair = (int64_t *)((char *)tile + plan->tile_bytes);
+    const TileWork *work = context;
+    const Convolution *conv = work->conv;
+    const int64_t base = item * work->tile_rows;
+    const int64_t rows = conv->outputs - base < work->tile_rows ? conv->outputs - base : work->tile_rows;
+    float *tile = (float *)(work->scratch + worker * work->worker_bytes);
+    int64_t *pair = (int64_t *)((char *)tile + work->tile_bytes);
     /* Every sum starts with the offset that all rows have, or with zero. */
-    if (plan->lead >= 0) add_offset(plan, conv->terms, plan->lead, tile, base, rows, 1, pair + plan->lead);
+    if (work->lead >= 0) add_offset(work, conv->terms, work->lead, tile, base, rows, 1, pair + work->lead);
     else memset(tile, 0, (size_t)(rows * conv->width) * sizeof(float));
     for (int64_t t = 0; t < conv->terms_count; pair += conv->terms[t++].volume)
         for (int64_t k = 0; k < conv->terms[t].volume; k++)
-            if (t > 0 || k != plan->lead)
-                add_offset(plan, &conv->terms[t], k, tile, base, rows, 0, pair + k);
+            if (t > 0 || k != work->lead)
+                add_offset(work, &conv->terms[t], k, tile, base, rows, 0, pair + k);
     const Finish job = {.tile = tile, .panel_rows = rows, .base = base, .rows = rows, .width = (int)conv->width,
                         .column_scale = conv->column_scale, .bias = conv->bias, .residual = conv->residual,
                         .residual_scale = conv->residual_scale, .residual_stride = conv->residual_stride,
                         .relu = (int)conv->relu, .residual_after_relu = (int)conv->residual_after_relu,
                         .out = conv->out, .out_scale = conv->out_scale, .out_stride = conv->out_stride,
                         .residual_kind = (int)conv->residual_kind, .out_kind = (int)conv->out_kind};
-    plan->isa->finish(&job);
+    work->isa->finish(&job);
 }
 
 /* Bytes of whole cache lines. */
@@ -115,22 +115,22 @@ EXPORT int sparse_convolve(const Convolution *conv) {
     /* Small clouds: enough tiles to share out. Results do not depend on the tile size. */
     while (rows > 64 && threads > 1 && conv->outputs < rows * threads * 6) rows /= 2;
     rows = (rows + 11) / 12 * 12;
-    Plan plan = {.conv = conv, .isa = isa_by_level((int)conv->level), .tile_rows = rows, .lead = leading_offset(conv)};
+    TileWork work = {.conv = conv, .isa = isa_by_level((int)conv->level), .tile_rows = rows, .lead = leading_offset(conv)};
     int64_t offsets = 0;
     for (int64_t t = 0; t < conv->terms_count; t++) offsets += conv->terms[t].volume;
-    plan.tile_bytes = rows * conv->width * (int64_t)sizeof(float);
-    plan.worker_bytes = lines(plan.tile_bytes + offsets * (int64_t)sizeof(int64_t));
-    plan.scratch = aligned_alloc(64, (size_t)(threads * plan.worker_bytes + lines(rows * (int64_t)sizeof(int32_t))));
-    if (!plan.scratch) return -1;
+    work.tile_bytes = rows * conv->width * (int64_t)sizeof(float);
+    work.worker_bytes = lines(work.tile_bytes + offsets * (int64_t)sizeof(int64_t));
+    work.scratch = aligned_alloc(64, (size_t)(threads * work.worker_bytes + lines(rows * (int64_t)sizeof(int32_t))));
+    if (!work.scratch) return -1;
     for (int worker = 0; worker < threads; worker++) {
-        int64_t *pair = (int64_t *)(plan.scratch + worker * plan.worker_bytes + plan.tile_bytes);
+        int64_t *pair = (int64_t *)(work.scratch + worker * work.worker_bytes + work.tile_bytes);
         for (int64_t t = 0; t < conv->terms_count; t++)
             for (int64_t k = 0; k < conv->terms[t].volume; k++)
                 *pair++ = conv->terms[t].in ? conv->terms[t].starts[k] : 0;
     }
-    plan.counting = (int32_t *)(plan.scratch + threads * plan.worker_bytes);
-    for (int64_t i = 0; i < rows; i++) plan.counting[i] = (int32_t)i;
-    parallel_for(threads, (conv->outputs + rows - 1) / rows, run_tile, &plan);
-    free(plan.scratch);
+    work.counting = (int32_t *)(work.scratch + threads * work.worker_bytes);
+    for (int64_t i = 0; i < rows; i++) work.counting[i] = (int32_t)i;
+    parallel_for(threads, (conv->outputs + rows - 1) / rows, run_tile, &work);
+    free(work.scratch);
     return 0;
 }

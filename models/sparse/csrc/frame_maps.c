@@ -1,7 +1,7 @@
 /* Every kernel map and point map of a network, for the voxels of one frame. */
 #include <string.h>
 
-#include "frame.h"
+#include "program.h"
 
 typedef struct {
     Frame *frame;

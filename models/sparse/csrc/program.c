@@ -1,5 +1,5 @@
 /* The layers of a network, described once (program.py), on the rows and maps of a frame. */
-#include "frame.h"
+#include "program.h"
 
 static int64_t bytes_of(int64_t kind) { return kind == FLOAT ? 4 : kind == INT16 ? 2 : 1; }
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "frame.h"
+#include "sweep.h"
 
 enum { DIGIT = 11, BUCKETS = 1 << DIGIT, PARTS = 8, BLOCK = 2048, NO_LABEL = 255 };
 
