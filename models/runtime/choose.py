@@ -80,12 +80,13 @@ def compile_network(
             LOG.warning("%s was chosen for %s before and does not run now: %s", decision.chosen, title, error)
             decisions.forget(key)
     LOG.warning("%s: the runtimes are measured once on this machine; kept in %s", title, decisions.folder())
-    reference = Reference(module, signature, task)
+    load, reference = decisions.load_per_core(), Reference(module, signature, task)
     built: dict[Candidate, Compiled] = {}
     rows: list[Measured] = []
     for candidate in candidates(precision):
         rows.append(_tried(candidate, module, example_inputs, threads, reference, built))
-    decision = decisions.keep(key, _decided(title, threads, task, rows, timing.interleaved(_works(built, reference))))
+    times = timing.interleaved(_works(built, reference))
+    decision = decisions.keep(key, _decided(title, threads, task, rows, times, load))
     if decision.chosen in built:
         return built[decision.chosen]
     return build(decision.chosen, module, example_inputs, signature, threads)  # another process was first
@@ -173,7 +174,7 @@ def _works(built: dict[Candidate, Compiled], reference: Reference) -> dict:
 
 
 def _decided(
-    title: str, threads: int, task: Task | None, rows: Sequence[Measured], ms: dict[Candidate, float]
+    title: str, threads: int, task: Task | None, rows: Sequence[Measured], ms: dict[Candidate, float], load: float
 ) -> Decision:
     """The fastest of those that were timed; fp32 where bf16 is hardly faster."""
     if not ms:
@@ -184,7 +185,7 @@ def _decided(
                  r.refused)
         for r in rows
     ]  # fmt: skip
-    return Decision(title, decisions.processor(), threads, task.name if task else "", chosen, tuple(timed))
+    return Decision(title, decisions.processor(), threads, task.name if task else "", chosen, tuple(timed), load)
 
 
 def _rounded(ms: float | None) -> float | None:

@@ -23,8 +23,9 @@ from models.runtime.compiled import Signature
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = 1  # of the files; a change of what is measured or how needs a new number
+FORMAT = 2  # of the files; a change of what is measured or how needs a new number
 FOLDER = "PERCEPTION_CACHE"  # environment variable
+BUSY, QUIET = 1.0, 0.5  # load per core: what was measured above BUSY is measured again once it is below QUIET
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Decision:
-    """What runs a network here. network: its name · task: name of the measure of agreement, "" without one."""
+    """What runs a network here. network: its name · task: name of the measure of agreement, "" without one · load: per
+    core, when it was measured."""
 
     network: str
     processor: str
@@ -50,6 +52,19 @@ class Decision:
     task: str
     chosen: Candidate
     rows: tuple[Measured, ...]
+    load: float = 0.0
+
+
+def load_per_core() -> float:
+    """Load average of the last minute over the cores of this process; 0 where the system does not tell."""
+    try:
+        return os.getloadavg()[0] / _cores()
+    except OSError:
+        return 0.0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)
@@ -64,8 +79,7 @@ def processor() -> str:
         name += f" ({hashlib.sha256(flags.encode()).hexdigest()[:6]})"  # virtual machines hide instruction sets
     except OSError:
         pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {_cores()} cores"
 
 
 def key_of(module: nn.Module, signature: Signature, threads: int, precision: str) -> str:
@@ -89,8 +103,13 @@ def folder() -> Path:
 
 
 def load(key: str) -> Decision | None:
-    """The decision that was kept; None where there is none or its file is damaged."""
-    return _read(folder() / f"{key}.json")
+    """The decision that was kept; None where there is none, its file is damaged, or it was measured on a busy machine
+    that is quiet now."""
+    found = _read(folder() / f"{key}.json")
+    if found is not None and found.load > BUSY and load_per_core() < QUIET:
+        forget(key)
+        return None
+    return found
 
 
 def keep(key: str, decision: Decision) -> Decision:
@@ -155,4 +174,12 @@ def _decision(content: dict[str, Any]) -> Decision:
         raise TypeError("fields of other types")
     if chosen.runtime not in RUNTIMES or chosen.precision not in ("fp32", "bf16"):
         raise ValueError("an unknown choice")
-    return Decision(content["network"], content["processor"], int(content["threads"]), content["task"], chosen, rows)
+    return Decision(
+        content["network"],
+        content["processor"],
+        int(content["threads"]),
+        content["task"],
+        chosen,
+        rows,
+        float(content["load"]),
+    )

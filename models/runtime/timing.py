@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LEAST, MOST = 4, 40  # rounds
-SECONDS = 1.5  # for all rounds
-HOPELESS = 2.5  # times the fastest: not timed any more
+LEAST, MOST = 10, 60  # rounds
+SECONDS = 3.0  # for all rounds; more where LEAST need more
+HOPELESS = ((1, 8.0), (4, 3.0))  # after so many rounds, works that take so many times as long as the fastest leave
 
 
 def clock() -> float:
@@ -22,7 +22,7 @@ def interleaved(works: Mapping[Any, Callable[[], object]], seconds: float = SECO
     All works run in turn, round by round, so that other load on the machine meets all alike. Load only lengthens a
     call, so the shortest call says most about the work itself. A call that is not timed goes before every timed one:
     the work then has its weights in the cache, and the threads of the one before it have stopped waiting. Works that
-    are much slower than the fastest leave after two rounds.
+    are much slower than the fastest leave early.
     """
     shortest = dict.fromkeys(works, float("inf"))
     left = list(works)
@@ -33,9 +33,10 @@ def interleaved(works: Mapping[Any, Callable[[], object]], seconds: float = SECO
             start = clock()
             works[name]()
             shortest[name] = min(shortest[name], clock() - start)
-        if done == 1:
-            fastest = min(shortest.values())
-            left = [name for name in left if shortest[name] <= HOPELESS * fastest]
+        for rounds, times in HOPELESS:
+            if done + 1 == rounds:
+                fastest = min(shortest.values())
+                left = [name for name in left if shortest[name] <= times * fastest]
         if done + 1 >= LEAST and (len(left) < 2 or clock() - begin > seconds):
             break
     return {name: taken * 1e3 for name, taken in shortest.items()}

@@ -36,6 +36,7 @@ def measuring(monkeypatch, tmp_path):
         return {c: times.get(c.runtime, 9.0) for c in works}
 
     monkeypatch.setattr(timing, "interleaved", measured)
+    monkeypatch.setattr(decisions, "load_per_core", lambda: 0.0)
     return times, seen
 
 
@@ -118,7 +119,7 @@ def test_the_environment_forces_a_runtime_and_skips_the_measurement(measuring, m
             tiny()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1, "rows": 3}', "\x00\xff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 2, "rows": 3}', "\x00\xff"])
 def test_a_damaged_file_is_measured_again_and_rewritten(content, measuring):
     times, seen = measuring
     times["torch"] = 1.0
@@ -191,6 +192,16 @@ def test_another_network_other_weights_and_other_threads_are_measured_for_themse
     assert len({key, *others}) == 6
 
 
+def test_what_was_measured_on_a_busy_machine_is_measured_again_on_a_quiet_one(measuring, monkeypatch):
+    times, seen = measuring
+    times["torch"] = 1.0
+    for load, measured in ((3.0, 1), (2.0, 1), (0.2, 2), (0.2, 2)):
+        monkeypatch.setattr(decisions, "load_per_core", lambda load=load: load)
+        tiny()
+        assert len(seen) == measured
+    assert [d.load for d in decisions.known()] == [0.2]
+
+
 def test_forgotten_is_measured_again(measuring):
     measuring[0]["torch"] = 1.0
     tiny()
@@ -203,11 +214,11 @@ def test_forgotten_is_measured_again(measuring):
 def test_bf16_is_taken_where_it_is_worth_it(monkeypatch):
     rows = [Measured("native", "fp32"), Measured("openvino", "bf16")]
     exact, fast = Candidate("native", "fp32"), Candidate("openvino", "bf16")
-    assert choose._decided("n", 2, None, rows, {exact: 10.0, fast: 9.8}).chosen == exact
-    found = choose._decided("n", 2, None, rows, {exact: 10.0, fast: 9.0})
+    assert choose._decided("n", 2, None, rows, {exact: 10.0, fast: 9.8}, 0.0).chosen == exact
+    found = choose._decided("n", 2, None, rows, {exact: 10.0, fast: 9.0}, 0.0)
     assert found.chosen == fast and [r.ms for r in found.rows] == [10.0, 9.0]
     with pytest.raises(ModelError, match="no runtime gives torch's results for n"):
-        choose._decided("n", 2, None, rows, {})
+        choose._decided("n", 2, None, rows, {}, 0.0)
 
 
 class Four(nn.Module):
@@ -240,19 +251,20 @@ def test_generated_frames_move_and_differ_from_stream_to_stream():
 
 
 def test_rounds_are_interleaved_and_the_shortest_call_counts(monkeypatch):
-    """A machine that is ten times slower in one round and a work that never catches up."""
+    """A machine that is four times slower in one round, a work that is too slow and one that is far too slow."""
     now, calls = [0.0], []
-    cost = {"quick": 1.0, "even": 1.2, "slow": 5.0}
+    cost = {"quick": 1.0, "even": 1.2, "slow": 5.0, "hopeless": 20.0}
 
     def work(name):
         calls.append(name)
-        now[0] += cost[name] * (10 if 4 <= len(calls) <= 8 else 1) * 1e-3
+        now[0] += cost[name] * (4 if 9 <= len(calls) <= 12 else 1) * 1e-3
 
     monkeypatch.setattr(timing, "clock", lambda: now[0])
-    found = timing.interleaved({name: lambda name=name: work(name) for name in cost}, seconds=0.05)
-    assert found == pytest.approx({"quick": 1.0, "even": 1.2, "slow": 5.0})
-    assert calls[:6] == ["quick", "quick", "even", "even", "slow", "slow"]
-    assert calls.count("slow") == 4 and calls.count("quick") == calls.count("even") > 6
+    found = timing.interleaved({name: lambda name=name: work(name) for name in cost}, seconds=0.1)
+    assert found == pytest.approx({"quick": 1.0, "even": 1.2, "slow": 5.0, "hopeless": 20.0})
+    assert calls[:8] == ["quick", "quick", "even", "even", "slow", "slow", "hopeless", "hopeless"]
+    assert (calls.count("hopeless"), calls.count("slow")) == (2, 8)
+    assert calls.count("quick") == calls.count("even") >= 2 * timing.LEAST
 
 
 @pytest.mark.skipif(not available()["openvino"], reason="OpenVINO is not installed")
