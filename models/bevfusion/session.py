@@ -144,6 +144,8 @@ class BevFusionSession:
         Raises ValueError for shapes that do not fit, an image without calibration, one whose size contradicts its
         calibration, and for nothing at all that the model can see.
         """
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
         self.seconds = {}
         cloud = self._cloud(points)
         present = self._present(images, calibration)

@@ -33,43 +33,58 @@ class Stride:
 
 
 @njit(cache=True, nogil=True)
-def _output_of(coords, i, k, kernel, stride, padding, shape):
-    """Flat output cell that input row i meets under kernel offset k, or -1. Offsets count x fastest, z slowest."""
-    flat, rest = np.int64(coords[i, 3]), k
-    for axis in range(3):
-        offset, rest = rest % kernel[axis], rest // kernel[axis]
-        at = coords[i, axis] + padding[axis] - offset
-        if at < 0 or at % stride[axis] != 0 or at // stride[axis] >= shape[axis]:
-            return np.int64(-1)
-        flat = flat * shape[axis] + at // stride[axis]
-    return flat
+def _axis(at, kernel, stride, padding, size, offsets, places):
+    """Kernel offsets under which a coordinate meets an output along one axis, and these outputs; returns how many."""
+    count = 0
+    for k in range(kernel):
+        shifted = at + padding - k
+        if shifted >= 0 and shifted % stride == 0 and shifted // stride < size:
+            offsets[count], places[count] = k, shifted // stride
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _meetings(coords, i, kernel, stride, padding, shape, offsets, places, found):
+    """Rows (kernel offset, flat output cell) of all outputs that input row i meets; returns how many. Offsets count x
+    fastest, z slowest."""
+    nx = _axis(coords[i, 0], kernel[0], stride[0], padding[0], shape[0], offsets[0], places[0])
+    ny = _axis(coords[i, 1], kernel[1], stride[1], padding[1], shape[1], offsets[1], places[1])
+    nz = _axis(coords[i, 2], kernel[2], stride[2], padding[2], shape[2], offsets[2], places[2])
+    count, batch = 0, np.int64(coords[i, 3])
+    for a in range(nx):
+        for b in range(ny):
+            for c in range(nz):
+                found[count, 0] = (offsets[2, c] * kernel[1] + offsets[1, b]) * kernel[0] + offsets[0, a]
+                plane = (batch * shape[0] + places[0, a]) * shape[1] + places[1, b]
+                found[count, 1] = plane * shape[2] + places[2, c]
+                count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
 def _strided(coords, kernel, stride, padding, shape, batch):
     """(flat cells of the outputs, rising; pairs int32 [2, P] by offset, outputs rising; starts int64 [K + 1])."""
-    volume = kernel[0] * kernel[1] * kernel[2]
-    row = np.zeros(batch * shape[0] * shape[1] * shape[2], np.int32)  # 1 where active, then the row
-    starts = np.zeros(volume + 1, np.int64)
-    for k in range(volume):
-        for i in range(len(coords)):
-            cell = _output_of(coords, i, k, kernel, stride, padding, shape)
-            if cell >= 0:
-                row[cell] = 1
-                starts[k + 1] += 1
-    cells = np.flatnonzero(row)
+    volume, total = kernel[0] * kernel[1] * kernel[2], batch * shape[0] * shape[1] * shape[2]
+    offsets, places = np.empty((3, max(kernel)), np.int64), np.empty((3, max(kernel)), np.int64)
+    found = np.empty((volume, 2), np.int64)
+    active, starts = np.zeros(total, np.uint8), np.zeros(volume + 1, np.int64)
+    for i in range(len(coords)):
+        for m in range(_meetings(coords, i, kernel, stride, padding, shape, offsets, places, found)):
+            active[found[m, 1]] = 1
+            starts[found[m, 0] + 1] += 1
+    cells = np.flatnonzero(active)
+    row = np.empty(total, np.int32)  # of the active cells; the others are never read
     for r in range(len(cells)):
         row[cells[r]] = r
     for k in range(volume):
         starts[k + 1] += starts[k]
-    pairs = np.empty((2, starts[volume]), np.int32)
-    for k in range(volume):
-        at = starts[k]
-        for i in range(len(coords)):
-            cell = _output_of(coords, i, k, kernel, stride, padding, shape)
-            if cell >= 0:
-                pairs[0, at], pairs[1, at] = i, row[cell]
-                at += 1
+    pairs, at = np.empty((2, starts[volume]), np.int32), starts[:-1].copy()
+    for i in range(len(coords)):  # rows are sorted, so the outputs of an offset come out sorted too
+        for m in range(_meetings(coords, i, kernel, stride, padding, shape, offsets, places, found)):
+            k = found[m, 0]
+            pairs[0, at[k]], pairs[1, at[k]] = i, row[found[m, 1]]
+            at[k] += 1
     return cells, pairs, starts
 
 
