@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.facts import ModelError, ModelFacts, load_network
-from models.gan.lut import apply_table
 from models.gan.resnet_supernet import SuperMobileResnetGenerator
-from models.gan.tone import ToneLut, identity_table
+from models.gan.tone import ToneLut, ToneResidual
+from models.gan.tone_step import ToneStep
 from models.runtime import Compiled, compile_network
 from models.tsm.preprocess import check_rgb
 
@@ -60,6 +60,11 @@ class StyleSession:
         self.runtime, self.threads = runtime, threads
         self.strength, self.channel_ratio, self.resolution = 1.0, 1.0, resolution
         self.seconds = 0.0
+        tone = network.tone if isinstance(network, ToneResidual) else network
+        self._tone = ToneStep(tone, runtime) if isinstance(tone, ToneLut) else None
+        self._convolutions: nn.Module | None = network.residual if isinstance(network, ToneResidual) else network
+        if isinstance(network, ToneLut):
+            self._convolutions = None
         self._compiled: dict[tuple[float, int, int], Compiled] = {}
         self.set(strength, channel_ratio, resolution)
 
@@ -99,38 +104,35 @@ class StyleSession:
             raise ValueError(
                 f"the picture is {rgb.shape[0]} x {rgb.shape[1]} px: expected {LEAST_SIDE} or more each way"
             )
-        if self.strength == 0:
-            out = rgb
-        elif isinstance(self.network, ToneLut):
-            out = self._toned(rgb, self.network)
-        else:
-            out = self._restyled(rgb)
+        out = rgb if self.strength == 0 else self._restyled(rgb)
         self.seconds = perf_counter() - started
         return out
 
-    @torch.inference_mode()
-    def _toned(self, rgb: Rgb, network: ToneLut) -> Rgb:
-        """The tone step: the table is mixed by the network, and applied to the pixels in one pass."""
-        small = cv2.resize(rgb, (128, 128), interpolation=cv2.INTER_AREA)
-        x = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 127.5 - 1
-        table = network.table(x)[0]
-        same = identity_table(table.shape[-1])
-        table = (same + self.strength * (table - same) + 1) * 127.5
-        return apply_table(rgb, table.permute(1, 2, 3, 0).numpy())
-
     def _restyled(self, rgb: Rgb) -> Rgb:
+        if self._tone is not None and self._convolutions is None:
+            return self._tone.apply(rgb, self.strength)
+        toned = rgb if self._tone is None else self._tone.apply(rgb)
+        styled = toned + self._change(toned)
+        if toned is not rgb:
+            styled = np.clip(styled, 0, 255)
+        out = rgb + self.strength * (styled - rgb)
+        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+    def _change(self, rgb: Rgb) -> NDArray[np.float32]:
+        """What the convolutions add to a picture, float32 [H, W, 3] in steps of 1 / 255 of the range."""
         height, width = rgb.shape[:2]
         seen = rgb
         if self.resolution is not None and self.resolution < height:
             size = (max(1, round(width * self.resolution / height)), self.resolution)
             seen = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         x = (seen.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
-        change = self._run(x) - x
-        change = np.ascontiguousarray(change[0].transpose(1, 2, 0))
+        found = self._run(x)
+        if not isinstance(self.network, ToneResidual):  # its convolutions give the change itself
+            found = found - x
+        change = np.ascontiguousarray(found[0].transpose(1, 2, 0)) * np.float32(127.5)
         if seen is not rgb:
-            change = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
-        out = rgb + (127.5 * self.strength) * change
-        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+            change = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        return change
 
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """f(x): sides are padded to what the network can halve, and cut back."""
@@ -146,6 +148,7 @@ class StyleSession:
 
     def _network_of(self, ratio: float) -> nn.Module:
         if not isinstance(self.network, SuperMobileResnetGenerator):
-            return self.network
+            assert self._convolutions is not None
+            return self._convolutions
         width = max(WIDTH_STEP, round(self.network.ngf * ratio / WIDTH_STEP) * WIDTH_STEP)
         return self.network.extract((min(width, self.network.ngf),) * 8)

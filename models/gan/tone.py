@@ -53,11 +53,14 @@ class ToneLut(nn.Module):
         with torch.no_grad():
             self.mix.bias[0] = 1.0
 
+    def weights(self, small: Tensor) -> Tensor:
+        """How much of each table: thumbnails [N, 3, 32, 32] -> [N, tables]."""
+        return self.mix(self.look(small).mean((2, 3)))
+
     def table(self, x: Tensor) -> Tensor:
         """The mixed table of each picture: x float [N, 3, H, W] in [-1, 1] -> [N, 3, S, S, S]."""
         small = F.interpolate(x, size=(THUMBNAIL, THUMBNAIL), mode="area")
-        weights = self.mix(self.look(small).mean((2, 3)))  # [N, tables]
-        return torch.einsum("nk,kcbgr->ncbgr", weights, self.tables)
+        return torch.einsum("nk,kcbgr->ncbgr", self.weights(small), self.tables)
 
     def forward(self, x: Tensor) -> Tensor:
         """x float [N, 3, H, W] in [-1, 1], RGB -> the same shape, in [-1, 1]."""
@@ -69,17 +72,16 @@ class ToneLut(nn.Module):
         return torch.stack(differences).mean()
 
 
-class ToneResidual(nn.Module):
-    """clamp(tone(x) + residual(tone(x))): the residual works on 4 x 4 px blocks as channels, and starts at zero.
+class BlockResidual(nn.Module):
+    """A change of the picture, made at a quarter of its resolution: 4 x 4 px blocks become channels. Starts at zero.
 
     width: channels inside · blocks: separable residual blocks.
     """
 
     size_multiple = 4
 
-    def __init__(self, width: int = 24, blocks: int = 2, tables: int = 3, size: int = 17):
+    def __init__(self, width: int = 24, blocks: int = 2):
         super().__init__()
-        self.tone = ToneLut(tables, size)
         self.enter = nn.Conv2d(48, width, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -93,9 +95,24 @@ class ToneResidual(nn.Module):
             nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x float [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the same shape, in [-1, 1]."""
-        x = self.tone(x)
+        """x float [N, 3, H, W], H and W multiples of 4 -> the change, of the same shape."""
         y = F.leaky_relu(self.enter(F.pixel_unshuffle(x, 4)), 0.2)
         for block in self.blocks:
             y = y + block(y)
-        return (x + F.pixel_shuffle(self.leave(y), 4)).clamp(-1, 1)
+        return F.pixel_shuffle(self.leave(y), 4)
+
+
+class ToneResidual(nn.Module):
+    """clamp(tone(x) + residual(tone(x))); arguments as in BlockResidual and ToneLut."""
+
+    size_multiple = 4
+
+    def __init__(self, width: int = 24, blocks: int = 2, tables: int = 3, size: int = 17):
+        super().__init__()
+        self.tone = ToneLut(tables, size)
+        self.residual = BlockResidual(width, blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x float [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the same shape, in [-1, 1]."""
+        x = self.tone(x)
+        return (x + self.residual(x)).clamp(-1, 1)

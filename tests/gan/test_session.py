@@ -142,12 +142,36 @@ def test_the_table_on_uint8_pixels_equals_the_network():
     assert np.array_equal(same, rgb)
 
 
-def test_a_faster_runtime_gives_the_same_picture():
-    rgb = picture(32, 48)
-    facts = facts_of("gan-sub-mobile-resnet", {"config": (8,) * 8, "n_blocks": 2}, "some")
+@pytest.mark.parametrize("architecture", ["gan-tone", "gan-tone-residual"])
+def test_the_tone_step_of_a_session_is_the_network(architecture):
+    torch.manual_seed(0)
+    facts = facts_of(architecture, {}, "some")
     network = build_network(facts, seed=0)
+    with torch.no_grad():
+        tone = network.tone if architecture == "gan-tone-residual" else network
+        tone.tables.mul_(0.8).add_(0.05 * torch.randn_like(tone.tables))
+        if architecture == "gan-tone-residual":
+            network.residual.leave.weight.normal_(std=0.05)
+    rgb = picture(64, 96)  # twice and three times the thumbnail: both average whole blocks
+    with torch.inference_mode():
+        x = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 127.5 - 1
+        expected = (network(x)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    found = StyleSession(network, facts, runtime="torch").step(rgb)
+    assert np.abs(found - expected).max() <= 2.0  # the picture is rounded between tone and residual
+    half = StyleSession(network, facts, strength=0.5, runtime="torch").step(rgb)
+    assert np.abs(half - (rgb + 0.5 * (expected - rgb))).max() <= 2.0
+
+
+@pytest.mark.parametrize(
+    "architecture, network",
+    [("gan-sub-mobile-resnet", {"config": (8,) * 8, "n_blocks": 2}), ("gan-tone-residual", {"width": 8, "blocks": 1})],
+)
+def test_a_faster_runtime_gives_the_same_picture(architecture, network):
+    rgb = picture(32, 48)
+    facts = facts_of(architecture, network, "some")
+    built = build_network(facts, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # auto says where it passes over a runtime
-        fast = StyleSession(network, facts, runtime="auto").step(rgb)
-    plain = StyleSession(network, facts, runtime="torch").step(rgb)
+        fast = StyleSession(built, facts, runtime="auto").step(rgb)
+    plain = StyleSession(built, facts, runtime="torch").step(rgb)
     assert np.abs(fast.astype(int) - plain).max() <= 1
