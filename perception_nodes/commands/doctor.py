@@ -156,11 +156,16 @@ def measure_runtimes() -> None:
     from models.runtime.decisions import forget
 
     forget()
-    logging.getLogger("models.runtime").setLevel(logging.ERROR)  # the bar says what is going on
     families = {name: family_of(load_facts(name)) for name in list_models()}
     dense = {name: family.open_session for name, family in families.items() if hasattr(family, "open_session")}
-    for name in track(dense, description=f"measuring {len(dense)} networks"):
-        dense[name](name)
+    log = logging.getLogger("models.runtime")
+    before = log.level
+    log.setLevel(logging.ERROR)  # the bar says what is going on
+    try:
+        for name in track(dense, description=f"measuring {len(dense)} networks"):
+            dense[name](name)
+    finally:
+        log.setLevel(before)
 
 
 def models() -> str:

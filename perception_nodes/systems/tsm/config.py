@@ -14,7 +14,7 @@ class VideoModel(Section):
         default="tsm-events-online", description="a name of `perception weights list`, or a folder with model.yaml"
     )
     runtime: Literal["auto", "openvino", "native", "onnx", "torch"] = Field(
-        default="auto", description="what computes the network; auto: the fastest that is installed"
+        default="auto", description="what computes the network; auto: the fastest on this machine, measured once"
     )
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")
 
