@@ -8,6 +8,7 @@ from typing import Any
 
 LEAST, MOST = 10, 60  # rounds
 SECONDS = 3.0  # for all rounds; more where LEAST need more
+PATIENCE = 10.0  # s, after which the rounds that were run must do: calls of seconds need no repetition
 HOPELESS = ((1, 8.0), (4, 3.0))  # after so many rounds, works that take so many times as long as the fastest leave
 
 
@@ -37,6 +38,7 @@ def interleaved(works: Mapping[Any, Callable[[], object]], seconds: float = SECO
             if done + 1 == rounds:
                 fastest = min(shortest.values())
                 left = [name for name in left if shortest[name] <= times * fastest]
-        if done + 1 >= LEAST and (len(left) < 2 or clock() - begin > seconds):
+        spent = clock() - begin
+        if spent > PATIENCE or (done + 1 >= LEAST and (len(left) < 2 or spent > seconds)):
             break
     return {name: taken * 1e3 for name, taken in shortest.items()}

@@ -267,6 +267,18 @@ def test_rounds_are_interleaved_and_the_shortest_call_counts(monkeypatch):
     assert calls.count("quick") == calls.count("even") >= 2 * timing.LEAST
 
 
+def test_calls_of_seconds_are_not_repeated(monkeypatch):
+    now, calls = [0.0], []
+
+    def work(name):
+        calls.append(name)
+        now[0] += {"quick": 2.0, "slow": 4.0}[name]
+
+    monkeypatch.setattr(timing, "clock", lambda: now[0])
+    found = timing.interleaved({name: lambda name=name: work(name) for name in ("quick", "slow")})
+    assert found == {"quick": 2000.0, "slow": 4000.0} and calls == ["quick", "quick", "slow", "slow"]
+
+
 @pytest.mark.skipif(not available()["openvino"], reason="OpenVINO is not installed")
 def test_the_real_measurement_ends_with_a_runtime_that_agrees(monkeypatch, tmp_path):
     monkeypatch.delenv("PERCEPTION_RUNTIME")
