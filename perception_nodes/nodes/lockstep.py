@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -15,6 +15,7 @@ from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.systems import SYSTEMS
+from perception_nodes.systems.inputs import CLOUD
 from perception_nodes.systems.system import Output
 
 if TYPE_CHECKING:
@@ -80,77 +81,71 @@ class NodeLockstep:
 class TopicLockstep:
     """Listens to the answers' stamps: for nodes in other processes.
 
-    Topics go on independently of each other: a cloud and a picture of one moment are worked on together. Where several
-    topics share an answer (the cameras of one node), each may be one message ahead: the node itself waits for the
-    others, and closes a set where one is missing.
+    Topics go on independently of each other: a cloud and a picture of one moment are worked on together. A topic may be
+    one message ahead where its node waits for others: where several topics share an answer (the cameras of one node),
+    and where a cloud is answered together with pictures.
 
     Args:
         node: where the subscriptions live.
-        answers: topic that is sent -> topic on which something with the same stamp comes back.
+        pairs: (topic that is sent, topic on which something with the same stamp comes back); a topic may have several
+            answers, and an answer several topics.
         types: message type of each sent topic; an answer that no system declares is of its question's type.
     """
 
-    def __init__(self, node: Node, answers: dict[str, str], types: dict[str, str]) -> None:
+    def __init__(self, node: Node, pairs: Sequence[tuple[str, str]], types: dict[str, str]) -> None:
         self._node = node
-        self._answers = answers
         self._changed = threading.Condition()
-        self._came: dict[str, deque[int]] = {answer: deque(maxlen=200) for answer in answers.values()}
-        self._waiting: dict[str, deque[int]] = {question: deque() for question in answers}
-        shared = list(answers.values())
-        self._ahead = {question: int(shared.count(answer) > 1) for question, answer in answers.items()}
+        declared = {system.answer.topic: system for system in SYSTEMS}
+        answers = [answer for _, answer in pairs]
+        self._came: dict[str, deque[int]] = {answer: deque(maxlen=200) for answer in answers}
+        self._waits = []
+        for question, answer in pairs:
+            inputs = declared[answer].inputs if answer in declared else CLOUD
+            ahead = int(answers.count(answer) > 1 or (inputs.cloud and inputs.cameras))
+            self._waits.append(_Wait(question, answer, ahead, self._came[answer]))
         self._any = False
-        declared = {system.answer.topic: system.answer for system in SYSTEMS}
-        kinds: dict[str, tuple[Any, Callable[[bytes], int]]] = {}
-        for question, answer in answers.items():
-            output = declared.get(answer)
+        self._subscriptions = []
+        for answer in dict.fromkeys(answers):
+            output = declared[answer].answer if answer in declared else None
+            question = next(q for q, a in pairs if a == answer)
             kind = find_message_type(types[question] if output is None else output.type)
-            kinds[answer] = (kind, _stamp_reader(output))
-        self._subscriptions = [
-            node.create_subscription(kind, topic, self._receiver(topic, stamp), QoSProfile(depth=20), raw=True)
-            for topic, (kind, stamp) in kinds.items()
-        ]
+            if kind is not None:  # else nobody here can answer
+                receive, qos = self._receiver(answer, _stamp_reader(output)), QoSProfile(depth=20)
+                self._subscriptions.append(node.create_subscription(kind, answer, receive, qos, raw=True))
 
-    def _receiver(self, topic: str, stamp_of: Callable[[bytes], int]) -> Callable[[bytes], None]:
+    def _receiver(self, answer: str, stamp_of: Callable[[bytes], int]) -> Callable[[bytes], None]:
         def receive(raw: bytes) -> None:
             try:
                 stamp = stamp_of(raw)
             except MessageError:
                 return
             with self._changed:
-                self._came[topic].append(stamp)
+                self._came[answer].append(stamp)
                 self._any = True
                 self._changed.notify_all()
 
         return receive
 
     def ready(self, message: BagMessage, halt: threading.Event) -> bool:
-        return self._wait(message.topic, self._ahead.get(message.topic, 0), halt)
+        return all([self._wait(wait, halt) for wait in self._waits if wait.question == message.topic])
 
     def sent(self, message: BagMessage) -> None:
-        if message.topic in self._waiting:
-            with contextlib.suppress(MessageError):  # nobody answers a message without a stamp
-                self._waiting[message.topic].append(header_stamp_ns(message.raw))
+        with contextlib.suppress(MessageError), self._changed:  # nobody answers a message without a stamp
+            for wait in self._waits:
+                if wait.question == message.topic:
+                    wait.due.append(header_stamp_ns(message.raw))
 
     def finish(self, halt: threading.Event) -> bool:
-        return all([self._wait(question, self._ahead[question], halt) for question in self._waiting])
+        return all([self._wait(wait, halt) for wait in self._waits])
 
-    def _wait(self, question: str, ahead: int, halt: threading.Event) -> bool:
-        waiting = self._waiting.get(question)
-        if not waiting or not self._node.count_publishers(self._answers[question]):
+    def _wait(self, wait: "_Wait", halt: threading.Event) -> bool:
+        if not wait.due or not self._node.count_publishers(wait.answer):
             return True  # nobody there who could answer
-        came = self._came[self._answers[question]]
         end = time.monotonic() + (ANSWER_S if self._any else FIRST_ANSWER_S)
         with self._changed:
-            while not halt.is_set():
-                answered = [i for i, stamp in enumerate(waiting) if stamp in came]
-                if answered:  # one that came after it answers for an earlier one, too: that one was refused
-                    came.remove(waiting[answered[-1]])
-                    for _ in range(answered[-1] + 1):
-                        waiting.popleft()
-                if len(waiting) <= ahead:
-                    return True
+            while not halt.is_set() and not wait.settled():
                 if time.monotonic() > end:
-                    waiting.popleft()
+                    wait.due.popleft()
                     return False
                 self._changed.wait(0.1)
         return True
@@ -158,6 +153,27 @@ class TopicLockstep:
     def destroy(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+
+
+class _Wait:
+    """The stamps of a topic's messages for which an answer is due; `ahead` of them may be sent before it comes.
+
+    came: stamps of the answers so far, shared by the topics that share an answer topic.
+    """
+
+    def __init__(self, question: str, answer: str, ahead: int, came: deque[int]) -> None:
+        self.question, self.answer, self.ahead = question, answer, ahead
+        self.due: deque[int] = deque()
+        self._came = came
+
+    def settled(self) -> bool:
+        """Takes the answers that came; one answers for earlier messages, too, since they were refused."""
+        answered = [i for i, stamp in enumerate(self.due) if stamp in self._came]
+        if answered:
+            self._came.remove(self.due[answered[-1]])
+            for _ in range(answered[-1] + 1):
+                self.due.popleft()
+        return len(self.due) <= self.ahead
 
 
 def _stamp_reader(output: Output | None) -> Callable[[bytes], int]:

@@ -79,8 +79,7 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
             self._clock_out = self.advertise(Clock, "/clock", Qos(reliability="reliable", depth=10))
         if config.playback.rate == 0:
             types = {topic.name: topic.type for topic in self._topics}
-            pairs = dict(zip(config.answer.inputs, config.answer.topics))
-            asked = {q: a for q, a in pairs.items() if q in types}
+            asked = [pair for pair in zip(config.answer.inputs, config.answer.topics) if pair[0] in types]
             self._lockstep = self._own_lockstep or TopicLockstep(self, asked, types)
         self._pacer = Pacer(config.playback.rate)
         if config.playback.paused:

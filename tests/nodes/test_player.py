@@ -213,3 +213,29 @@ def test_looping_a_bag_gives_the_same_answer_each_loop(stage, tmp_path):
     assert came[:8] == came[8:16] == came[16:24]
     assert [round(s - START, 2) for s, _ in came[:8]] == [i / 10 for i in range(8)]
     assert node.health.counter("input", "time_jumps") >= 2
+
+
+def test_at_rate_zero_a_message_waits_for_each_of_its_answers(stage, tmp_path):
+    """Two nodes answer one cloud: the next one is sent when both have."""
+    from sensor_msgs.msg import PointCloud2
+
+    sent = []
+    answers = {name: stage.publisher(PointCloud2, f"/answer/{name}") for name in ("quick", "slow")}
+    made = stage.client.create_subscription(PointCloud2, "/lidar/points", sent.append, 10)
+    pairs = {"answer.inputs": ["/lidar/points"] * 2, "answer.topics": ["/answer/quick", "/answer/slow"]}
+    bag = write_bag(tmp_path / "bag", frames=2)
+    try:
+        _, codes = player(stage, bag, **WAIT, **pairs, **{"playback.rate": 0.0})
+        for out in answers.values():
+            stage.connected(out)
+        stage.until(lambda: len(sent) == 1)
+        answers["quick"].publish(sent[0])
+        time.sleep(0.5)
+        assert len(sent) == 1 and not codes
+        answers["slow"].publish(sent[0])
+        stage.until(lambda: len(sent) == 2)
+        for out in answers.values():
+            out.publish(sent[1])
+        stage.until(lambda: codes == [0])
+    finally:
+        stage.client.destroy_subscription(made)
