@@ -35,7 +35,9 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the unpickler met
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        # torch's first line says how to load the file all the same; the unpickler's own line says what was found
+        reason = next((line for line in lines if "GLOBAL " in line), lines[0]).split(". Please use")[0]
         raise ModelError(
             f"{path} was refused: it holds something other than tensors, or is damaged ({reason[:200]}). Only tensors "
             "are read; if you trust its origin, load it where it was made and save `{'model': model.state_dict()}`"

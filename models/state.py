@@ -46,4 +46,4 @@ def described(network: nn.Module) -> str:
     spec, channels = getattr(network, "spec", None), getattr(network, "channels", None)
     if spec is not None and all(hasattr(spec, name) for name in ("backbone", "width", "mode")):
         return f"{getattr(spec, 'architecture', name)} {spec.backbone} of width {spec.width}, mode {spec.mode}"
-    return name if channels is None else f"{name} with channels {list(channels)}"
+    return name if not isinstance(channels, (tuple, list)) else f"{name} with channels {list(channels)}"

@@ -117,8 +117,9 @@ class Evil:
 
 def test_a_file_that_wants_to_run_code_is_refused(tmp_path):
     torch.save({"model.1.weight": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(ModelError, match="Only tensors are read"):
+    with pytest.raises(ModelError, match="Only tensors are read") as error:
         convert(tmp_path / "evil.pth", tmp_path / "out", "gan")
+    assert "system" in str(error.value) and "can still be loaded" not in str(error.value)
     assert not os.path.exists("/tmp/evil-was-run") and not (tmp_path / "out").exists()
 
 
@@ -142,6 +143,10 @@ def test_wrong_architectures_and_missing_keys_are_named(tmp_path):
     torch.save({k: v for k, v in state.items() if k != "model.4.bias"}, tmp_path / "part.pth")
     with pytest.raises(ModelError, match=r"1 keys are missing \(first: model.4.bias\)"):
         convert(tmp_path / "part.pth", tmp_path / "out", "gan")
+    state = ARCHITECTURES["gan-anycost"](**SMALL["gan-anycost"]).state_dict()
+    torch.save({k: v for k, v in state.items() if k != "conv1.noise.weight"}, tmp_path / "anycost.pth")
+    with pytest.raises(ModelError, match=r"does not fit AnycostGenerator: 1 keys are missing"):
+        convert(tmp_path / "anycost.pth", tmp_path / "out", "gan")
     with pytest.raises(ModelError, match="'gan-wavelet' is unknown"):
         convert(tmp_path / "part.pth", tmp_path / "out", "gan-wavelet")
 
