@@ -102,7 +102,7 @@ def check(seed, frames):
     return one
 
 
-@settings(deadline=None, max_examples=3, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=2, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1))
 def test_the_same_faulty_bag_gives_the_same_bytes_live_or_offline(seed):
     check(seed, frames=20)
