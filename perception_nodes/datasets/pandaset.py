@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from perception_nodes.calibration.se3 import Matrix, apply, from_quaternion
 from perception_nodes.datasets.errors import DatasetError, listing
+from perception_nodes.datasets.picture_file import read_picture
 from perception_nodes.messages.detections import Detections3D
-from perception_nodes.messages.errors import MessageError
-from perception_nodes.messages.image import decode_picture
 
 FORMAT = "pandaset_002 calibration 1"
 
@@ -40,10 +39,7 @@ class PandaSetCamera:
 
     def rgb(self) -> NDArray[np.uint8]:
         """uint8 [H, W, 3]; raises DatasetError."""
-        try:
-            return decode_picture(self.path.read_bytes())
-        except (OSError, MessageError) as err:
-            raise DatasetError(f"cannot read the picture {self.path}: {err}") from err
+        return read_picture(self.path)
 
 
 @dataclass(frozen=True, eq=False)

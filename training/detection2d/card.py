@@ -6,6 +6,7 @@ from typing import Any
 
 from models.facts import ModelFacts
 from perception_nodes.evaluation.detection2d import LEAST_SIZE, LEAST_VISIBLE, SPEEDS
+from training.common.card import ending
 
 WEAK = 0.2
 
@@ -69,18 +70,9 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         *_gain(metrics.get("gain", {})),
         *_classes(scores),
         "",
-        "## Limits",
-        "",
-        _how_far(scores, metrics["training"]),
-        LIMITS,
-        "",
-        "## How these figures were made",
-        "",
-        f"    {metrics['command']}",
-        "",
-        f"on {metrics['date']}, with {metrics['engine']}.",
+        ending(_how_far(scores, metrics["training"]) + "\n" + LIMITS, metrics, metrics["engine"]),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _gain(gain: dict[str, Any]) -> list[str]:

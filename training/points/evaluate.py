@@ -25,6 +25,7 @@ from models.pvcnn.session import PointSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
+from training.common.card import ending
 from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
 from training.common.release import Release, kept_metrics, provenance, publish
@@ -41,6 +42,9 @@ DATA = (
     "crops of sweeps of the embedded driving world (perception_nodes/simulator), seeds 0 to 31, nuScenes', KITTI's and "
     "VLP-16's beam patterns and random ones; no real data."
 )
+
+
+OWN_LIMITS = "- Sees 8 m at a time: large things are judged by their parts.\n"
 
 
 def _training(notes: dict[str, Any]) -> dict[str, Any]:
@@ -131,18 +135,9 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         + ".",
         "",
         *_whole_sweeps(facts, metrics),
-        "## Limits",
-        "",
-        "- Sees 8 m at a time: large things are judged by their parts.",
-        LIMITS.replace("upright; points beyond 102.4 m get no label.", "upright."),
-        "",
-        "## How these figures were made",
-        "",
-        f"    {metrics['command']}",
-        "",
-        f"on {metrics['date']}.",
+        ending(OWN_LIMITS + LIMITS.replace("upright; points beyond 102.4 m get no label.", "upright."), metrics),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _whole_sweeps(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.facts import ModelFacts
+from training.common.card import ending
 
 LIMITS = """\
 - Trained on a simulator only. Real streets hold things that it does not; the table of real data says how far that goes.
@@ -45,9 +46,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     lines += _searched(metrics)
     lines += class_table(facts, metrics)
     lines += ["", *box_table(metrics.get("real", {}).get("boxes", {}))]
-    lines += ["## Limits", "", LIMITS, ""]
-    lines += ["## How these figures were made", "", f"    {metrics['command']}", "", f"on {metrics['date']}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, ending(LIMITS, metrics)])
 
 
 def _twin(metrics: dict[str, Any]) -> list[str]:

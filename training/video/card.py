@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.facts import ModelFacts
 from perception_nodes.classes import EVENTS
+from training.common.card import ending
 
 LIMITS = """\
 - Learned from the embedded driving world alone. On real video it has not been scored: there are no labelled real
@@ -78,9 +79,8 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
     if "still_mirrored" in own:
         told = ", ".join(f"{pair} {value:.2f}" for pair, value in own["still_mirrored"].items())
         lines += [f"This network where every clip shows its last frame only, so that nothing moves: {told}.", ""]
-    lines += ["![confusions](confusion.png)", "", "## Limits", "", LIMITS, ""]
-    lines += ["## How these figures were made", "", f"    {metrics['command']}", "", f"on {metrics['date']}."]
-    return "\n".join(lines) + "\n"
+    lines += ["![confusions](confusion.png)", ""]
+    return "\n".join([*lines, ending(LIMITS, metrics)])
 
 
 def _test(metrics: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.bevfusion.lite.depth_bins import FOCAL
 from models.facts import ModelFacts
+from training.common.card import ending
 
 LIMITS = """\
 - Trained on a simulator only. Real scores count vehicles of one street in daylight and of one moment; they say little
@@ -53,17 +54,9 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         *[f"| {name} | {_number(value)} |" for name, value in sim["pixel_iou"].items()],
         "",
         *_real(metrics.get("real", {})),
-        "## Limits",
-        "",
-        LIMITS,
-        "",
-        "## How these figures were made",
-        "",
-        f"    {metrics['command']}",
-        "",
-        f"on {metrics['date']}.",
+        ending(LIMITS, metrics),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _real(real: dict[str, Any]) -> list[str]:
