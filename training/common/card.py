@@ -6,7 +6,10 @@ from typing import Any
 
 
 def ending(limits: str, metrics: dict[str, Any], engine: str = "") -> str:
-    """Markdown to the end of the card. limits: lines that begin with "- " · metrics: of metrics.json · engine: what ran it."""
+    """Markdown to the end of the card.
+
+    limits: lines that begin with "- " · metrics: as in metrics.json · engine: what ran the network, "": not told.
+    """
     with_engine = f", with {engine}" if engine else ""
     lines = [
         "## Limits",
