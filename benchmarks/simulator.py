@@ -40,10 +40,13 @@ def rates(what: str, taken: list[Seconds], frames: int) -> dict[str, Any]:
 
 
 def generate(rig: str, frames: int, cameras: bool, threads: int | None, seed: int) -> float:
-    """`frames` frames of a new random world; processor seconds of this process for them."""
-    from perception_nodes.simulator.drive import RATE, Drive
+    """`frames` frames of a new random world (with cameras: those that have pictures); processor seconds of this process
+    for them."""
+    from perception_nodes.simulator.drive import Drive
+    from perception_nodes.simulator.rigs import rig as rig_by_name
 
-    size, seconds = SIX if cameras else None, frames / RATE
+    kind, size = rig_by_name(rig), SIX if cameras else None
+    seconds = frames / (kind.camera_rate if cameras and kind.camera_rate else kind.rate)
 
     def one() -> None:
         with Drive("random", rig, seed, cameras=cameras, image_size=size, threads=threads, seconds=seconds) as drive:

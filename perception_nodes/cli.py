@@ -129,6 +129,10 @@ def simulate(
     cameras: Annotated[bool, typer.Option(help="Render the cameras.")] = True,
     lidar: Annotated[bool, typer.Option(help="Cast the LiDAR.")] = True,
     image_width: Annotated[int, typer.Option(help="Width of the camera images, pixels.")] = 704,
+    compensate: Annotated[
+        bool | None,
+        typer.Option(help="Correct sweeps for the vehicle's motion; by default as the rig's data set has them."),
+    ] = None,
     storage: Annotated[Storage, typer.Option(help="Format of the bag.")] = Storage.mcap,
     compress: Annotated[bool, typer.Option(help="Compress the bag with zstd.")] = False,
     contact_sheet: Annotated[
@@ -141,7 +145,8 @@ def simulate(
 
     code = run(
         scenario=scenario, rig=rig, seed=seed, seconds=seconds, out=out, live=live, cameras=cameras, lidar=lidar,
-        image_width=image_width, storage=storage.value, compress=compress, contact_sheet=contact_sheet, show_list=list_,
+        image_width=image_width, compensate=compensate, storage=storage.value, compress=compress,
+        contact_sheet=contact_sheet, show_list=list_,
     )  # fmt: skip
     raise typer.Exit(code)
 

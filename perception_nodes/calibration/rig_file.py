@@ -6,6 +6,7 @@
       lidar:
         topic: /lidar/points
         base_from_lidar: {xyz: [0.94, 0.0, 1.84], rpy_deg: [0, 0, 0]}
+        motion_compensated: false
     cameras:
       front:
         topic: /camera/front/image/compressed
@@ -43,19 +44,21 @@ from perception_nodes.messages.camera_info import MODELS, CameraModel
 from perception_nodes.messages.transforms import Transform
 
 RIG_KEYS = ("name", "base_frame", "lidars", "cameras")
-LIDAR_KEYS = ("frame", "topic", "base_from_lidar")
+LIDAR_KEYS = ("frame", "topic", "base_from_lidar", "motion_compensated")
 CAMERA_KEYS = ("frame", "topic", "base_from_camera", "size", "intrinsics", "distortion")
 POSE_KEYS = ("xyz", "rpy_deg", "quaternion_xyzw", "facing_rpy_deg", "matrix")
 
 
 @dataclass(frozen=True, eq=False)
 class LidarMount:
-    """A LiDAR: its frame, its topic and base_from_lidar float64 [4, 4]."""
+    """A LiDAR: its frame, its topic and base_from_lidar float64 [4, 4]. motion_compensated: its driver corrects sweeps
+    for the vehicle's motion, to their stamp."""
 
     name: str
     frame: str
     topic: str
     base_from_lidar: Matrix
+    motion_compensated: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,12 @@ def read_rig(path: str | Path) -> RigFile:
 def write_rig(rig: RigFile, path: str | Path) -> None:
     """Write a rig so that `read_rig` gives the same numbers; poses as xyz and quaternion."""
     lidars = {
-        m.name: {"frame": m.frame, "topic": m.topic, "base_from_lidar": _pose_values(m.base_from_lidar)}
+        m.name: {
+            "frame": m.frame,
+            "topic": m.topic,
+            "base_from_lidar": _pose_values(m.base_from_lidar),
+            "motion_compensated": m.motion_compensated,
+        }
         for m in rig.lidars
     }
     cameras: dict[str, Any] = {}
@@ -152,7 +160,10 @@ def _lidar(name: str, row: Any) -> LidarMount:
     row = _table(row, what, LIDAR_KEYS)
     frame = _text(row.get("frame", name), f"{what}: frame")
     topic = _text(row.get("topic", f"/{name}/points"), f"{what}: topic")
-    return LidarMount(name, frame, topic, _pose(row, "base_from_lidar", what))
+    compensated = row.get("motion_compensated", False)
+    if not isinstance(compensated, bool):
+        raise CalibrationError(f"{what}: motion_compensated is {compensated!r}; true or false was expected")
+    return LidarMount(name, frame, topic, _pose(row, "base_from_lidar", what), compensated)
 
 
 def _camera(name: str, row: Any) -> CameraMount:

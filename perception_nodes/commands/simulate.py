@@ -20,6 +20,7 @@ def run(
     cameras: bool,
     lidar: bool,
     image_width: int,
+    compensate: bool | None,
     storage: str,
     compress: bool,
     contact_sheet: Path | None,
@@ -38,7 +39,9 @@ def run(
     if live:
         from perception_nodes.nodes.simulator_node import main
 
+        corrected = {None: "auto", True: "always", False: "never"}[compensate]
         arguments = [f"scenario:={scenario}", f"rig:={rig}", f"seed:={seed}", f"cameras:={str(cameras).lower()}"]
+        arguments.append(f"compensate:={corrected}")
         return main(["--ros-args", *(a for argument in arguments for a in ("-p", argument))])
     if out is None:
         raise SimulateError("nothing to do: give --out BAG, --live, --contact-sheet PNG or --list")
@@ -48,7 +51,8 @@ def run(
 
     path = simulate(
         scenario, rig, seed, seconds, out,
-        cameras=cameras, lidar=lidar, image_width=image_width, storage=storage, compress=compress,
+        cameras=cameras, lidar=lidar, image_width=image_width, compensate=compensate, storage=storage,
+        compress=compress,
     )  # fmt: skip
     print(f"wrote {path}; replay it with: perception replay {path}")
     return 0

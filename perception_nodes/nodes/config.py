@@ -71,6 +71,9 @@ class SimulatorConfig(NodeConfig):
     rate: float = Field(default=1.0, gt=0, le=100, description="times real time; slower where frames take longer")
     seconds: float = Field(default=0.0, ge=0, description="length of the drive; 0: for ever")
     lidar: bool = Field(default=True, description="cast the LiDAR")
+    compensate: Literal["auto", "always", "never"] = Field(
+        default="auto", description="correct sweeps for the vehicle's motion; auto: as the rig's data set has them"
+    )
     cameras: bool = Field(default=True, description="render cameras")
     max_cameras: int = Field(default=1, ge=1, le=16, description="cameras rendered at most, in the rig's order")
     image_width: int = Field(default=704, ge=16, le=4096, description="width of the images, px")

@@ -25,7 +25,6 @@ from perception_nodes.simulator.topics import Outgoing, frame_messages, opening
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.pacing import Pacer
 
-FRAME_S = 0.1
 LATE_S = 0.02
 
 
@@ -62,6 +61,7 @@ class SimulatorNode(PerceptionNode[SimulatorConfig]):
             cameras=cameras,
             lidar=c.lidar,
             image_width=c.image_width,
+            compensate={"auto": None, "always": True, "never": False}[c.compensate],
             threads=c.threads,
         )
 
@@ -128,7 +128,7 @@ class SimulatorNode(PerceptionNode[SimulatorConfig]):
             self._say_time(stamp)
             for message in messages:
                 self._send(message)
-            self._limit_ns = stamp + round(FRAME_S * 1e9)
+            self._limit_ns = stamp + round(1e9 / drive.rate)
             self.health.count("simulation", "frames")
             self.health.value("simulation", "time_s", frame.time)
 

@@ -34,12 +34,19 @@ SPARE_SHAPES = 400
 class CameraImage:
     """What a camera sees: rgb uint8 [H, W, 3] · depth float32 [H, W], m along the optical axis, infinite for the sky ·
     semantic uint8 [H, W] point class, IGNORE for the sky and what has none · instance uint16 [H, W] track id, 0 for
-    the static world. Labels and depth are those at pixel centres."""
+    the static world. Labels and depth are those at pixel centres. `camera` and `snapshot` are what took it and when."""
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     semantic: NDArray[np.uint8]
     instance: NDArray[np.uint16]
+    camera: CameraSpec
+    snapshot: Snapshot
+
+    @property
+    def map_from_camera(self) -> NDArray[np.float64]:
+        """Pose of the optical frame when it was taken, float64 [4, 4]."""
+        return self.snapshot.ego.map_from_base @ self.camera.base_from_camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +190,7 @@ class CameraRenderer:
         rows(lambda a, b: post.finish(light, ids, corners, look[1], look[0], grain, a, b, rgb))
         if self._air.rain > 0:
             post.droplets(rgb, _frame_seed(self._seed, 0.0, camera.name), moment.snapshot.time)
-        return CameraImage(rgb, depth, semantic, instance)
+        return CameraImage(rgb, depth, semantic, instance, camera, moment.snapshot)
 
     def _look(self, light: NDArray[np.float32], view: View, seed: int) -> tuple[post.Look, NDArray[np.float32]]:
         """Exposure and bloom of a picture; rain is drawn into it on the way."""

@@ -1,11 +1,13 @@
-"""A drive through the world: traffic moves, sensors look, frame by frame at 10 Hz.
+"""A drive through the world: traffic moves, sensors look, a frame for each turn of the rig's LiDAR.
 
     with Drive("suburb_day", "kitti", seed=3, seconds=10) as drive:
         for frame in drive:
             frame.sweep, frame.images["left"].rgb, frame.boxes, frame.events
 
-Nothing of a frame is kept but the two in the making: memory does not grow with the drive. The same arguments give the
-same frames, whatever the number of threads.
+Cameras have a rate of their own and fire before the sweep ends, each at its own moment (`rigs`): a frame of the
+nuscenes rig comes every 50 ms, twelve of twenty have pictures, two of twenty are key frames. Nothing of a frame is kept
+but the two in the making: memory does not grow with the drive. The same arguments give the same frames, whatever the
+number of threads.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from perception_nodes.simulator.lidar import LidarSensor, Sweep
+from perception_nodes.simulator.moments import between
 from perception_nodes.simulator.rigs import CameraSpec, Rig
 from perception_nodes.simulator.rigs import rig as rig_by_name
 from perception_nodes.simulator.scenarios import SCENARIOS, Scenario, random_scenario
@@ -28,15 +31,14 @@ if TYPE_CHECKING:
     from perception_nodes.simulator.camera import CameraImage
     from perception_nodes.simulator.truth import Box
 
-RATE = 10.0  # frames a second
-SUBSTEPS = 1  # traffic steps between frames (traffic ticks at 10 Hz itself)
 SETTLE = 1.0  # s of traffic before the first frame, so that nobody starts from a standstill
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One moment of a drive. `time` s since the first frame (its stamp) · sweep that ended then, or None · images by
-    camera name · boxes of what is around · names of the events under way."""
+    camera name (none where the cameras do not fire; each knows its own moment) · boxes of what is around · names of the
+    events under way · key: one of the frames that the rig's data set annotates, which always has pictures."""
 
     index: int
     time: float
@@ -45,6 +47,11 @@ class Frame:
     images: dict[str, CameraImage] = field(default_factory=dict)
     boxes: tuple[Box, ...] = ()
     events: tuple[str, ...] = ()
+    key: bool = True
+
+    def image_time(self, camera: str) -> float:
+        """When a camera took its picture, s since the first frame (a little before `time`)."""
+        return self.time + self.images[camera].snapshot.time - self.snapshot.time
 
 
 def scenario_by_name(name: str, seed: int) -> Scenario:
@@ -59,10 +66,12 @@ def scenario_by_name(name: str, seed: int) -> Scenario:
 class Drive:
     """Iterator over Frames, endless unless `seconds` says otherwise.
 
+    `rig`: a name stands for one vehicle of that kind, drawn from the seed (`Rig.mounted`); a Rig is taken as it is ·
     `cameras` is True (all of the rig), False or a tuple of names · images come at `image_scale` times the rig's size,
-    or `image_width` px wide in their own proportions, or stretched to `image_size` (width, height) px · `compensate`:
-    sweeps corrected for motion · `world`: one built before, instead of the scenario's own. The static world's
-    acceleration structures are built once per drive.
+    or `image_width` px wide in their own proportions, or stretched to `image_size` (width, height) px, and at most
+    `camera_rate` times a second (None: the rig's own rate) · `compensate`: sweeps corrected for motion, None: as the
+    rig's data set has them · `world`: one built before, instead of the scenario's own. The static world's acceleration
+    structures are built once per drive. `rate`: frames a second.
     """
 
     def __init__(
@@ -78,14 +87,17 @@ class Drive:
         cameras: bool | tuple[str, ...] = True,
         lidar: bool = True,
         boxes: bool = True,
-        compensate: bool = False,
+        compensate: bool | None = None,
+        camera_rate: float | None = None,
         threads: int | None = None,
         world: World | None = None,
     ) -> None:
         self.scenario = scenario_by_name(scenario, seed) if isinstance(scenario, str) else scenario
-        self.rig = rig_by_name(rig) if isinstance(rig, str) else rig
+        self.rig = rig_by_name(rig, seed) if isinstance(rig, str) else rig
         self.seed = seed
-        self.frames = None if seconds is None else max(0, round(seconds * RATE))
+        self.rate = self.rig.rate
+        self._camera_rate = min(self.rate, self.rig.camera_rate or self.rate, camera_rate or self.rate)
+        self.frames = None if seconds is None else max(0, round(seconds * self.rate))
         conditions = self.scenario.conditions
         self.world = world if world is not None else build_world(seed, self.scenario.style)
         self._traffic = Traffic(self.world, seed, self.scenario, conditions)
@@ -100,7 +112,8 @@ class Drive:
         if self.cameras:
             from perception_nodes.simulator.camera import CameraRenderer
 
-            self._renderer = CameraRenderer(self.world, conditions, seed, threads=threads)
+            body = self.rig.body_in_view()
+            self._renderer = CameraRenderer(self.world, conditions, seed, hull=body, threads=threads)
         self._line = None
         if threads != 1:  # one worker each, which keeps the order of the frames
             self._line = tuple(
@@ -109,9 +122,16 @@ class Drive:
         self._index = self._begun = 0
         self._waiting: deque[tuple[Future, Future, Future]] = deque()  # begun: moments, sweep and boxes, images
         self._closed = False
-        for _ in range(round(SETTLE * RATE) * SUBSTEPS):
-            self._traffic.step(1.0 / (RATE * SUBSTEPS))
-        self._start = self._traffic.snapshot().time + 1.0 / RATE
+        self._traffic.step(SETTLE)
+
+    @property
+    def lead(self) -> float:
+        """Longest time by which a picture's stamp is earlier than its frame's, s."""
+        return max((spec.delay for spec in self.cameras), default=0.0)
+
+    def is_key(self, index: int) -> bool:
+        """Whether frame `index` is one that the rig's data set would annotate."""
+        return _falls(index, self.rate, self.rig.key_rate or self.rate)
 
     def __enter__(self) -> Drive:
         return self
@@ -136,13 +156,13 @@ class Drive:
         if self._line is None:
             before, after = self._advance()
             sweep, boxes = self._scan(before, after)
-            images = self._look(after)
+            images = self._look(index, before, after)
         else:
             self._begin()
             moments, scan, look = self._waiting.popleft()
             (_, after), (sweep, boxes), images = moments.result(), scan.result(), look.result()
             self._begin()
-        return Frame(index, index / RATE, after, sweep, images, boxes, after.events)
+        return Frame(index, index / self.rate, after, sweep, images, boxes, after.events, self.is_key(index))
 
     def _begin(self) -> None:
         """Keeps two frames in the making: what one sensor does on one core alone fits in while the other looks, and
@@ -150,23 +170,24 @@ class Drive:
         assert self._line is not None
         traffic, lidar, camera = self._line
         while len(self._waiting) < 2 and (self.frames is None or self._begun < self.frames):
-            self._begun += 1
             moments = traffic.submit(self._advance)
             scan = lidar.submit(lambda at: self._scan(*at.result()), moments)
-            look = camera.submit(lambda at: self._look(at.result()[1]), moments)
+            look = camera.submit(lambda index, at: self._look(index, *at.result()), self._begun, moments)
+            self._begun += 1
             self._waiting.append((moments, scan, look))
 
     def _advance(self) -> tuple[Snapshot, Snapshot]:
         """The moments at which the next frame begins and ends."""
         before = self._traffic.snapshot()
-        for _ in range(SUBSTEPS):
-            self._traffic.step(1.0 / (RATE * SUBSTEPS))
+        self._traffic.step(1.0 / self.rate)
         return before, self._traffic.snapshot()
 
-    def _look(self, after: Snapshot) -> dict[str, CameraImage]:
-        if self._renderer is None:
+    def _look(self, index: int, before: Snapshot, after: Snapshot) -> dict[str, CameraImage]:
+        """Every camera's picture, drawn at the moment at which it fires."""
+        if self._renderer is None or not _falls(index, self.rate, self._camera_rate):
             return {}
-        return {spec.name: self._renderer.render(after, spec) for spec in self.cameras}
+        moments = {d: between(before, after, after.time - d) for d in {spec.delay for spec in self.cameras}}
+        return {spec.name: self._renderer.render(moments[spec.delay], spec) for spec in self.cameras}
 
     def _scan(self, before: Snapshot, after: Snapshot) -> tuple[Sweep | None, tuple[Box, ...]]:
         sweep = self._lidar.sweep(before, after) if self._lidar is not None else None
@@ -177,6 +198,13 @@ class Drive:
         from perception_nodes.simulator.truth import boxes
 
         return tuple(boxes(after, sweep))
+
+
+def _falls(index: int, rate: float, wanted: float) -> bool:
+    """Whether one of `wanted` events a second, spread evenly over `rate` frames a second, falls on frame `index`; the
+    first falls on frame 0."""
+    share = wanted / rate
+    return int(index * share + 1e-9) > int((index - 1) * share + 1e-9) if index > 0 else True
 
 
 def _chosen(rig: Rig, cameras: bool | tuple[str, ...]) -> tuple[CameraSpec, ...]:

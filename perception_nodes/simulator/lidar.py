@@ -4,9 +4,10 @@
     sweep = sensor.sweep(before, after)          # two moments of traffic, about one turn apart
 
 The turn ends at `after.time`, which is the sweep's stamp. Points are in the sensor's frame (x forward, y left, z up) AT
-THEIR OWN MOMENT of firing, not corrected for motion, as Velodyne drivers and nuScenes give them; with
-`compensate=True` they are in the sensor's frame at the stamp, as in SemanticKITTI. Everything is a function of world,
-spec, conditions, seed and the two moments; the number of threads changes nothing.
+THEIR OWN MOMENT of firing, not corrected for motion, as drivers give them; or, where `compensate` or (left out) the
+spec says so, in the sensor's frame at the stamp, corrected for the motion of the sensor alone, as in nuScenes and
+SemanticKITTI. Everything is a function of world, spec, conditions, seed and the two moments; the number of threads
+changes nothing.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ class LidarSensor:
         seed: int = 0,
         *,
         hull: Mesh | None = None,
-        compensate: bool = False,
+        compensate: bool | None = None,
         threads: int | None = None,
         spread: float = 1.0,
     ) -> None:
         self.spec = spec
-        self.compensate = compensate
+        self.compensate = spec.compensated if compensate is None else compensate
         self.threads = default_threads() if threads is None else max(1, threads)
         self._static = packed(world.mesh)
         self._seed = seed

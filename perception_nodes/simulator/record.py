@@ -27,6 +27,7 @@ def simulate(
     cameras: bool | tuple[str, ...] = True,
     lidar: bool = True,
     image_width: int | None = 704,
+    compensate: bool | None = None,
     storage: str = "mcap",
     compress: bool = False,
     jpeg_quality: int = 90,
@@ -35,7 +36,8 @@ def simulate(
 ) -> Path:
     """Drives for `seconds` and writes a bag folder `out`; gives its path.
 
-    `image_width` px scales every camera to that width (None: the rig's own). Raises KeyError for unknown names,
+    `image_width` px scales every camera to that width (None: the rig's own). `compensate`: sweeps are corrected for the
+    vehicle's motion (None: as the rig's data set has them). Raises KeyError for unknown names,
     ValueError for a drive that would be empty, BagError where the bag cannot be written; then nothing is left behind.
     """
     if not seconds >= 0.1:
@@ -44,9 +46,10 @@ def simulate(
     with (
         BagWriter(path, storage=storage, compression="zstd" if compress else None) as bag,
         Drive(
-            scenario, rig, seed, seconds=seconds, cameras=cameras, lidar=lidar, image_width=image_width, threads=threads
+            scenario, rig, seed, seconds=seconds, cameras=cameras, lidar=lidar, image_width=image_width,
+            compensate=compensate, threads=threads,
         ) as drive,
-    ):
+    ):  # fmt: skip
         content = {"scenario": drive.scenario.name, "rig": drive.rig.name, "seed": seed, "seconds": seconds}
         bag.note("simulated_by", json.dumps({"program": "perception simulate", **content}, sort_keys=True))
         for message in opening(drive, START_NS):

@@ -28,7 +28,8 @@ class LidarSpec:
     diffuse surface of reflectivity 1 · intensity_levels: quantisation · intensity_falloff m: where intensity has
     halved · speckle: log spread of intensity from point to point · divergence rad, full beam width (mixed pixels) ·
     dead_sector: (from, to) azimuth, rad, that reports nothing, or None · own_echo: share of the echoes off the own hull
-    that reach the file.
+    that reach the file · compensated: sweeps are corrected for the vehicle's own motion, to their stamp, as the data
+    set's that this sensor imitates.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LidarSpec:
     divergence: float = 0.003
     dead_sector: tuple[float, float] | None = None
     own_echo: float = 1.0
+    compensated: bool = False
 
     def mounted(
         self, height: float | None = None, roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0
@@ -60,7 +62,8 @@ class LidarSpec:
 @dataclass(frozen=True, eq=False)
 class CameraSpec:
     """One pinhole camera without distortion: size and intrinsics in pixels (pixel centres at +0.5 are NOT assumed: the
-    principal point is in OpenCV's convention, pixel (0, 0) centred on 0), base_from_camera float64 [4, 4] optical."""
+    principal point is in OpenCV's convention, pixel (0, 0) centred on 0), base_from_camera float64 [4, 4] optical.
+    `delay`: s before the stamp of a sweep at which it fires (all rows at once)."""
 
     name: str
     width: int
@@ -70,6 +73,7 @@ class CameraSpec:
     cx: float
     cy: float
     base_from_camera: Matrix
+    delay: float = 0.0
 
     @property
     def intrinsics(self) -> Matrix:
@@ -101,8 +105,10 @@ class CameraSpec:
 @dataclass(frozen=True, eq=False)
 class Rig:
     """A vehicle's sensors. `hull` is its own body in base frame: LiDAR beams that meet it give points without a class
-    (or none, under `min_range`), and cameras may see it. `size` is length, width, height; `rear_overhang` is how far
-    the body reaches behind base's origin, m."""
+    (or none, under `min_range`), and cameras outside it see it. `size` is length, width, height; `rear_overhang` is how
+    far the body reaches behind base's origin, m. `camera_rate`: pictures a second of each camera, None: one with every
+    sweep. `key_rate`: annotated frames a second, None: all. `mount_angle`, `mount_shift`: by how much the sensors of
+    one such vehicle are turned (rad) and moved (m) against the nominal mounts, 1 sigma."""
 
     name: str
     lidars: tuple[LidarSpec, ...]
@@ -110,11 +116,29 @@ class Rig:
     hull: Mesh
     size: tuple[float, float, float]
     rear_overhang: float
+    camera_rate: float | None = None
+    key_rate: float | None = None
+    mount_angle: float = 0.0
+    mount_shift: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Sweeps a second of the main LiDAR (10 where there is none)."""
+        return round(1.0 / self.lidar.beams.period, 6) if self.lidars else 10.0
 
     @property
     def lidar(self) -> LidarSpec:
         """The main (first) LiDAR."""
         return self.lidars[0]
+
+    def body_in_view(self) -> Mesh:
+        """The own body as cameras on it may see it. Where a camera sits below the roof, behind a windscreen, what
+        reaches up to it is left out: such a camera sees the bonnet, and looks through the glass."""
+        eye = min((float(c.base_from_camera[2, 3]) for c in self.cameras), default=np.inf)
+        top = self.hull.vertices[self.hull.triangles, 2].max(1)
+        if not len(top) or eye > top.max():
+            return self.hull
+        return self.hull.taken(top < eye - 0.03)
 
     def camera(self, name: str) -> CameraSpec:
         """Camera by name; KeyError names the known ones."""
@@ -127,8 +151,15 @@ class Rig:
         """The same rig with only these cameras, in this order."""
         return replace(self, cameras=tuple(self.camera(name) for name in names))
 
+    def mounted(self, seed: int) -> Rig:
+        """One vehicle of this kind: mounts that differ from the nominal ones by `mount_angle` and `mount_shift`, drawn
+        from the seed. Its poses are exact: they are what TF says."""
+        if self.mount_angle == 0.0 and self.mount_shift == 0.0:
+            return self
+        return self.jittered(np.random.default_rng((seed, 0x216)), self.mount_angle, self.mount_shift)
+
     def jittered(self, rng: np.random.Generator, angle: float = np.radians(0.5), shift: float = 0.02) -> Rig:
-        """Calibration errors: each camera and LiDAR turned (1 sigma `angle` rad per axis) and moved (`shift` m)."""
+        """The same rig, each camera and LiDAR turned (1 sigma `angle` rad per axis) and moved (`shift` m)."""
 
         def moved(pose: Matrix) -> Matrix:
             out = np.array(pose)
@@ -167,21 +198,26 @@ def optical(xyz: tuple[float, float, float], yaw_deg: float = 0.0, pitch_deg: fl
 
 
 def nuscenes() -> Rig:
-    """The nuScenes vehicle (a Renault Zoe): six 1600 x 900 cameras all round, one HDL-32E 1.84 m above ground."""
-    rows = (
-        ("front", 1266.4, 816.0, 491.5, (1.70, 0.02, 1.51), 0.3, 0.3),
-        ("front_right", 1260.8, 808.0, 495.3, (1.55, -0.49, 1.50), -56.4, 0.8),
-        ("back_right", 1259.5, 807.3, 501.2, (1.01, -0.48, 1.56), -110.8, 0.9),
-        ("back", 809.2, 829.2, 481.8, (0.03, 0.0, 1.58), 179.9, -1.0),
-        ("back_left", 1256.7, 792.1, 492.8, (1.04, 0.48, 1.59), 108.6, 0.9),
-        ("front_left", 1272.6, 826.6, 479.8, (1.52, 0.49, 1.51), 55.2, -0.1),
+    """The nuScenes vehicle (a Renault Zoe): six 1600 x 900 cameras all round, one HDL-32E 1.84 m above ground.
+
+    The LiDAR turns 20 times a second from the left (94 degrees) clockwise. Each camera fires 12 times a second, 1.5 ms
+    after the beams have passed its axis; two frames a second are annotated. Sweeps are compensated for motion.
+    """
+    rows = (  # name, focal length px, principal point px, place m, yaw and pitch degrees, ms before the sweep's end
+        ("front", 1266.4, 816.0, 491.5, (1.70, 0.02, 1.51), 0.3, 0.3, 35.5),
+        ("front_right", 1260.8, 808.0, 495.3, (1.55, -0.49, 1.50), -56.4, 0.8, 27.6),
+        ("back_right", 1259.5, 807.3, 501.2, (1.01, -0.48, 1.56), -110.8, 0.9, 20.1),
+        ("back", 809.2, 829.2, 481.8, (0.03, 0.0, 1.58), 179.9, -1.0, 10.4),
+        ("back_left", 1256.7, 792.1, 492.8, (1.04, 0.48, 1.59), 108.6, 0.9, 0.5),
+        ("front_left", 1272.6, 826.6, 479.8, (1.52, 0.49, 1.51), 55.2, -0.1, 43.1),
     )
     cameras = tuple(
-        CameraSpec(n, 1600, 900, f, f, cx, cy, optical(t, yaw, pitch)) for n, f, cx, cy, t, yaw, pitch in rows
+        CameraSpec(n, 1600, 900, f, f, cx, cy, optical(t, yaw, pitch), ms / 1e3)
+        for n, f, cx, cy, t, yaw, pitch, ms in rows
     )
     lidar = LidarSpec(
         "lidar",
-        hdl32e(),
+        replace(hdl32e(), start=np.radians(94.0)),
         pose((0.94, 0.0, 1.84)),
         min_range=0.4,
         max_range=105.0,
@@ -189,9 +225,14 @@ def nuscenes() -> Rig:
         range_noise=0.015,
         intensity_gain=0.22,
         speckle=0.6,
+        compensated=True,
     )
     size, rear = (4.08, 1.73, 1.46), 0.65
-    return Rig("nuscenes", (lidar,), cameras, car_hull(size, rear), size, rear)
+    hull = car_hull(size, rear, hatchback=True)
+    return Rig(
+        "nuscenes", (lidar,), cameras, hull, size, rear, camera_rate=12.0, key_rate=2.0,
+        mount_angle=np.radians(0.5), mount_shift=0.01,
+    )  # fmt: skip
 
 
 def kitti() -> Rig:
@@ -210,6 +251,7 @@ def kitti() -> Rig:
         intensity_levels=100,
         intensity_falloff=58.0,
         own_echo=0.02,  # KITTI's sweeps hold hardly any
+        compensated=True,  # as those of the odometry benchmark and SemanticKITTI
     )
     size, rear = (4.77, 1.82, 1.51), 1.11
     # The sweeps' shadows on the road say that the roof stands lower under the sensor than the brochure's height.
@@ -228,8 +270,10 @@ def vlp16_rig() -> Rig:
 RIGS = {"nuscenes": nuscenes, "kitti": kitti, "vlp16": vlp16_rig}
 
 
-def rig(name: str) -> Rig:
-    """Rig by name; KeyError names the known ones."""
+def rig(name: str, seed: int | None = None) -> Rig:
+    """Rig by name: with its nominal mounts, or with a seed one vehicle of its kind (`Rig.mounted`). KeyError names the
+    known ones."""
     if name not in RIGS:
         raise KeyError(f"no rig {name!r}; known: {', '.join(RIGS)}")
-    return RIGS[name]()
+    nominal = RIGS[name]()
+    return nominal if seed is None else nominal.mounted(seed)

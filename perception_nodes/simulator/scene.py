@@ -96,6 +96,13 @@ class Mesh:
             np.concatenate([m.porosity for m in meshes]),
         )
 
+    def taken(self, keep: NDArray[np.bool_]) -> Mesh:
+        """Only the triangles in `keep` bool [T]; all vertices stay."""
+        return Mesh(
+            self.vertices, self.triangles[keep], self.surface[keep], self.label[keep], self.rgb[keep],
+            self.porosity[keep],
+        )  # fmt: skip
+
     def moved(self, xyz=(0.0, 0.0, 0.0), yaw: float = 0.0, scale=1.0) -> Mesh:
         """Scaled (scalar or per axis), turned about z, then shifted."""
         c, s = np.cos(yaw), np.sin(yaw)

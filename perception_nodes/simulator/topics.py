@@ -1,7 +1,8 @@
 """A drive as ROS messages, in plain values: the same for a bag (rosbags) and for live topics (rclpy).
 
 `opening` gives what is latched (TF of the rig, class tables, map), `frame_messages` what belongs to one frame. Frames
-are map -> base_link -> lidar, base_link -> camera_<name>; the stamp of a frame is the end of its sweep.
+are map -> base_link -> lidar, base_link -> camera_<name>; the stamp of a frame is the end of its sweep. A picture is
+stamped with the moment at which its camera fired, and TF and odometry are sent for that moment too.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from perception_nodes.messages.transforms import Transform, tf_values
 from perception_nodes.simulator.map_masks import rasterise
 
 if TYPE_CHECKING:
+    from perception_nodes.simulator.camera import CameraImage
     from perception_nodes.simulator.drive import Drive, Frame
     from perception_nodes.simulator.lidar import Sweep
+    from perception_nodes.simulator.scene import EgoState
 
 MAP, BASE, LIDAR = "map", "base_link", "lidar"
 BOXES = "/ground_truth/boxes"
@@ -48,8 +51,9 @@ def camera_frame(name: str) -> str:
 
 
 def opening(drive: Drive, start_ns: int, truth: bool = True) -> Iterator[Outgoing]:
-    """Latched messages, stamped `start_ns`."""
+    """Latched messages, stamped before the first picture of the frame at `start_ns`."""
     rig = drive.rig
+    start_ns -= round(drive.lead * 1e9)
     links = [Transform(BASE, LIDAR, rig.lidar.base_from_lidar, start_ns)]
     links += [Transform(BASE, camera_frame(c.name), c.base_from_camera, start_ns) for c in drive.cameras]
     yield Outgoing("/tf_static", "tf2_msgs/msg/TFMessage", tf_values(links), start_ns)
@@ -71,24 +75,40 @@ def opening(drive: Drive, start_ns: int, truth: bool = True) -> Iterator[Outgoin
 def frame_messages(
     drive: Drive, frame: Frame, start_ns: int, jpeg_quality: int = 90, truth: bool = True
 ) -> Iterator[Outgoing]:
-    """Everything of one frame, TF first."""
+    """Everything of one frame in the order of its stamps, TF before what it places."""
+    images = sorted(frame.images.values(), key=lambda image: image.snapshot.time)
     stamp = start_ns + round(frame.time * 1e9)
-    ego = frame.snapshot.ego
+    placed = None
+    for image in images:
+        moment = start_ns + round(frame.image_time(image.camera.name) * 1e9)
+        if moment != placed:
+            yield from _pose_messages(image.snapshot.ego, moment)
+            placed = moment
+        yield from _image_messages(image, moment, jpeg_quality)
+    if placed != stamp:
+        yield from _pose_messages(frame.snapshot.ego, stamp)
+    if frame.sweep is not None:
+        yield Outgoing("/lidar/points", "sensor_msgs/msg/PointCloud2", sweep_values(frame.sweep, stamp), stamp)
+    if truth:
+        yield from _truth_messages(frame, stamp)
+
+
+def _pose_messages(ego: EgoState, stamp: int) -> Iterator[Outgoing]:
+    """TF and odometry of a moment."""
     pose = [Transform(MAP, BASE, ego.map_from_base, stamp)]
     yield Outgoing("/tf", "tf2_msgs/msg/TFMessage", tf_values(pose), stamp)
     odometry = Odometry(MAP, BASE, ego.map_from_base, (ego.speed, 0.0, 0.0), (0.0, 0.0, ego.yaw_rate), stamp)
     yield Outgoing("/odometry", "nav_msgs/msg/Odometry", odometry_values(odometry), stamp)
-    if frame.sweep is not None:
-        yield Outgoing("/lidar/points", "sensor_msgs/msg/PointCloud2", sweep_values(frame.sweep, stamp), stamp)
-    for spec in drive.cameras:
-        image = frame.images[spec.name]
-        name, topic = camera_frame(spec.name), f"/camera/{spec.name}"
-        jpeg = compressed_image_values(encode_jpeg(image.rgb, jpeg_quality), name, stamp)
-        yield Outgoing(f"{topic}/image/compressed", "sensor_msgs/msg/CompressedImage", jpeg, stamp)
-        model = CameraModel(spec.width, spec.height, spec.intrinsics, np.zeros(5), "plumb_bob", name, stamp)
-        yield Outgoing(f"{topic}/camera_info", "sensor_msgs/msg/CameraInfo", camera_info_values(model), stamp)
-    if truth:
-        yield from _truth_messages(frame, stamp)
+
+
+def _image_messages(image: CameraImage, stamp: int, jpeg_quality: int) -> Iterator[Outgoing]:
+    """A picture and its calibration."""
+    spec = image.camera
+    name, topic = camera_frame(spec.name), f"/camera/{spec.name}"
+    jpeg = compressed_image_values(encode_jpeg(image.rgb, jpeg_quality), name, stamp)
+    yield Outgoing(f"{topic}/image/compressed", "sensor_msgs/msg/CompressedImage", jpeg, stamp)
+    model = CameraModel(spec.width, spec.height, spec.intrinsics, np.zeros(5), "plumb_bob", name, stamp)
+    yield Outgoing(f"{topic}/camera_info", "sensor_msgs/msg/CameraInfo", camera_info_values(model), stamp)
 
 
 def _truth_messages(frame: Frame, stamp: int) -> Iterator[Outgoing]:

@@ -34,7 +34,8 @@ def test_the_example_is_read_and_looks_ahead():
 def test_a_rig_survives_its_file(tmp_path):
     def distort(content):
         content["cameras"]["front"]["distortion"]["coefficients"] = [-0.3, 0.1, 0, 0, 0.01]
-        content["lidars"]["rear"] = {"base_from_lidar": {"matrix": from_euler(0.1, 0.2, 3.0, (-1, 0, 2)).tolist()}}
+        matrix = from_euler(0.1, 0.2, 3.0, (-1, 0, 2)).tolist()
+        content["lidars"]["rear"] = {"base_from_lidar": {"matrix": matrix}, "motion_compensated": True}
 
     rig = read_rig(write(tmp_path, distort))
     write_rig(rig, tmp_path / "out.yaml")
@@ -43,6 +44,7 @@ def test_a_rig_survives_its_file(tmp_path):
         assert (a.parent, a.child) == (b.parent, b.child)
         np.testing.assert_allclose(a.parent_from_child, b.parent_from_child, atol=1e-12)
     assert np.array_equal(rig.cameras[0].model.k, back.cameras[0].model.k)
+    assert [m.motion_compensated for m in back.lidars] == [False, True]
     assert back.cameras[0].model.d.tolist() == [-0.3, 0.1, 0, 0, 0.01] and back.cameras[0].topic == rig.cameras[0].topic
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
 
@@ -107,4 +109,10 @@ def test_files_that_are_no_rigs(tmp_path):
             read_rig(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CalibrationError):
+        read_rig(path)
+
+
+def test_motion_compensation_is_a_yes_or_a_no(tmp_path):
+    path = write(tmp_path, lambda content: content["lidars"]["lidar"].update(motion_compensated="half"))
+    with pytest.raises(CalibrationError, match="'lidar': motion_compensated is 'half'; true or false was expected"):
         read_rig(path)

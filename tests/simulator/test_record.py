@@ -105,6 +105,31 @@ def test_boxes_in_base_stand_where_they_are_in_the_map():
     assert np.allclose(speed, [np.hypot(*b.velocity) for b in frame.boxes])
 
 
+def test_a_nuscenes_bag_has_each_picture_at_its_moment_with_tf_and_exact_calibration(tmp_path):
+    path = simulate("suburb_day", "nuscenes", 4, 0.2, tmp_path / "drive", image_width=64, quiet=True)
+    stamps: dict[str, list[int]] = {}
+    links, order = {}, []
+    with BagReader(path) as reader:
+        for topic, type_name, stamp, raw in reader.messages():
+            stamps.setdefault(topic, []).append(stamp)
+            order.append(stamp)
+            if topic == "/tf_static":
+                message = reader.decode(raw, type_name)
+                links = {t.child: t.parent_from_child for t in read_transforms(message)}
+    assert order == sorted(order)
+    sweeps = stamps["/lidar/points"]
+    assert sweeps == [START_NS + i * 50_000_000 for i in range(4)]
+    it = rig("nuscenes", 4)
+    for spec in it.cameras:
+        shots = stamps[f"/camera/{spec.name}/image/compressed"]
+        assert shots == [START_NS + i * 50_000_000 - round(spec.delay * 1e9) for i in (0, 2)]
+        assert shots == stamps[f"/camera/{spec.name}/camera_info"] and set(shots) <= set(stamps["/tf"])
+        assert np.allclose(links[f"camera_{spec.name}"], spec.base_from_camera, atol=1e-9)
+    assert np.allclose(links["lidar"], it.lidar.base_from_lidar, atol=1e-9)
+    assert not np.allclose(links["lidar"], rig("nuscenes").lidar.base_from_lidar, atol=1e-4)
+    assert stamps["/tf_static"][0] <= order[0] and set(sweeps) <= set(stamps["/tf"])
+
+
 def test_the_same_drive_is_the_same_bag(tmp_path):
     digests = set()
     for name, threads in (("a", 1), ("b", 2)):

@@ -101,6 +101,50 @@ def test_calibration_jitter_is_small_seeded_and_rigid():
     assert abs(pose[:3, 3] - base.lidar.base_from_lidar[:3, 3]).max() < 0.15
 
 
+def test_nuscenes_turns_at_20_hz_and_its_cameras_fire_12_times_a_second_in_turn():
+    """Each fires as the beams pass its axis: between 0.5 and 43 ms before the end of the turn."""
+    it = rig("nuscenes")
+    assert (it.rate, it.camera_rate, it.key_rate) == (20.0, 12.0, 2.0)
+    delays = {c.name: c.delay * 1e3 for c in it.cameras}
+    assert min(delays.values()) == pytest.approx(0.5) and 43.0 <= max(delays.values()) < 44.0
+    turn = ("front_left", "front", "front_right", "back_right", "back", "back_left")
+    assert sorted(delays, key=delays.get, reverse=True) == list(turn)
+    azimuth, time = it.lidar.beams.azimuths(), it.lidar.beams.times().reshape(it.lidar.beams.columns, -1)[:, 0] * 1e3
+    for spec in it.cameras:
+        axis = np.arctan2(spec.base_from_camera[1, 2], spec.base_from_camera[0, 2])
+        passed = time[abs((azimuth - axis + np.pi) % (2 * np.pi) - np.pi).argmin()]
+        assert -spec.delay * 1e3 - passed == pytest.approx(1.5, abs=1.0), spec.name
+
+
+def test_every_rig_says_whether_its_sweeps_are_compensated():
+    assert {name: rig(name).lidar.compensated for name in RIGS} == {"nuscenes": True, "kitti": True, "vlp16": False}
+
+
+def test_each_nuscenes_vehicle_has_its_own_small_tilt_and_roll():
+    """A seed is a vehicle: the LiDAR is tilted and the cameras are rolled by half a degree, 1 sigma."""
+    nominal = rig("nuscenes")
+    assert np.array_equal(rig("nuscenes", 4).lidar.base_from_lidar, rig("nuscenes", 4).lidar.base_from_lidar)
+    tilts, rolls = [], []
+    for seed in range(40):
+        it = rig("nuscenes", seed)
+        tilts.append(np.degrees(np.arccos(it.lidar.base_from_lidar[2, 2])))
+        for spec, level in zip(it.cameras, nominal.cameras):
+            rolls.append(np.degrees(np.arcsin(spec.base_from_camera[2, 0] - level.base_from_camera[2, 0])))
+            assert np.array_equal(spec.intrinsics, level.intrinsics) and spec.delay == level.delay
+    assert 0.3 < np.median(tilts) < 1.0 and max(tilts) < 2.5
+    assert 0.35 < np.std(rolls) < 0.65
+    for name in ("kitti", "vlp16"):
+        assert np.array_equal(rig(name, 7).lidar.base_from_lidar, rig(name).lidar.base_from_lidar)
+
+
+def test_a_camera_behind_the_windscreen_sees_no_roof():
+    it = rig("vlp16")
+    body, eye = it.body_in_view(), it.cameras[0].base_from_camera[2, 3]
+    assert 0 < len(body.triangles) < len(it.hull.triangles)
+    assert body.vertices[body.triangles, 2].max() < eye < it.hull.vertices[:, 2].max()
+    assert rig("nuscenes").body_in_view().triangles.shape == rig("nuscenes").hull.triangles.shape
+
+
 def test_unknown_names_are_answered_with_the_known_ones():
     with pytest.raises(KeyError, match="nuscenes, kitti, vlp16"):
         rig("waymo")
@@ -122,6 +166,7 @@ def test_the_rig_files_say_what_the_simulator_mounts(name):
 
     it, file = rig(name), read_rig(Path(__file__).resolve().parents[2] / "config" / "rigs" / f"{name}.yaml")
     assert np.allclose(file.lidars[0].base_from_lidar, it.lidar.base_from_lidar, atol=1e-4)
+    assert file.lidars[0].motion_compensated == it.lidar.compensated
     assert [c.name for c in file.cameras] == [c.name for c in it.cameras]
     for mount, spec in zip(file.cameras, it.cameras):
         assert np.allclose(mount.base_from_camera, spec.base_from_camera, atol=1e-4)

@@ -63,7 +63,8 @@ def sweeps_of(seed: int, sensors: int = 2, moments: int = 5, fixed: bool = False
     traffic = Traffic(world, seed, scenario, scenario.conditions)
     lidars = []
     for i, (name, spec, hull) in enumerate(sensor_specs(rng, sensors, fixed)):
-        compensate = bool(rng.random() < 0.5)
+        either = bool(rng.random() < 0.5)
+        compensate = None if fixed else either  # None: as the rig's data set has them
         lidar = LidarSensor(world, spec, scenario.conditions, seed + i, hull=hull, compensate=compensate, threads=1)
         lidars.append((name, lidar))
     for _ in range(moments):

@@ -126,8 +126,9 @@ def test_rows_hold_what_is_seen_of_an_object_and_how_it_moves():
         instance = np.zeros((192, 384), np.uint16)
         instance[95:105, 190:200] = 7
         plain = np.zeros((192, 384), np.float32)
-        image = CameraImage(np.zeros((192, 384, 3), np.uint8), plain, instance.astype(np.uint8), instance)
-        tracker.add(Snapshot(0.2 * step, EgoState(np.eye(4), 0.0, 0.0, 0.0), (car, hidden)), image, 0.2)
+        now = Snapshot(0.2 * step, EgoState(np.eye(4), 0.0, 0.0, 0.0), (car, hidden))
+        rgb = np.zeros((192, 384, 3), np.uint8)
+        tracker.add(now, CameraImage(rgb, plain, instance.astype(np.uint8), instance, CAMERA, now), 0.2)
     found = tracker.boxes()
     assert found.track.tolist() == [7, 7] and found.cls.tolist() == [0, 0]
     assert found.seen[0].tolist() == [190, 95, 200, 105] and found.pixels[0] == 100
