@@ -1,5 +1,7 @@
 """Parameters of the player and the simulator, and the config class of every node by its name. No ROS."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from perception_nodes.config import NodeConfig, Section

@@ -22,6 +22,7 @@ from perception_nodes.simulator.materials import draw_materials
 from perception_nodes.simulator.motion import sensor_poses
 from perception_nodes.simulator.points import gather_points
 from perception_nodes.simulator.raycast import NOTHING, cast_columns, packed
+from perception_nodes.simulator.render.noise import textures
 from perception_nodes.simulator.returns import EGO, receive
 from perception_nodes.simulator.rigs import LidarSpec
 from perception_nodes.simulator.scene import Conditions, Mesh, Snapshot, World
@@ -102,7 +103,7 @@ class LidarSensor:
         actors = place_actors(self._pool, before, after, start)
         seed = _mix(self._seed, int(round(after.time * 1e6)))
         self._cast(origin, turn, actors, seed)
-        self._receive(actors, seed)
+        self._receive(actors, origin, turn, seed)
         return self._gather(actors, origin, turn, after)
 
     def _draw_response(self, rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
@@ -150,7 +151,7 @@ class LidarSensor:
         self._actor[own] = EGO
         self._cosine[own] = self._ego_cosine[own]
 
-    def _receive(self, actors: Instances, seed) -> None:
+    def _receive(self, actors: Instances, origin, turn, seed) -> None:
         """Returns of all firings into this sensor's buffers."""
         spec, m, s = self.spec, self._materials, self._static
         footprint = min(0.9, spec.divergence * spec.beams.columns / (2 * np.pi))
@@ -158,19 +159,21 @@ class LidarSensor:
             [
                 spec.power, spec.min_range, spec.max_range, spec.range_noise, self._gain, spec.intensity_levels,
                 footprint, m.attenuation, m.clutter, m.clutter_scale, spec.intensity_falloff, spec.speckle,
-                spec.own_echo,
+                spec.own_echo, spec.divergence,
             ],
             np.float32,
         )  # fmt: skip
         static = (s.surface, s.label, s.shade)
         shapes = (actors.shapes.surface, actors.shapes.label, actors.shapes.shade)
-        object_seed = _mix(self._seed, 1)
+        view = origin.astype(np.float32), turn.astype(np.float32), self._rays, self._heights
+        noise, object_seed = textures(), _mix(self._seed, 1)
+        worn = noise.grain, noise.fractal
 
         def work(first: int, last: int) -> None:
             receive(
                 first, last, self._distance, self._triangle, self._actor, self._cosine, actors.track, static, shapes,
-                m.table, constants, self._response, seed, object_seed, self._range, self._intensity, self._label,
-                self._owner,
+                m.table, constants, self._response, view, worn, seed, object_seed, self._range, self._intensity,
+                self._label, self._owner,
             )  # fmt: skip
 
         split(work, len(self._distance), self.threads)

@@ -2,7 +2,9 @@
 
 Reflectivities are set so that the medians of KITTI's remission come out (car .09, road .26, sidewalk .31, terrain .33,
 building .41, vegetation .34; measured on SemanticKITTI sequence 00 and in the project's notes). Every world draws its
-own, so that a network cannot read the class off the intensity alone.
+own, so that a network cannot read the class off the intensity alone. Paint returns what its colour says: most of the
+spread of car paint follows the brightness of its colour, and road paint fades to asphalt where the picture shows it
+worn (`returns`).
 """
 
 from __future__ import annotations

@@ -11,9 +11,13 @@ from perception_nodes.classes import IGNORE
 from perception_nodes.simulator.jit import lean, maker
 from perception_nodes.simulator.packets import coin
 from perception_nodes.simulator.raycast import NOTHING, STATIC
+from perception_nodes.simulator.render.ground import wear
+from perception_nodes.simulator.render.noise import log2_near
 from perception_nodes.simulator.scene import Surface
 
-_PAINTED = int(Surface.CAR_PAINT)
+_PAINTED, _ROAD_PAINT, _ASPHALT = int(Surface.CAR_PAINT), int(Surface.LANE_PAINT), int(Surface.ASPHALT)
+# brightness of the catalogue's cars, mean and 1 sigma; share of the spread of car paint's reflectivity that follows it
+_CAR_SHADE, _CAR_SPREAD, _BY_COLOUR = np.float32(0.58), np.float32(0.33), np.float32(0.8)
 _NO_SURFACE = 255
 EGO = -3  # actor of a hit on the recording vehicle itself
 
@@ -86,17 +90,33 @@ def _bloom(c, b, row, r, distance, actor, surfaces, table, seed, ray):
 
 
 @lean
-def _reflect(surface, shade, cos, table, owner, seed):
-    """(reflectivity that counts for the return, the same for intensity, chance of an echo)."""
+def _worn(c, b, r, divergence, view, textures):
+    """Share of the road paint that is worn away where the beam of firing (c, b) meets it at range r."""
+    origins, turns, rays, heights = view
+    x, y, z = rays[c, b, 0] * r, rays[c, b, 1] * r, rays[c, b, 2] * r + heights[b]
+    px = turns[c, 0, 0] * x + turns[c, 0, 1] * y + turns[c, 0, 2] * z + origins[c, 0]
+    py = turns[c, 1, 0] * x + turns[c, 1, 1] * y + turns[c, 1, 2] * z + origins[c, 1]
+    share, _ = wear(px, py, log2_near(max(divergence * r, np.float32(0.005))), textures[0], textures[1])
+    return np.float32(share)
+
+
+@lean
+def _reflect(surface, shade, worn, cos, table, owner, seed):
+    """(reflectivity that counts for the return, the same for intensity, chance of an echo). `worn`: share of road paint
+    that is gone."""
     one = np.float32(1.0)
     rho = table[surface, 0]
     gloss, echo = table[surface, 2], table[surface, 4]
     if table[surface, 1] > np.float32(0.0):  # objects differ: paint from black to white
         z = _normal(seed, owner + 7, _PAINT + np.int64(surface) * 1000)
+        if surface == _PAINTED:  # white returns more than black, pigments of one colour differ
+            tone = (shade - _CAR_SHADE) / _CAR_SPREAD
+            z = _BY_COLOUR * tone + np.sqrt(one - _BY_COLOUR * _BY_COLOUR) * z
         rho *= np.exp(z * table[surface, 1])
         if z < np.float32(0.0):  # dark gloss sends slanting light away: real dark cars are full of holes
             echo *= one - gloss * (one - cos) * min(-z, one)
     rho *= np.float32(0.8) + np.float32(0.5) * shade
+    rho += worn * (table[_ASPHALT, 0] - rho)
     shine = cos * cos
     shine *= shine
     shine *= shine
@@ -109,13 +129,13 @@ def _reflect(surface, shade, cos, table, owner, seed):
 
 @lean
 def _receive(
-    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
-    object_seed, surfaces, out_range, out_intensity, out_label, out_actor,
+    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, view, textures,
+    seed, object_seed, surfaces, out_range, out_intensity, out_label, out_actor,
 ):  # fmt: skip
     """`receive` with room for the surfaces."""
     power, nearest, farthest, noise, gain = constants[0], constants[1], constants[2], constants[3], constants[4]
     levels, footprint, alpha, clutter, scale = constants[5], constants[6], constants[7], constants[8], constants[9]
-    fall, speckle, own_echo = constants[10], constants[11], constants[12]
+    fall, speckle, own_echo, divergence = constants[10], constants[11], constants[12], constants[13]
     one = np.float32(1.0)
     columns, beams = distance.shape
     static_label, static_shade, shape_label, shape_shade = static[1], static[2], shapes[1], shapes[2]
@@ -149,7 +169,10 @@ def _receive(
             else:
                 label, shade = shape_label[hit], shape_shade[hit]
             owner = np.int64(tracks[who]) if who >= 0 else np.int64(who)
-            strong, bright, echo = _reflect(surface, shade, cos, table, owner, object_seed)
+            worn = np.float32(0.0)
+            if surface == _ROAD_PAINT and who == STATIC:
+                worn = _worn(n, b, r, divergence, view, textures)
+            strong, bright, echo = _reflect(surface, shade, worn, cos, table, owner, object_seed)
             signal = power * strong * max(cos, np.float32(0.02)) * np.exp(np.float32(-2.0) * alpha * r) / (r * r)
             if who == EGO:
                 echo = own_echo
@@ -172,9 +195,8 @@ def _receive(
 
 @maker
 def receive(
-    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
-    object_seed,
-    out_range, out_intensity, out_label, out_actor,
+    first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, view, textures,
+    seed, object_seed, out_range, out_intensity, out_label, out_actor,
 ):  # fmt: skip
     """Receiver of columns `first` to `last`.
 
@@ -182,12 +204,14 @@ def receive(
     own hull) · tracks uint16 [A] of the actors · static, shapes: (surface, label, shade) of the triangles · table:
     materials · constants float32: power, min_range, max_range, range_noise, gain, levels, footprint (beam width in
     columns), attenuation, clutter, clutter_scale, fall-off of the recorded intensity with range (m), its speckle,
-    chance of an echo off the own hull · response float32 [B, 2]: every laser's gain and offset of intensity. Writes
+    chance of an echo off the own hull, beam width (rad) · response float32 [B, 2]: every laser's gain and offset of
+    intensity · view: (origins, rotations, rays, heights) as `raycast.cast_columns` takes them · textures: (grain,
+    fractal) of `render.noise.textures`, which wear road paint in the pictures. Writes
     range (m, 0 = no return), intensity 0..1, label and actor (whom the return lies on: NOTHING for rain, fog and no
     return; the neighbour's where its reflector outshines the beam) [C, B].
     """
     surfaces = np.empty((last - first + 2, distance.shape[1]), np.uint8)
     _receive(
-        first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, seed,
-        object_seed, surfaces, out_range, out_intensity, out_label, out_actor,
+        first, last, distance, triangle, actor, cosine, tracks, static, shapes, table, constants, response, view,
+        textures, seed, object_seed, surfaces, out_range, out_intensity, out_label, out_actor,
     )  # fmt: skip

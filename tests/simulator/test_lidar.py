@@ -176,6 +176,45 @@ def test_retro_reflectors_shine():
     assert np.median(sign.intensity) > 1.7 * np.median(brick.intensity)
 
 
+def test_road_paint_returns_more_where_it_is_white_in_the_picture_than_where_it_is_worn():
+    """The picture's brightness and the recorded intensity of the same spots rise and fall together."""
+    from tests.simulator import stage
+
+    # steep beams all round, so that range and incidence hardly differ between the spots
+    spec = replace(IDEAL, beams=uniform(24, -60.0, -40.0, 720), speckle=0.0, divergence=0.02)
+    sweep = sweep_of(world_of(floor(60.0, surface=Surface.LANE_PAINT)), spec=spec)
+    down = stage.camera(500, 500, 250.0)
+    down.base_from_camera[:3, :3] = [[0, -1, 0], [-1, 0, 0], [0, 0, -1]]  # looks down from 4 m
+    down.base_from_camera[2, 3] = 4.0
+    painted = stage.world(stage.floor(reach=60.0, surface=Surface.LANE_PAINT, rgb=(228, 228, 222)))
+    picture = stage.look(painted, spec=down)
+    place = sweep.xyz[:, :2].astype(float)
+    u = np.round(250.0 * -place[:, 1] / 4.0 + down.cx).astype(int)
+    v = np.round(250.0 * -place[:, 0] / 4.0 + down.cy).astype(int)
+    seen = (abs(u - 250) < 245) & (abs(v - 250) < 245)
+    assert seen.sum() > 5000
+    luma = picture.rgb[v[seen], u[seen]].mean(1)
+    assert np.corrcoef(luma, sweep.intensity[seen])[0, 1] > 0.5
+    pale, worn = (np.median(sweep.intensity[seen][luma > np.percentile(luma, 90)]),
+                  np.median(sweep.intensity[seen][luma < np.percentile(luma, 5)]))  # fmt: skip
+    assert pale > 1.15 * worn
+
+
+def test_white_cars_return_more_than_black_ones():
+    def intensity(rgb, seed):
+        body = box((4.0, 2.0, 1.5), (0.0, 0.0, 0.75), Surface.CAR_PAINT, 0)
+        body = type(body).build(body.vertices, body.triangles, Surface.CAR_PAINT, 0, rgb)
+        one = replace(car(7, 8.0, 0.0), shape=Shape("painted", body))
+        sensor = LidarSensor(world_of(), replace(IDEAL, power=1e9), Conditions(), seed, spread=0.0)
+        sweep = sensor.sweep(moment(0.0, None, one), moment(0.1, None, one))
+        return np.median(sweep.intensity[sweep.instance == 7])
+
+    white, black = ([intensity(c, s) for s in range(12)] for c in ((235, 235, 235), (18, 18, 20)))
+    assert np.median(white) > 1.5 * np.median(black)
+    assert sum(w > b for w, b in zip(white, black)) >= 10, "for nearly every car, but not by colour alone"
+    assert np.std(white) > 0.01
+
+
 def test_edges_give_mixed_pixels_between_two_surfaces():
     world = world_of(box((0.2, 4.0, 6.0), (15, 0, 0)), box((1, 90, 60), (17, 0, 0), label=13))
     clean = sweep_of(world)

@@ -65,11 +65,18 @@ def asphalt(x, y, foot, lod, r, g, b, grain, fractal, wet):
 
 
 @helper
-def paint(x, y, foot, lod, r, g, b, grain, fractal, wet):
-    """Road paint, worn through to the asphalt in spots."""
+def wear(x, y, lod, grain, fractal):
+    """(share of road paint that is worn through to the asphalt at a map point, how old the paint is about there). The
+    LiDAR's receiver asks for it too, so that what is pale in the picture returns more light."""
     worn = tap(fractal, x * 38.0, y * 38.0, lod + 5.2) + 0.8 * tap(grain, x * 70.0, y * 70.0, lod + 6.1)
     local = tap(fractal, x * 1.1, y * 1.1 + 9.0, lod)
-    w = 0.75 * smooth(0.75, 1.7, worn + 0.55 * local)
+    return 0.75 * smooth(0.75, 1.7, worn + 0.55 * local), local
+
+
+@helper
+def paint(x, y, foot, lod, r, g, b, grain, fractal, wet):
+    """Road paint, worn through to the asphalt in spots."""
+    w, local = wear(x, y, lod, grain, fractal)
     dirt = (1.0 - 0.10 * max(local, -1.0)) * 0.88
     k = (1.0 - 0.25 * wet) * dirt
     a = 0.075 * (1.0 - 0.4 * wet)
