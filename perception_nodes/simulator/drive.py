@@ -22,7 +22,7 @@ from perception_nodes.simulator.lidar import LidarSensor, Sweep
 from perception_nodes.simulator.moments import between
 from perception_nodes.simulator.rigs import CameraSpec, Rig
 from perception_nodes.simulator.rigs import rig as rig_by_name
-from perception_nodes.simulator.scenarios import SCENARIOS, Scenario, random_scenario
+from perception_nodes.simulator.scenarios import Scenario, scenario_by_name
 from perception_nodes.simulator.scene import Snapshot, World
 from perception_nodes.simulator.traffic import Traffic
 from perception_nodes.simulator.world import build_world
@@ -52,15 +52,6 @@ class Frame:
     def image_time(self, camera: str) -> float:
         """When a camera took its picture, s since the first frame (a little before `time`)."""
         return self.time + self.images[camera].snapshot.time - self.snapshot.time
-
-
-def scenario_by_name(name: str, seed: int) -> Scenario:
-    """A named scenario, or "random" drawn from the seed; KeyError names the known ones."""
-    if name == "random":
-        return random_scenario(seed)
-    if name not in SCENARIOS:
-        raise KeyError(f"no scenario {name!r}; known: random, {', '.join(SCENARIOS)}")
-    return SCENARIOS[name]
 
 
 class Drive:

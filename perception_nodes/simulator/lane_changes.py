@@ -112,13 +112,9 @@ def consider_lane_change(flow: Flow, v: Vehicle, dt: float) -> None:
     v.change_pause -= dt
     track = flow.tracks[v.route[0]]
     lane = track.lane
-    if v.change_pause > 0 or v.changing_from is not None or v.two_wheeled or v.passing or v.is_ego:
-        return
-    if (lane.left is None and lane.right is None) or v.v < 4.0:
+    if v.change_pause > 0 or v.two_wheeled or v.is_ego or not may_change(flow, v):
         return
     v.change_pause = 0.5
-    if v.tail < 4.0 or track.length - v.s < 30.0 + 3.0 * v.v:
-        return
     gap, speed, ahead = flow.leader(v)
     wanted = track.cap * v.driver.speed_factor
     if ahead is not None and gap < 3.0 * v.v + 10.0 and speed < wanted - 1.5 and lane.left is not None:
@@ -126,6 +122,15 @@ def consider_lane_change(flow: Flow, v: Vehicle, dt: float) -> None:
             return
     if lane.right is not None and (ahead is None or gap > 5 * v.v) and float(flow.rng.random()) < 0.04:
         change_lane(flow, v, lane.right)
+
+
+def may_change(flow: Flow, v: Vehicle) -> bool:
+    """Whether there is another lane and enough road left for a change, and no other manoeuvre is under way."""
+    track = flow.tracks[v.route[0]]
+    lane = track.lane
+    if v.changing_from is not None or v.passing or (lane.left is None and lane.right is None) or v.v < 4.0:
+        return False
+    return v.tail >= 4.0 and track.length - v.s >= 30.0 + 3.0 * v.v
 
 
 def change_lane(flow: Flow, v: Vehicle, target: int, room: float = 5.0) -> bool:

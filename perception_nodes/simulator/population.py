@@ -17,6 +17,7 @@ from perception_nodes.simulator.shapes import Catalogue
 RADIUS = 115.0  # m around the ego vehicle where traffic lives
 LEAVE = 140.0  # m beyond which it goes
 NEW = 75.0  # m nearer than which nobody appears once the drive is under way
+HEAVY = {"lorry": 0.21, "truck": 0.08, "bus": 0.38, "tractor": 0.29, "construction_vehicle": 0.04}  # moving
 TWO_WHEELS = ("bicyclist", "motorcyclist")
 
 
@@ -90,12 +91,8 @@ class Population:
         if draw < s.cyclists + s.motorcycles:
             return "motorcyclist"
         if draw < s.cyclists + s.motorcycles + s.heavy:
-            return str(
-                self.rng.choice(
-                    ["truck", "bus", "tractor", "pickup", "construction_vehicle"], p=[0.36, 0.26, 0.14, 0.18, 0.06]
-                )
-            )
-        return "car"
+            return str(self.rng.choice(list(HEAVY), p=list(HEAVY.values())))
+        return "pickup" if float(self.rng.random()) < s.pickups else "car"
 
     def add_vehicle(self, lane: int, s: float, kind: str | None = None, speed: float | None = None) -> Vehicle | None:
         """A vehicle on a lane, or None where there is no room."""
@@ -130,7 +127,7 @@ class Population:
             driver = Driver(float(rng.uniform(0.95, 1.2)), 1.1, 2.6, 3.0, float(rng.uniform(-0.5, 0.5)))
         elif kind == "construction_vehicle":
             driver = Driver(1.0, 1.5, 0.9, 2.0, 0.0, 8.0)
-        elif kind != "car":
+        elif kind not in ("car", "pickup"):
             driver = Driver(float(rng.uniform(0.8, 0.95)), 1.7, 0.9, 2.0, 0.0, 25.0)
         vehicle = Vehicle(
             self.new_id(), body, driver, deque([lane]), s, 0.0, body.size[0], body.size[1], 0.58 * body.size[0],

@@ -24,8 +24,11 @@ class Scenario:
     parked: float = 0.55  # share of parking spots taken
     cyclists: float = 0.08  # share of vehicles that are ridden bicycles
     motorcycles: float = 0.05
-    heavy: float = 0.12  # share that are trucks, buses, machines
+    heavy: float = 0.2  # share that are lorries, trucks, buses, machines
+    pickups: float = 0.1  # share of the light vehicles that are pick-ups
     works: bool = True
+    near_works: bool = False  # the drive begins before road works
+    rare: bool = False  # the rare classes at several times their natural share
     speed: float = 1.0  # ego's share of the speed limit
     turns: str = ""  # left | right: ego prefers this turn
     provoke: tuple[str, ...] = ()  # names of traffic scripts (see scripts.py)
@@ -107,7 +110,14 @@ _ALL = (
     ),
     Scenario("cyclist_pass", "Slow bicycles to be passed with room", "suburb", _c(), 20, 16, cyclists=0.5),
     Scenario(
-        "roadworks", "Cones, barriers and machines beside the lane", "suburb", _c("day", "clear", 5.0, 0.9), 18, 12
+        "roadworks",
+        "Cones, barriers and machines beside the lane",
+        "suburb",
+        _c("day", "clear", 5.0, 0.9),
+        18,
+        12,
+        speed=0.8,
+        near_works=True,
     ),
     Scenario(
         "parking_lot", "Full car parks and kerbs, people between them", "city", _c(azimuth=1.5), 14, 36, parked=0.95
@@ -182,10 +192,11 @@ def random_scenario(seed: int) -> Scenario:
         conditions=_c(daytime, weather, float(rng.uniform(0, 6.28)), float(elevation)),
         vehicles=int(base[0] * busy),
         people=int(base[1] * float(rng.uniform(0.4, 1.6))),
-        parked=float(rng.uniform(0.2, 0.85)),
+        parked=float(rng.uniform(0.3, 0.9)),
         cyclists=float(rng.uniform(0.02, 0.18)),
         motorcycles=float(rng.uniform(0.02, 0.12)),
-        heavy=float(rng.uniform(0.05, 0.25)),
+        heavy=float(rng.uniform(0.1, 0.36)),
+        pickups=float(rng.uniform(0.0, 0.3)),
         speed=float(rng.uniform(0.8, 1.1)),
         turns=str(rng.choice(["", "left", "right"])),
     )
@@ -199,6 +210,19 @@ def boosted(scenario: Scenario) -> Scenario:
         people=max(scenario.people, 30),
         cyclists=0.24,
         motorcycles=0.16,
-        heavy=0.26,
+        heavy=max(scenario.heavy, 0.34),
         works=True,
+        rare=True,
     )
+
+
+def scenario_by_name(name: str, seed: int) -> Scenario:
+    """A named scenario, "random" drawn from the seed, or "rare": the random one with more of the rare classes.
+
+    KeyError names the known ones."""
+    if name in ("random", "rare"):
+        drawn = random_scenario(seed)
+        return drawn if name == "random" else boosted(drawn)
+    if name not in SCENARIOS:
+        raise KeyError(f"no scenario {name!r}; known: random, rare, {', '.join(SCENARIOS)}")
+    return SCENARIOS[name]

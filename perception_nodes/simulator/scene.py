@@ -205,7 +205,7 @@ class ParkingSpot:
     xyz: tuple[float, float, float]
     yaw: float
     length: float
-    kind: str = "kerbside"  # kerbside | carpark
+    kind: str = "kerbside"  # kerbside | carpark | yard (for trucks and trailers)
 
 
 class Ground(Protocol):

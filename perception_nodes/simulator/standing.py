@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.road_works import site_bodies
 from perception_nodes.simulator.routes import LaneNetwork
 from perception_nodes.simulator.scenarios import Scenario
-from perception_nodes.simulator.scene import ActorState, World
+from perception_nodes.simulator.scene import ActorState, ParkingSpot, World
 from perception_nodes.simulator.shapes import Body, Catalogue
 
 
@@ -35,18 +36,17 @@ class Standing:
         scenario: Scenario,
         catalogue: Catalogue,
         rng: np.random.Generator,
-        rare: bool,
         first_id: int,
     ) -> None:
         self._world, self._catalogue, self._rng = world, catalogue, rng
         self._next = first_id
         self.things: list[Thing] = []
         self._states: dict[int, ActorState] = {}
-        self._fill_spots(scenario, rare)
+        self._fill_spots(scenario)
         self._leave_walkways_free()
         if scenario.works:
             for site in world.works:
-                self._works(*site)
+                self._works(site[0], site[1], site[3])
         self.xy = np.array([[t.x, t.y] for t in self.things]).reshape(-1, 2)
         self.next_id = self._next
 
@@ -55,32 +55,38 @@ class Standing:
         self.things.append(Thing(self._next, body, x, y, yaw, z))
         self._next += 1
 
-    def _fill_spots(self, scenario: Scenario, rare: bool) -> None:
-        rng, catalogue = self._rng, self._catalogue
-        two_wheels = 0.2 if rare else 0.06
-        for spot in self._world.parking:
+    def _fill_spots(self, scenario: Scenario) -> None:
+        rng, spots = self._rng, self._world.parking
+        two_wheels = 0.2 if scenario.rare else 0.06
+        taken = 0  # spots that a long vehicle before them covers
+        for i, spot in enumerate(spots):
+            if taken > 0:
+                taken -= 1
+                continue
             if rng.random() > scenario.parked:
                 continue
             x, y, _ = spot.xyz
-            turn = math.pi if spot.kind == "carpark" and rng.random() < 0.3 else 0.0
-            draw = rng.random()
-            if draw < two_wheels:
+            if spot.kind != "yard" and rng.random() < two_wheels:
                 self._rack(x, y, spot.yaw + math.pi / 2, min(spot.length, 4.5))
                 continue
-            kind = "car"
-            if draw > (0.8 if rare else 0.93):
-                kind = str(
-                    rng.choice(["pickup", "truck", "parked_trailer", "construction_vehicle"], p=[0.4, 0.3, 0.1, 0.2])
-                )
-            body = catalogue.draw(kind, rng)
-            if body.size[0] > spot.length - 0.3 or body.size[1] > 2.3:
-                body = catalogue.draw("car", rng)
-            if body.size[0] > spot.length + 0.1:
-                continue
-            slack = max(spot.length - body.size[0] - 0.5, 0.0) / 2
-            along = float(rng.uniform(-slack, slack)) if spot.kind == "kerbside" else 0.0
-            yaw = spot.yaw + turn + float(rng.normal(0, 0.02))
-            self._add(body, x + along * math.cos(spot.yaw), y + along * math.sin(spot.yaw), yaw)
+            body = self._catalogue.draw(parked_kind(spot.kind, scenario, rng), rng)
+            count = spots_for(body, spots, i)
+            if not count:
+                body = self._catalogue.draw("car", rng)
+                count = spots_for(body, spots, i)
+            if count:
+                self._park(body, spot, spots[i + count - 1])
+                taken = count - 1
+
+    def _park(self, body: Body, first: ParkingSpot, last: ParkingSpot) -> None:
+        """Stands a body between the middles of two spots of a row (the same spot for an ordinary car)."""
+        rng, c, s = self._rng, math.cos(first.yaw), math.sin(first.yaw)
+        x, y = (first.xyz[0] + last.xyz[0]) / 2, (first.xyz[1] + last.xyz[1]) / 2
+        room = math.hypot(first.xyz[0] - last.xyz[0], first.xyz[1] - last.xyz[1]) + first.length
+        turn = math.pi if first.kind == "carpark" and rng.random() < 0.3 else 0.0
+        slack = max(room - body.size[0] - 0.5, 0.0) / 2
+        along = float(rng.uniform(-slack, slack)) if first.kind != "carpark" else min(room - body.size[0], 0.0) / 2
+        self._add(body, x + along * c, y + along * s, first.yaw + turn + float(rng.normal(0, 0.02)))
 
     def _leave_walkways_free(self) -> None:
         """Removes what stands where people walk."""
@@ -113,32 +119,16 @@ class Standing:
             turn = yaw + float(rng.normal(0, 0.05))
             self._add(body, x - off * math.sin(yaw), y + off * math.cos(yaw), turn)
 
-    def _works(self, x: float, y: float, z: float, yaw: float) -> None:
-        """A site of about 14 x 2.4 m along the road: a taper of cones, barriers at its head, a machine inside."""
-        rng, c, s = self._rng, math.cos(yaw), math.sin(yaw)
+    def _works(self, x: float, y: float, yaw: float) -> None:
+        """A site: nobody parks there, and its cones, barriers and machines stand."""
+        c, s = math.cos(yaw), math.sin(yaw)
         self.things = [
             t
             for t in self.things
-            if abs((t.x - x) * c + (t.y - y) * s) > 16.0 or abs((t.y - y) * c - (t.x - x) * s) > 3.5
+            if abs((t.x - x) * c + (t.y - y) * s) > 19.0 or abs((t.y - y) * c - (t.x - x) * s) > 3.5
         ]
-
-        def put(kind: str, along: float, left: float, turn: float = 0.0) -> None:
-            body = self._catalogue.draw(kind, rng)
-            if kind == "construction_vehicle" and body.size[1] > 2.65:
-                return  # its arm would stand in the traffic
-            if kind == "construction_vehicle":
-                left = 0.85 - body.size[1] / 2  # clear of the cones
+        for body, along, left, turn in site_bodies(self._catalogue, self._rng):
             self._add(body, x + along * c - left * s, y + along * s + left * c, yaw + turn)
-
-        half = float(rng.uniform(5.5, 8.0))
-        for end in (-half - 1.0, half + 1.0):
-            put("barrier", end, 0.0)
-        for along in np.arange(-half, half + 0.1, float(rng.uniform(1.8, 3.0))):
-            put("cone", float(along), 1.25 + float(rng.normal(0, 0.06)))
-        for i in range(3):
-            put("cone", -half - 2.5 - 2.2 * i, 0.9 - 0.75 * i)
-        if rng.random() < 0.8:
-            put("construction_vehicle", float(rng.uniform(-1.5, 1.5)), 0.0, math.pi * int(rng.integers(2)))
 
     def near(self, x: float, y: float, radius: float) -> list[ActorState]:
         """States of the things within a radius."""
@@ -182,6 +172,46 @@ class Standing:
 
 
 _NOTHING = np.zeros((0, 2))
+HEAVY_KERB = {
+    "lorry": 0.3,
+    "truck": 0.12,
+    "light_trailer": 0.2,
+    "parked_trailer": 0.22,
+    "bus": 0.1,
+    "construction_vehicle": 0.06,
+}
+HEAVY_YARD = {"parked_trailer": 0.42, "truck": 0.18, "lorry": 0.28, "construction_vehicle": 0.12}
+KERBSIDE_HEAVY, RARE_HEAVY = 0.1, 0.2  # share of the vehicles parked at kerbs and in car parks
+OVERHANG = 1.4  # m that a vehicle may stand out of a bay of a car park
+
+
+def parked_kind(place: str, scenario: Scenario, rng: np.random.Generator) -> str:
+    """A kind of body for a parking spot of a kind: yard | kerbside | carpark."""
+    if place == "yard":
+        return str(rng.choice(list(HEAVY_YARD), p=list(HEAVY_YARD.values())))
+    if rng.random() < (RARE_HEAVY if scenario.rare else KERBSIDE_HEAVY):
+        return str(rng.choice(list(HEAVY_KERB), p=list(HEAVY_KERB.values())))
+    return "pickup" if rng.random() < scenario.pickups else "car"
+
+
+def spots_for(body: Body, spots: tuple[ParkingSpot, ...], first: int) -> int:
+    """How many spots of a kerbside row, from the first one on, a body needs; 0 if it does not fit."""
+    spot = spots[first]
+    length, width, _ = body.size
+    if spot.kind == "carpark":
+        return int(length <= spot.length + OVERHANG and width < 2.35)
+    room = spot.length
+    for count in range(1, 5):
+        if length + 0.3 <= room:
+            return count
+        if spot.kind == "yard" or first + count >= len(spots):
+            return 0
+        a, b = spots[first + count - 1], spots[first + count]
+        step = math.hypot(b.xyz[0] - a.xyz[0], b.xyz[1] - a.xyz[1])
+        if b.kind != "kerbside" or step > spot.length + 0.8 or math.cos(b.yaw - spot.yaw) < 0.99:
+            return 0
+        room += step
+    return 0
 
 
 def _cells(points: NDArray[np.float64], size: float) -> dict[tuple[int, int], NDArray[np.float64]]:

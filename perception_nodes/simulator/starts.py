@@ -15,8 +15,13 @@ def wants_lanes(scenario: Scenario) -> bool:
     return any(name in ("cut_in", "cut_out", "overtake") for name in scenario.provoke)
 
 
-def choose_start(network: LaneNetwork, scenario: Scenario, rng: np.random.Generator) -> tuple[int, float]:
-    """(lane, arc length) of the ego vehicle's start."""
+def choose_start(
+    network: LaneNetwork,
+    scenario: Scenario,
+    rng: np.random.Generator,
+    works: tuple[tuple[float, float, float, float], ...] = (),
+) -> tuple[int, float]:
+    """(lane, arc length) of the ego vehicle's start; `works` are the world's road works sites (x, y, z, yaw)."""
     tracks = network.tracks
     roads = [i for i in network.roads if tracks[i].length > SHORT] or list(network.roads)
     if wants_lanes(scenario):
@@ -31,6 +36,8 @@ def choose_start(network: LaneNetwork, scenario: Scenario, rng: np.random.Genera
             turning = [i for i in turning if tracks[i].signal < 0] or turning  # no red light before the turn
             lane = _draw(network, turning, rng)
             return lane, max(8.0, tracks[lane].length - float(rng.uniform(30.0, 60.0)))
+    if scenario.near_works and works:
+        return _before_works(network, works, rng)
     if "crossing" in scenario.provoke:
         return _before_crossing(network, roads, rng)
     lane = _draw(network, roads, rng)
@@ -67,3 +74,19 @@ def _before_crossing(network: LaneNetwork, roads: list[int], rng: np.random.Gene
             return spots[int(rng.integers(len(spots)))]
     lane = _draw(network, roads, rng)
     return lane, max(4.0, tracks[lane].length * 0.2)
+
+
+def _before_works(network: LaneNetwork, works, rng: np.random.Generator) -> tuple[int, float]:
+    """35 to 60 m before a road works site, on the lane beside it; a site far down its lane is preferred."""
+    found = []
+    for x, y, _, yaw in works:
+        beside = []
+        for i in network.roads:
+            s, _, away = network.tracks[i].nearest(x, y)
+            if np.cos(network.tracks[i].at(s)[2] - yaw) > 0.8:
+                beside.append((away, i, s))
+        if beside:
+            found.append(min(beside)[1:])
+    roomy = [spot for spot in found if spot[1] > 50.0] or [max(found, key=lambda spot: spot[1])]
+    lane, s = roomy[int(rng.integers(len(roomy)))]
+    return lane, max(4.0, s - float(rng.uniform(35.0, 60.0)))

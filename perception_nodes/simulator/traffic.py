@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from perception_nodes.simulator import driver_model as drive
 from perception_nodes.simulator.driver_model import Driver, Vehicle
 from perception_nodes.simulator.ego import EGO_LENGTH, EGO_WIDTH, WHEELBASE, EgoBody
+from perception_nodes.simulator.ego_manners import EgoManners
 from perception_nodes.simulator.events import HALF_WINDOW, EventFinder, Moment
 from perception_nodes.simulator.flow import Flow
+from perception_nodes.simulator.mirror import mirrored_moment, mirrored_paths, other_side
 from perception_nodes.simulator.moments import actors_between, ego_between
 from perception_nodes.simulator.pedestrians import Pedestrians
 from perception_nodes.simulator.population import Population
@@ -50,8 +52,9 @@ class _Frame:
 class Traffic:
     """One drive. Same world, seed, scenario and arguments: the same drive.
 
-    `conditions` is what the scenario says unless given. `rare` raises the share of two-wheelers, people, trucks, buses
-    and machines, for training. `foresight` 0 saves the run ahead (about 15 ticks) and leaves events empty.
+    `conditions` is what the scenario says unless given. In a left-hand world the drive is the mirror image of one on
+    the right (`mirror`). `rare` raises the share of two-wheelers, people, trucks, buses and machines, for training.
+    `foresight` 0 saves the run ahead (about 15 ticks) and leaves events empty.
     """
 
     def __init__(
@@ -67,13 +70,19 @@ class Traffic:
         if not any(not lane.junction for lane in world.lanes.values()):
             raise ValueError("the world has no lane to drive on; expected at least one lane outside a junction")
         self.world, self.seed = world, seed
+        self._mirrored = world.left_hand
+        if self._mirrored:
+            world = mirrored_paths(world)  # drivers keep to the right here
+        self._driven = world
         self.scenario = boosted(scenario) if rare else scenario
+        if self._mirrored:
+            self.scenario = replace(self.scenario, turns=other_side(self.scenario.turns))
         self.conditions = conditions or scenario.conditions
         self._ticks = 0
         self._rng = np.random.default_rng((0x7AF, seed))
         catalogue = shape_catalogue(seed % CATALOGUES)
         network = LaneNetwork.of(world)
-        self._standing = Standing(world, self.scenario, catalogue, self._rng, rare, first_id=2)
+        self._standing = Standing(world, self.scenario, catalogue, self._rng, first_id=2)
         self._flow = Flow(network, self._rng)
         self._flow.obstacles = self._standing.obstacles(network)
         self._people = Pedestrians(world, network, catalogue, self._rng)
@@ -83,7 +92,10 @@ class Traffic:
         )
         self._ego = self._place_ego()
         self._body = EgoBody(self._rng)
-        self._scripts = make_scripts(self.scenario, self._flow, self._people, self._population, self._ego, self._rng)
+        self._scripts = [
+            EgoManners(self._flow, self._ego, self._rng, not wants_lanes(self.scenario)),
+            *make_scripts(self.scenario, self._flow, self._people, self._population, self._ego, self._rng),
+        ]
         self._population.fill(self._ego.x, self._ego.y, at_start=True)
         self._foresight = HALF_WINDOW if foresight else 0.0
         self._events = EventFinder()
@@ -99,6 +111,10 @@ class Traffic:
 
     def snapshot(self) -> Snapshot:
         """The moment that the drive has reached."""
+        moment = self._moment()
+        return mirrored_moment(moment) if self._mirrored else moment
+
+    def _moment(self) -> Snapshot:
         first = self._frames[0]
         share = (self._time - first.time) / TICK
         events = self._events.at(self._time) if self._foresight else ()
@@ -120,7 +136,8 @@ class Traffic:
 
     def spans(self) -> list:
         """Driving events known so far that have not ended long ago: `events.Span`s, oldest first."""
-        return self._events.spans()
+        spans = self._events.spans()
+        return [replace(span, name=other_side(span.name)) for span in spans] if self._mirrored else spans
 
     def _run_until(self, time: float) -> None:
         while self._frames[-1].time < time + TICK - 1e-6:
@@ -142,7 +159,7 @@ class Traffic:
     def _place_ego(self) -> Vehicle:
         """The ego vehicle where the scenario finds soon what it wants to provoke."""
         flow, rng = self._flow, self._rng
-        lane, s = choose_start(flow.network, self.scenario, rng)
+        lane, s = choose_start(flow.network, self.scenario, rng, self._driven.works)
         vehicle = self._population.make_vehicle("car", lane, s)
         vehicle.track_id, vehicle.is_ego = 1, True
         vehicle.driver = Driver(self.scenario.speed, 1.5, 1.7, 2.3)
@@ -160,7 +177,7 @@ class Traffic:
     def _record(self) -> None:
         """Keeps this tick as a frame and shows it to the event finder."""
         now, ego = round(self._ticks * TICK, 9), self._ego
-        pose = self._body.pose(self.world, ego.x, ego.y, ego.yaw)
+        pose = self._body.pose(self._driven, ego.x, ego.y, ego.yaw)
         state = EgoState(pose, ego.v, ego.a, ego.yaw_rate)
         standing = tuple(self._standing.near(ego.x, ego.y, VIEW))
         self._frames.append(_Frame(now, state, tuple(self._moving(ego)), standing))
@@ -200,5 +217,5 @@ class Traffic:
         bodies: list[Body] = [r[1] for r in rows]
         reach = np.array([0.35 * b.size[0] for b in bodies])
         dx, dy = reach * np.cos(yaw), reach * np.sin(yaw)
-        z = self.world.ground_height(np.stack([x + dx, x - dx]), np.stack([y + dy, y - dy]))
+        z = self._driven.ground_height(np.stack([x + dx, x - dx]), np.stack([y + dy, y - dy]))
         return z.mean(0)

@@ -25,10 +25,12 @@ from perception_nodes.simulator.layout.styles import MIX, STYLES, grown
 from perception_nodes.simulator.layout.surfaces import paint_roads, pave_lot
 from perception_nodes.simulator.layout.warp import Warp, random_warp
 from perception_nodes.simulator.layout.works import place_works, site_pose
+from perception_nodes.simulator.mirror import mirrored
 from perception_nodes.simulator.props.placement import place_props
 from perception_nodes.simulator.scene import Crossing, ParkingSpot, Surface, World
 
 Array = NDArray[np.float64]
+LEFT_HAND = 0.3  # share of worlds whose traffic keeps to the left
 
 
 @dataclass
@@ -55,8 +57,9 @@ class Draft:
     lamps: list[tuple[float, float, float]] = field(default_factory=list)
 
 
-def build_world(seed: int, style: str = "mixed") -> World:
-    """The static world of a seed. `style` is a name of `STYLES` or "mixed", which draws one.
+def build_world(seed: int, style: str = "mixed", left_hand: bool | None = None) -> World:
+    """The static world of a seed. `style` is a name of `STYLES` or "mixed", which draws one; `left_hand` says on which
+    side the traffic drives, None draws it (`LEFT_HAND`).
 
     Raises ValueError for an unknown style.
     """
@@ -73,7 +76,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
     draft.crossings = place_crossings(rng, plan)
     draft.marks = place_marks(rng, plan, draft.crossings)
     sites = place_works(rng, plan, draft.crossings)
-    draft.keep_clear += [(road, side, t, 11.0) for road, side, t, _ in sites]
+    draft.keep_clear += [(road, side, t, 13.0) for road, side, t, _ in sites]
     build_ground(draft)
     base_mesh = draft.ground_soup.mesh()
     lay_surfaces(draft, GroundHeight(base_mesh.vertices, base_mesh.triangles))
@@ -86,7 +89,7 @@ def build_world(seed: int, style: str = "mixed") -> World:
     crossings = tuple(make_crossing(c, graph, warp, ground) for c in draft.crossings)
     mesh = draft.prop_soup.mesh()
     low, high = mesh.vertices[:, :2].min(0), mesh.vertices[:, :2].max(0)
-    return World(
+    world = World(
         seed=seed,
         mesh=mesh,
         lanes=graph.lanes,
@@ -100,6 +103,12 @@ def build_world(seed: int, style: str = "mixed") -> World:
         extent=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         ground=ground,
     )
+    return mirrored(world) if (drives_left(seed) if left_hand is None else left_hand) else world
+
+
+def drives_left(seed: int) -> bool:
+    """Whether the traffic of a seed's world keeps to the left unless told otherwise."""
+    return bool(np.random.default_rng([seed, 21]).random() < LEFT_HAND)
 
 
 def build_ground(draft: Draft) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from perception_nodes.classes import BOX_CLASSES, EVENTS
-from perception_nodes.simulator.drive import Drive, scenario_by_name
+from perception_nodes.simulator.drive import Drive
 from perception_nodes.simulator.map_masks import rasterise
 from perception_nodes.simulator.rigs import rig
-from perception_nodes.simulator.scenarios import SCENARIOS
+from perception_nodes.simulator.scenarios import SCENARIOS, scenario_by_name
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,8 @@ def test_points_of_an_object_lie_in_its_box(world):
         local = (mine - box.centre) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         slack = 0.35 + 0.06 * np.hypot(*box.velocity)
         inside = (abs(local) <= np.asarray(box.size) / 2 + slack).all(1)
-        assert inside.mean() > 0.97, (box.category, inside.mean())
+        least = 0.97 if min(box.size[:2]) > 0.6 else 0.9  # edges, and with them mixed pixels, are more of a narrow object
+        assert inside.mean() > least, (box.category, inside.mean())
         checked += 1
     assert checked >= 3
 
@@ -201,6 +202,7 @@ def test_names_of_scenarios_are_checked():
     with pytest.raises(KeyError, match="suburb_day"):
         scenario_by_name("moonbase", 0)
     assert "suburb_day" in SCENARIOS
+    assert scenario_by_name("rare", 3).style == scenario_by_name("random", 3).style
     with pytest.raises(KeyError, match="kitti"):
         Drive("suburb_day", "tank", 0)
 

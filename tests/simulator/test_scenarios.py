@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from perception_nodes.classes import EVENTS
+from perception_nodes.simulator.drive import Drive
 from perception_nodes.simulator.layout.styles import STYLES
 from perception_nodes.simulator.scenarios import SCENARIOS, Scenario, boosted, random_scenario
 from perception_nodes.simulator.scene import Conditions, World
@@ -53,6 +55,45 @@ def test_random_scenarios_are_seeded_and_differ():
     assert {s.conditions.weather for s in drawn} == set(Conditions.WEATHERS)
     assert {s.conditions.daytime for s in drawn} == set(Conditions.DAYTIMES)
     assert all(s.vehicles >= 1 and s.people >= 0 for s in drawn)
+
+
+def test_a_drive_can_ask_for_the_rare_classes_by_name():
+    """Twice as many two-wheelers and people as in the random drive of the same seed; counted, not believed."""
+    counts = []
+    for name in ("random", "rare"):
+        world = straight_road(2, 900.0, crossing=450.0)
+        options = {"cameras": False, "lidar": False, "seconds": 0.1, "threads": 1, "world": world}
+        drives = [Drive(name, "kitti", seed, **options) for seed in (3, 4, 5)]
+        boxes = [box.category for drive in drives for frame in drive for box in frame.boxes]
+        counts.append(sum(c in ("bicycle", "motorcycle", "pedestrian") for c in boxes))
+        for drive in drives:
+            drive.close()
+    assert counts[1] > 1.5 * counts[0]
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_roadworks_shows_cones_ahead_in_every_seed(seed):
+    assert cones_ahead(seed) >= 2
+
+
+@pytest.mark.slow
+def test_roadworks_shows_cones_ahead_in_ten_more_seeds():
+    assert min(cones_ahead(seed) for seed in range(100, 110)) >= 2
+
+
+def cones_ahead(seed: int) -> int:
+    """Most cones within 50 m and 45 degrees ahead during the first five seconds."""
+    scenario = SCENARIOS["roadworks"]
+    traffic = Traffic(build_world(seed, scenario.style), seed, scenario, foresight=False)
+    most = 0
+    for _ in range(5):
+        traffic.step(1.0)
+        moment = traffic.snapshot()
+        base_from_map = np.linalg.inv(moment.ego.map_from_base)
+        cones = [a.xyz for a in moment.actors if a.category == "traffic_cone"]
+        x, y, _ = (np.array(cones).reshape(-1, 3) @ base_from_map[:3, :3].T + base_from_map[:3, 3]).T
+        most = max(most, int(((x > 0) & (x < 50) & (abs(y) < x)).sum()))
+    return most
 
 
 def test_boosting_raises_the_rare_classes_only():

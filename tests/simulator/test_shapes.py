@@ -7,10 +7,11 @@ from perception_nodes.classes import BOX_CLASSES, IGNORE, POINT_CLASSES, point_c
 from perception_nodes.simulator.scene import Surface
 from perception_nodes.simulator.shapes import VARIANTS, Catalogue, shape_catalogue
 from perception_nodes.simulator.shapes.cars import FORMS, car
-from perception_nodes.simulator.shapes.people import PHASES
+from perception_nodes.simulator.shapes.people import PHASES, draw_figure
 
 LABELS = {
-    "car": "car", "pickup": "truck", "truck": "truck", "tractor": "truck", "trailer": "truck",
+    "car": "car", "pickup": "truck", "lorry": "truck", "light_trailer": "other-vehicle",
+    "truck": "truck", "tractor": "truck", "trailer": "truck",
     "parked_trailer": "other-vehicle", "bus": "other-vehicle", "construction_vehicle": "other-vehicle",
     "motorcycle": "motorcycle", "motorcyclist": "motorcyclist", "bicycle": "bicycle", "bicyclist": "bicyclist",
     "adult": "person", "child": "person",
@@ -70,6 +71,44 @@ def test_mean_sizes_are_near_those_of_nuscenes(catalogue, kind):
     tolerance = 0.35 if kind in ("bicycle", "motorcyclist", "bus", "truck") else 0.22
     assert np.abs(sizes.mean(0) / NUSCENES_MEANS[kind] - 1).max() < tolerance
     assert sizes.std(0).max() > 0.01
+
+
+def test_a_persons_width_depth_and_height_vary_independently():
+    rng = np.random.default_rng(0)
+    figures = [draw_figure(rng) for _ in range(400)]
+    size = np.array([(f.depth, f.width, f.height) for f in figures])
+    correlation = np.corrcoef(size.T) - np.eye(3)
+    assert np.abs(correlation).max() < 0.15
+    assert (size.std(0) / size.mean(0) > (0.1, 0.08, 0.03)).all()
+
+
+def test_people_fill_their_boxes_whatever_their_shape(catalogue):
+    """Over a walk the body reaches about as far forward and aside as its box, for thin and broad people alike."""
+    for i in range(4):
+        body = catalogue.body("adult", i)
+        low, high = np.full(2, np.inf), np.full(2, -np.inf)
+        for phase in range(0, PHASES, 2):
+            mesh = body.shape(phase).mesh
+            person = mesh.vertices[np.unique(mesh.triangles[mesh.label == point_class("person")])]
+            low, high = np.minimum(low, person[:, :2].min(0)), np.maximum(high, person[:, :2].max(0))
+        assert ((high - low) / body.size[:2] > 0.6).all() and ((high - low) / body.size[:2] < 1.7).all()
+
+
+@pytest.mark.parametrize("kind", ["cone", "bicycle", "bicyclist", "motorcycle", "motorcyclist"])
+def test_small_things_vary_in_every_dimension(catalogue, kind):
+    sizes = np.array([catalogue.body(kind, i).size for i in range(VARIANTS[kind])])
+    assert (sizes.std(0) > 0.03 * sizes.mean(0))[1:].all()
+    assert len(np.unique(np.round(sizes[:, 1], 3))) >= VARIANTS[kind] // 2
+
+
+def test_pickups_and_lorries_come_in_many_forms(catalogue):
+    """Boxes, decks and fences; short and long; with and without something on the bed."""
+    for kind, count in (("pickup", 12), ("lorry", 12)):
+        bodies = [catalogue.body(kind, i) for i in range(count)]
+        assert {b.category for b in bodies} == {"truck"}
+        assert len({len(b.shape().mesh.triangles) for b in bodies}) >= 6
+        lengths = [b.size[0] for b in bodies]
+        assert max(lengths) - min(lengths) > 0.8
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -103,8 +103,10 @@ def overlaps(snapshot: Snapshot) -> set[tuple[int, int]]:
         near = np.nonzero(np.hypot(*(middle[i + 1 :] - middle[i]).T) < 14)[0] + i + 1
         for j in near:
             kinds = {rows[i][1], rows[j][1]}
-            if kinds in ({"truck", "trailer"}, {"pedestrian"}):
-                continue  # a tractor and its trailer; people who brush past each other
+            if kinds in ({"truck", "trailer"}, {"pedestrian"}, {"barrier"}):
+                continue  # a tractor and its trailer; people who brush past each other; barriers that meet at a corner
+            if "pedestrian" in kinds and kinds & {"barrier", "traffic_cone"}:
+                continue  # people do not avoid road works (docs/world.md, known limits)
             if overlapping(rows[i][2], rows[j][2]):
                 found.add((rows[i][0], rows[j][0]))
     return found
@@ -197,23 +199,24 @@ def test_vehicles_yield_to_people_on_a_crossing():
 
 def test_cyclists_are_passed_with_room():
     """Somebody gets past a cyclist within half a minute, a metre and a half between their middles."""
-    traffic = Traffic(straight_road(1), 1, replace(ROAD, vehicles=12, cyclists=0.4, heavy=0.0, parked=0.0))
-    before: dict[tuple[int, int], float] = {}
     passes = 0
-    for k, snapshot in enumerate(drive(traffic, 30.0)):
-        if k % 5:
-            continue
-        base = snapshot.ego.map_from_base
-        cars = [(a.track_id, *a.xyz[:2], math.cos(a.yaw)) for a in snapshot.actors if a.category == "car"]
-        cars.append((1, base[0, 3] + 1.35, base[1, 3], 1.0 if base[0, 0] > 0 else -1.0))
-        for bike in (a for a in snapshot.actors if a.category == "bicycle"):
-            for track, x, y, way in cars:
-                if way * math.cos(bike.yaw) > 0.9:
-                    gap = (x - bike.xyz[0]) * way
-                    if before.get((track, bike.track_id), gap) < 0 < gap:
-                        passes += 1
-                        assert abs(y - bike.xyz[1]) > 1.5
-                    before[track, bike.track_id] = gap
+    for seed in (0, 3):
+        traffic = Traffic(straight_road(1), seed, replace(ROAD, vehicles=12, cyclists=0.4, heavy=0.0, parked=0.0))
+        before: dict[tuple[int, int], float] = {}
+        for snapshot in list(drive(traffic, 30.0))[::5]:
+            base = snapshot.ego.map_from_base
+            cars = [
+                (a.track_id, *a.xyz[:2], math.cos(a.yaw)) for a in snapshot.actors if a.category in ("car", "truck")
+            ]
+            cars.append((1, base[0, 3] + 1.35, base[1, 3], 1.0 if base[0, 0] > 0 else -1.0))
+            for bike in (a for a in snapshot.actors if a.category == "bicycle"):
+                for track, x, y, way in cars:
+                    if way * math.cos(bike.yaw) > 0.9:
+                        gap = (x - bike.xyz[0]) * way
+                        if before.get((track, bike.track_id), gap) < 0 < gap:
+                            passes += 1
+                            assert abs(y - bike.xyz[1]) > 1.5
+                        before[track, bike.track_id] = gap
     assert passes > 0
 
 

@@ -45,7 +45,7 @@ class Style:
     carpark: float = 0.2  # chance per block
     park_block: float = 0.15  # chance that a block is a green park
     signals: float = 0.3  # chance that a junction has traffic lights
-    sites: Range = (0.0, 2.0)  # road works
+    sites: Range = (3.0, 8.0)  # road works
     bank: Range = (-0.5, 1.2)  # height of gardens over the walkway
     backdrop: str = "houses"  # what stands behind the ring road: houses | blocks | fields
     extras: dict[str, float] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from perception_nodes.simulator.scene import ParkingSpot, Surface
 Array = NDArray[np.float64]
 PAINT = 0.008  # m that paint lies over the carriageway
 BAR_PIECES = 3  # quads of a stop line
+YARD = 14.5  # m, length of a truck's place in a yard
 PATCH = 0.03  # m that paving lies over the ground below
 
 
@@ -58,10 +59,18 @@ def pave_lot(
     if lot.use == "hall" and lot.setback > 5 and rng.random() < 0.7:
         grid = lot_grid(front, lot.s0 + 1, lot.s1 - 1, 1.0, lot.setback, 2.2)
         patch(soup, warp, ground, grid, Surface.ASPHALT, OTHER_GROUND, rgb, PATCH + 0.015)
+        spots += yard_spots(warp, ground, front, lot)
     elif lot.use == "block" and 0.8 < lot.setback and rng.random() < 0.6:
         grid = lot_grid(front, lot.s0, lot.s1, 0.0, lot.setback, 1.6)
         patch(soup, warp, ground, grid, Surface.PAVING, SIDEWALK, rgb, PATCH + 0.012)
     return spots, []
+
+
+def yard_spots(warp: Warp, ground: GroundHeight, front: Frontage, lot: Lot) -> list[ParkingSpot]:
+    """Places for trucks and trailers along a yard's building, clear of its driveway."""
+    begin = lot.s0 + 1.5 if lot.driveway is None else lot.driveway[0] + lot.driveway[1] / 2 + 1.5
+    middles = np.arange(begin + YARD / 2, lot.s1 - 1.5 - YARD / 2, YARD + 1.0)
+    return [spot(warp, ground, front, float(s), lot.setback - 2.2, front.along, YARD, "yard") for s in middles]
 
 
 def spot(warp: Warp, ground: GroundHeight, front: Frontage, s, x, heading, length, kind="carpark") -> ParkingSpot:

@@ -1,4 +1,4 @@
-"""Road works sites: places of about 18 m beside the traffic where cones, barriers and machines may stand."""
+"""Road works sites: places of about 24 m beside the traffic where cones, barriers and machines may stand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Site = tuple[int, int, float, float]  # road, side, t, offset
 def place_works(rng: np.random.Generator, plan: Plan, crossings: list[PlanCrossing]) -> list[Site]:
     """Sites in parking strips, else on the walkway with their cones on the carriageway's edge."""
     found: list[Site] = []
-    for _ in range(round(float(rng.uniform(*plan.style.sites)))):
-        for _attempt in range(12):
+    for _ in range(max(1, round(float(rng.uniform(*plan.style.sites))))):
+        for _attempt in range(40):
             road = plan.roads[int(rng.integers(len(plan.roads)))]
             k = int(rng.integers(len(road.nodes) - 1))
             start = road.nodes[k][0] + plan.trim(plan.nodes[road.nodes[k][1]], road, 1) + REACH
@@ -27,6 +27,8 @@ def place_works(rng: np.random.Generator, plan: Plan, crossings: list[PlanCrossi
                 continue
             t, side = float(rng.uniform(start, stop)), int(rng.choice([-1, 1]))
             if any(c.road is road and abs(c.t - t) < REACH for c in crossings):
+                continue
+            if any(r == road.id and s == side and abs(at - t) < 2 * REACH for r, s, at, _ in found):
                 continue
             strip = road.park[(side + 1) // 2]
             offset = side * (road.half(side) - strip / 2 if strip > 0 else road.half(side) + 0.9)

@@ -28,6 +28,7 @@ class CarForm:
     wheel: float = 0.33
     roof_width: float = 0.76  # share of the body's width
     rails: bool = False
+    bed: bool = False  # a pick-up's open bed behind the cab
 
 
 FRONT_AND_REAR = ((0.06, 0.46), (0.52, 0.86))
@@ -83,6 +84,41 @@ FORMS: dict[str, CarForm] = {
         0.28,
         0.39,
         0.8,
+        bed=True,
+    ),
+    "pickup_large": CarForm(
+        (5.6, 6.25),
+        (2.0, 2.1),
+        (1.88, 2.05),
+        0.26,
+        0.37,
+        0.6,
+        0.625,
+        0.62,
+        0.57,
+        0.61,
+        ((0.08, 0.5), (0.56, 0.92)),
+        0.3,
+        0.41,
+        0.8,
+        bed=True,
+    ),
+    "pickup_regular": CarForm(
+        (5.2, 5.9),
+        (1.88, 2.05),
+        (1.72, 1.95),
+        0.27,
+        0.38,
+        0.46,
+        0.485,
+        0.6,
+        0.54,
+        0.6,
+        ((0.1, 0.88),),
+        0.28,
+        0.38,
+        0.8,
+        bed=True,
     ),
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.scene import Surface
+from perception_nodes.simulator.shapes.bed_loads import draw_load
 from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder
 from perception_nodes.simulator.shapes.car_forms import CarForm
 
@@ -91,7 +92,7 @@ def draw_shell(b: MeshBuilder, body: CarBody, paint: RGB, kind: str) -> None:
         b.grid(sheet[::side], Surface.CAR_PAINT, paint)
     foot, tail = body.along(body.form.screen_foot), body.along(body.form.tail_foot)
     for deck in (x[x >= foot - 1e-3], x[x <= tail + 1e-3]):
-        if len(deck) >= 2 and not (kind == "pickup" and deck[0] < 0):
+        if len(deck) >= 2 and not (body.form.bed and deck[0] < 0):
             across = np.array([0.91, 0.5, -0.5, -0.91])
             crown = np.array([0.0, 0.035, 0.035, 0.0])
             wd, td = body.half_width(deck), body.top(deck)
@@ -201,7 +202,7 @@ def draw_interior(b: MeshBuilder, body: CarBody, kind: str) -> None:
     seat = max(0.3, body.form.clearance + 0.12)
     first = foot - 0.95
     last = body.along(f.tail_foot)
-    if kind == "pickup":
+    if f.bed:
         b.quad(
             [last, inner, 0.45],
             [last, -inner, 0.45],
@@ -271,8 +272,9 @@ def draw_fittings(b: MeshBuilder, body: CarBody, paint: RGB, kind: str, rng: np.
     for end, z in ((half, f.clearance + 0.14), (-half, f.clearance + 0.16)):
         b.box([end - 0.05 * np.sign(end), 0, z], [0.14, y_end * 1.96, 0.14], Surface.PLASTIC, black)
         b.box([end + 0.028 * np.sign(end), 0, z + 0.1], [0.02, 0.5, 0.11], Surface.LICENCE_PLATE, (240, 240, 236))
-    if kind == "pickup":
+    if f.bed:
         _bed(b, body, paint)
+        draw_load(b, body, paint, rng)
 
 
 def _bed(b: MeshBuilder, body: CarBody, paint: RGB) -> None:

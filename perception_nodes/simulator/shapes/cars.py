@@ -1,7 +1,8 @@
 """Cars: a body lofted through cross sections with wheel arches, and a hollow cabin of panes and pillars.
 
 Sizes follow nuScenes' mean car (4.62 x 1.95 x 1.73 m, l x w x h) with the spread of the real kinds. Minivans and vans
-with one continuous body are `car` too, as SemanticKITTI and nuScenes define them; a pickup is a `truck` in both.
+with one continuous body are `car` too, as SemanticKITTI and nuScenes define them. A pick-up is a `truck`, box and
+points alike: both data sets name it there.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def car(kind: str, seed: int) -> tuple[Mesh, tuple[float, float, float], str]:
     form = FORMS[kind]
     length, width, height = (float(rng.uniform(*r)) for r in (form.length, form.width, form.height))
     wheelbase = length * float(rng.uniform(0.565, 0.61))
-    cargo = kind == "pickup" or (kind == "van" and rng.random() < 0.7)
+    cargo = form.bed or (kind == "van" and rng.random() < 0.7)
     body = CarBody(form, length, width, height, wheelbase, length / 2 - length * float(rng.uniform(0.17, 0.2)), cargo)
     paint = draw_paint(rng) if kind != "van" or rng.random() < 0.4 else (228, 229, 230)
-    label = point_class("truck" if kind == "pickup" else "car")
+    label = point_class("truck" if form.bed else "car")
     shell = MeshBuilder(label)
     draw_shell(shell, body, paint, kind)
     draw_cabin(shell, body, paint, kind)
@@ -35,5 +36,5 @@ def car(kind: str, seed: int) -> tuple[Mesh, tuple[float, float, float], str]:
     b.extend(outward(shell.mesh(), ((-half, half), (-0.3, 0.3), (z - 0.1, z + 0.1))))
     draw_interior(b, body, kind)
     draw_fittings(b, body, paint, kind, rng)
-    category = "truck" if kind == "pickup" else "car"
+    category = "truck" if form.bed else "car"
     return b.mesh(), (length, width, height), category

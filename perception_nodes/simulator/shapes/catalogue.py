@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from perception_nodes.simulator.scene import Mesh, Shape
-from perception_nodes.simulator.shapes import cars, heavy, people, two_wheelers, works
+from perception_nodes.simulator.shapes import cars, heavy, light_trailers, lorries, people, two_wheelers, works
 
 Size = tuple[float, float, float]
 
@@ -60,22 +60,25 @@ CAR_SHARES = {
     "sports": 0.03,
     "van": 0.09,
 }
+PICKUP_SHARES = {"pickup": 0.3, "pickup_large": 0.45, "pickup_regular": 0.25}
 VARIANTS = {  # bodies of each kind in one catalogue
     "car": 32,
-    "pickup": 4,
+    "pickup": 16,
+    "lorry": 18,
     "truck": 10,
     "tractor": 4,
     "trailer": 5,
-    "parked_trailer": 3,
+    "parked_trailer": 4,
+    "light_trailer": 6,
     "bus": 6,
     "construction_vehicle": 8,
-    "motorcycle": 6,
-    "motorcyclist": 8,
-    "bicycle": 8,
-    "bicyclist": 8,
+    "motorcycle": 8,
+    "motorcyclist": 10,
+    "bicycle": 10,
+    "bicyclist": 10,
     "adult": 18,
     "child": 5,
-    "cone": 3,
+    "cone": 8,
     "barrier": 6,
 }
 
@@ -111,7 +114,8 @@ def _rigid(kind: str, category: str, name: str, mesh: Mesh, size: Size) -> Body:
 
 def _car(kind: str, seed: int) -> Body:
     rng = np.random.default_rng((0x11, seed))
-    form = "pickup" if kind == "pickup" else str(rng.choice(list(CAR_SHARES), p=list(CAR_SHARES.values())))
+    shares = PICKUP_SHARES if kind == "pickup" else CAR_SHARES
+    form = str(rng.choice(list(shares), p=list(shares.values())))
     mesh, size, category = cars.car(form, seed)
     return _rigid(kind, category, f"{form}-{seed}", mesh, size)
 
@@ -123,6 +127,16 @@ def _pick(names: tuple[str, ...], seed: int) -> str:
 def _truck(kind: str, seed: int) -> Body:
     form = "tractor" if kind == "tractor" else _pick(heavy.TRUCKS[:-1], seed)
     return _rigid(kind, "truck", f"truck-{form}-{seed}", *heavy.truck(form, seed))
+
+
+def _lorry(kind: str, seed: int) -> Body:
+    form = _pick(lorries.LORRIES, seed)
+    return _rigid(kind, "truck", f"lorry-{form}-{seed}", *lorries.lorry(form, seed))
+
+
+def _light_trailer(kind: str, seed: int) -> Body:
+    form = _pick(light_trailers.LIGHT_TRAILERS, seed)
+    return _rigid(kind, "trailer", f"light-trailer-{form}-{seed}", *light_trailers.light_trailer(form, seed))
 
 
 def _trailer(kind: str, seed: int) -> Body:
@@ -161,7 +175,7 @@ def _bicycle(kind: str, seed: int) -> Body:
 
 def _person(kind: str, seed: int) -> Body:
     figure = people.draw_figure(np.random.default_rng((0x9E, seed, kind == "child")), kind == "child")
-    size = (0.42 * figure.height, 0.38 * figure.height, figure.height)
+    size = (figure.depth, figure.width, figure.height)
     make = partial(people.person, figure)
     return Body(kind, "pedestrian", size, f"{kind}-{seed}", make, people.PHASES, 0.8 * figure.height)
 
@@ -178,6 +192,8 @@ def _barrier(kind: str, seed: int) -> Body:
 _MAKERS: dict[str, Callable[[str, int], Body]] = {
     "car": _car,
     "pickup": _car,
+    "lorry": _lorry,
+    "light_trailer": _light_trailer,
     "truck": _truck,
     "tractor": _truck,
     "trailer": _trailer,

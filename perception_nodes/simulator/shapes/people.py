@@ -20,6 +20,7 @@ from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder
 PHASES = 8
 THIGH, SHIN = 0.245, 0.246
 UPPER_ARM, FOREARM = 0.186, 0.15
+DEPTH, WIDTH = 0.42, 0.38  # box of the unstretched figure, shares of its height
 HIP_HALF, SHOULDER_HALF, TORSO = 0.058, 0.118, 0.288
 
 SKIN_TONES: tuple[RGB, ...] = ((236, 196, 168), (214, 160, 126), (170, 118, 84), (116, 76, 54), (74, 50, 38))
@@ -31,6 +32,8 @@ class Figure:
     """One person's looks; lengths in metres."""
 
     height: float
+    depth: float  # of the box, along the walk
+    width: float  # of the box
     girth: float  # 1 is lean
     skin: RGB
     hair: RGB
@@ -67,8 +70,11 @@ def draw_figure(rng: np.random.Generator, child: bool = False) -> Figure:
     carries = rng.choice(
         ["", "backpack", "handbag", "umbrella", "pushchair", "suitcase"], p=[0.5, 0.2, 0.15, 0.03, 0.06, 0.06]
     )
+    share = 0.78 if child else 1.0
     return Figure(
         height=float(height),
+        depth=share * float(np.clip(rng.normal(0.73, 0.11), 0.48, 1.05)),
+        width=share * float(np.clip(rng.normal(0.67, 0.08), 0.48, 0.92)),
         girth=float(rng.uniform(1.0, 1.35)),
         skin=SKIN_TONES[rng.integers(len(SKIN_TONES))],
         hair=HAIR[rng.integers(len(HAIR))],
@@ -98,7 +104,9 @@ def walking_pose(phase: float, vigour: float = 1.0) -> Pose:
 
 
 def person(figure: Figure, phase: int | None) -> Mesh:
-    """Mesh of a person walking (`phase` 0 to 7) or standing (None); origin on the ground under the pelvis."""
+    """Mesh of a person walking (`phase` 0 to 7) or standing (None); origin on the ground under the pelvis.
+
+    Depth and width are stretched on their own: neither follows from the height."""
     b = MeshBuilder(point_class("person"))
     pose = Pose() if phase is None else walking_pose(phase / PHASES)
     holds = figure.carries
@@ -116,7 +124,8 @@ def person(figure: Figure, phase: int | None) -> Mesh:
         pose = Pose(pose.hip, pose.knee, (pose.shoulder[0], -0.45), (pose.elbow[0], 0.05), pose.lean)
     hands = _stand(b, figure, pose)
     _load(b, figure, hands)
-    return b.mesh()
+    stretch = (figure.depth / (DEPTH * figure.height), figure.width / (WIDTH * figure.height), 1.0)
+    return b.mesh().moved(scale=stretch)
 
 
 def _swing(angle: float) -> NDArray[np.float64]:

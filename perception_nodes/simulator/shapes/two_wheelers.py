@@ -45,6 +45,7 @@ def bicycle(seed: int, ridden: bool, phase: int = 0) -> tuple[Mesh, Size]:
     saddle = np.array([-0.25, 0, saddle_height])
     head = np.array([0.33, 0, 0.84])
     upright = bool(rng.random() < 0.6)
+    grip = float(rng.uniform(0.26, 0.36) if upright else rng.uniform(0.2, 0.25))  # half the handlebar's width
     bar = np.array([0.33 if upright else 0.45, 0, 1.08 if upright else 0.95])
     for hub in (rear, front):
         _thin_wheel(b, hub, radius)
@@ -58,7 +59,7 @@ def bicycle(seed: int, ridden: bool, phase: int = 0) -> tuple[Mesh, Size]:
         b.tube(start, end, 0.019, Surface.METAL, paint, sides=5, caps=False)
     b.tube(rear, saddle * 0.8 + crank * 0.2, 0.012, Surface.METAL, paint, sides=4, caps=False)
     b.tube(head, bar, 0.016, Surface.METAL, (40, 40, 42), sides=4)
-    b.tube(bar + [0, 0.29, 0], bar - [0, 0.29, 0], 0.015, Surface.METAL, (40, 40, 42), sides=5)
+    b.tube(bar + [0, grip, 0], bar - [0, grip, 0], 0.015, Surface.METAL, (40, 40, 42), sides=5)
     b.box(saddle + [0, 0, 0.03], [0.27, 0.15, 0.06], Surface.RUBBER, (28, 26, 26))
     b.box([rear[0] - radius + 0.03, 0, 0.62], [0.03, 0.05, 0.05], Surface.TAILLIGHT, (180, 16, 16))
     b.box([head[0] + 0.1, 0, 0.9], [0.06, 0.07, 0.07], Surface.HEADLIGHT, (230, 230, 230))
@@ -78,9 +79,9 @@ def bicycle(seed: int, ridden: bool, phase: int = 0) -> tuple[Mesh, Size]:
     height = float(bar[2]) + 0.05
     if ridden:
         helmet: RGB | None = (200, 40, 40) if rng.random() < 0.5 else None
-        grips = [bar + [-0.02, s * 0.27, 0.03] for s in (1, -1)]
+        grips = [bar + [-0.02, s * (grip - 0.02), 0.03] for s in (1, -1)]
         height = _rider(b, figure, saddle + [0.02, 0, 0.11], pedals, grips, 0.25 if upright else 0.7, helmet)
-    return b.mesh(), (base + 2 * radius, 0.64, height)
+    return b.mesh(), (base + 2 * radius, 2 * max(grip + 0.03, 0.3 if ridden else 0.0), height)
 
 
 def motorcycle(seed: int, ridden: bool) -> tuple[Mesh, Size]:
@@ -93,12 +94,13 @@ def motorcycle(seed: int, ridden: bool) -> tuple[Mesh, Size]:
     radius = 0.24 if scooter else 0.31
     base = float(rng.uniform(1.25, 1.35)) if scooter else float(rng.uniform(1.4, 1.55))
     dark: RGB = (36, 36, 38)
+    grip = float(rng.uniform(0.3, 0.36) if scooter else rng.uniform(0.33, 0.44))  # half the handlebar's width
     for x in (base / 2, -base / 2):
         b.wheel([x, 0, radius], radius, 0.12 if x > 0 else 0.15, (90, 90, 92), sides=14)
-    bar = np.array([base / 2 - 0.32, 0, 1.05])
+    bar = np.array([base / 2 - 0.32, 0, float(rng.uniform(0.97, 1.17))])
     for y in (0.09, -0.09):
         b.tube([base / 2, y, radius], [bar[0], y, 0.96], 0.026, Surface.METAL, (140, 140, 142), sides=5)
-    b.tube(bar + [0, 0.36, 0], bar - [0, 0.36, 0], 0.018, Surface.METAL, dark, sides=5)
+    b.tube(bar + [0, grip, 0], bar - [0, grip, 0], 0.018, Surface.METAL, dark, sides=5)
     b.ellipsoid([base / 2 - 0.22, 0, 0.9], [0.12, 0.12, 0.13], Surface.CAR_PAINT, paint)
     b.ellipsoid([base / 2 - 0.12, 0, 0.9], [0.06, 0.09, 0.09], Surface.HEADLIGHT, (235, 236, 240))
     b.box([base / 2, 0, 2 * radius + 0.04], [0.4, 0.13, 0.03], Surface.CAR_PAINT, paint)
@@ -111,7 +113,7 @@ def motorcycle(seed: int, ridden: bool) -> tuple[Mesh, Size]:
         b.ellipsoid([0.1, 0, 0.8], [0.32, 0.17, 0.15], Surface.CAR_PAINT, paint, sides=8)
         b.tube([0.1, -0.2, 0.3], [-0.75, -0.2, 0.38], 0.05, Surface.METAL, (150, 150, 150), 0.06)
         b.tube([-base / 2, 0.1, radius], [0.0, 0.1, 0.4], 0.03, Surface.METAL, dark, sides=4)
-    seat = np.array([-0.3, 0, 0.77])
+    seat = np.array([-0.3, 0, float(rng.uniform(0.7, 0.86))])
     b.box(seat, [0.7, 0.26, 0.1], Surface.RUBBER, (24, 24, 25))
     b.box([-base / 2 - 0.12, 0, 0.75], [0.3, 0.18, 0.1], Surface.CAR_PAINT, paint, pitch=-0.3)
     b.box([-base / 2 - 0.27, 0, 0.74], [0.05, 0.16, 0.08], Surface.TAILLIGHT, (170, 14, 16))
@@ -119,15 +121,17 @@ def motorcycle(seed: int, ridden: bool) -> tuple[Mesh, Size]:
     if rng.random() < 0.35:
         b.box([-base / 2 - 0.1, 0, 1.0], [0.38, 0.4, 0.32], Surface.PLASTIC, dark)
     for s in (1, -1):
-        b.tube(bar + [0, s * 0.25, 0], bar + [0.02, s * 0.33, 0.17], 0.01, Surface.METAL, dark, sides=3)
-        b.box(bar + [0.02, s * 0.35, 0.2], [0.02, 0.14, 0.08], Surface.PLASTIC, dark)
-    height = 1.3
+        b.tube(
+            bar + [0, s * (grip - 0.11), 0], bar + [0.02, s * (grip - 0.03), 0.17], 0.01, Surface.METAL, dark, sides=3
+        )
+        b.box(bar + [0.02, s * (grip - 0.01), 0.2], [0.02, 0.14, 0.08], Surface.PLASTIC, dark)
+    height = float(bar[2]) + 0.25
     if ridden:
-        grips = [bar + [-0.03, s * 0.31, 0.04] for s in (1, -1)]
+        grips = [bar + [-0.03, s * (grip - 0.05), 0.04] for s in (1, -1)]
         rest = [np.array([0.2 if scooter else -0.05, s * 0.19, 0.38 if scooter else 0.32]) for s in (1, -1)]
         tint = int(rng.integers(20, 235))
         height = _rider(b, figure, seat + [0.0, 0, 0.14], rest, grips, 0.1 if scooter else 0.35, (tint, tint, tint))
-    return b.mesh(), (base + 2 * radius + 0.12, 0.78, height)
+    return b.mesh(), (base + 2 * radius + 0.12, 2 * (grip + 0.03), height)
 
 
 def _thin_wheel(b: MeshBuilder, hub: NDArray[np.float64], radius: float, sides: int = 14) -> None:

@@ -122,11 +122,11 @@ def cone(seed: int) -> tuple[Mesh, Size]:
     """Traffic cone or, now and then, a taller channelling post."""
     rng = np.random.default_rng((0xC0, seed))
     b = MeshBuilder(IGNORE)
-    high = float(rng.uniform(0.75, 1.25))
+    high = float(rng.uniform(0.6, 1.4))
     orange: RGB = (228, 84, 24)
-    foot = 0.2
+    foot = float(rng.uniform(0.15, 0.26))
     b.box([0, 0, 0.02], [2 * foot, 2 * foot, 0.04], Surface.RUBBER, (40, 38, 38))
-    r0, r1 = 0.15, 0.035
+    r0, r1 = 0.75 * foot, 0.035
     cuts = [0.0, 0.4, 0.6, 0.7, 0.85, 1.0]
     for i, (a, c) in enumerate(zip(cuts[:-1], cuts[1:])):
         white = i in (1, 3)
