@@ -145,7 +145,7 @@ def test_points_of_an_object_lie_in_its_box(world):
         local = (mine - box.centre) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         slack = 0.35 + 0.06 * np.hypot(*box.velocity)
         inside = (abs(local) <= np.asarray(box.size) / 2 + slack).all(1)
-        least = 0.97 if min(box.size[:2]) > 0.6 else 0.9  # edges, and with them mixed pixels, are more of a narrow object
+        least = 0.97 if min(box.size[:2]) > 0.6 else 0.9  # a narrow object has more mixed pixels
         assert inside.mean() > least, (box.category, inside.mean())
         checked += 1
     assert checked >= 3
