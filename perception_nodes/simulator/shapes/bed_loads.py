@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from perception_nodes.simulator.scene import Surface
 from perception_nodes.simulator.shapes.builder import RGB, MeshBuilder
-
-if TYPE_CHECKING:
-    from perception_nodes.simulator.shapes.car_parts import CarBody
+from perception_nodes.simulator.shapes.car_body import CarBody
 
 LOADS = ("", "lid", "canopy", "toolbox", "rack", "boxes")
 SHARES = (0.38, 0.16, 0.16, 0.1, 0.1, 0.1)

@@ -12,8 +12,9 @@ import numpy as np
 from perception_nodes.classes import point_class
 from perception_nodes.simulator.scene import Mesh
 from perception_nodes.simulator.shapes.builder import MeshBuilder, outward
+from perception_nodes.simulator.shapes.car_body import CarBody
 from perception_nodes.simulator.shapes.car_forms import FORMS, draw_paint
-from perception_nodes.simulator.shapes.car_parts import CarBody, draw_cabin, draw_fittings, draw_interior, draw_shell
+from perception_nodes.simulator.shapes.car_parts import draw_cabin, draw_fittings, draw_interior, draw_shell
 
 __all__ = ["FORMS", "car"]
 
