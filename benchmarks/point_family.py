@@ -200,6 +200,7 @@ def row_of(name: str, sweep: Points, path: Path) -> dict[str, Any]:
         "parts_ms": parts_of(name, sweep),
         "sim_miou": metrics.get("sim", {}).get("miou", "no data"),
         "real_miou10": metrics.get("real", {}).get("miou10", "no data"),
+        "real_miou10_classes": metrics.get("real", {}).get("miou10_classes", "no data"),
         "crop_miou": metrics.get("crops", {}).get("miou", "no data"),
         "crop_accuracy": metrics.get("crops", {}).get("accuracy", "no data"),
         "training": metrics.get("training", {}),

@@ -19,7 +19,7 @@ def real_table(sessions: dict[str, Any], data: Path) -> dict[str, Any]:
     from perception_nodes.datasets.errors import DatasetError
     from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
     from perception_nodes.evaluation.segmentation import SegmentationScorer
-    from training.segmentation.real_sweeps import box_scores, boxed_sweeps
+    from training.segmentation.real_sweeps import BoxCounts, boxed_sweeps
 
     classes = tuple(c.name for c in POINT_CLASSES)
     out: dict[str, Any] = {}
@@ -36,16 +36,19 @@ def real_table(sessions: dict[str, Any], data: Path) -> dict[str, Any]:
             row["semantickitti"] = {k: v for k, v in scorer.metrics().items() if k != "confusion"}
         except DatasetError as error:
             row["semantickitti"] = f"no data ({error})"
+        by_range: dict[str, dict[str, BoxCounts]] = {}
         for which, xyz, intensity, level, boxes, category in boxed_sweeps(data):
             xyz = np.ascontiguousarray(xyz, np.float32)
             found = session.step(xyz, intensity).label
-            by_range = {"all": box_scores(level, boxes, category, xyz, found)}
+            counts = by_range.setdefault(which, {})
+            counts.setdefault("all", BoxCounts()).add(level, boxes, category, xyz, found)
             distance = np.linalg.norm(xyz[:, :2], axis=1)
             for low, high in RINGS:
                 ring = (distance >= low) & (distance < high)
                 label = f"{low:g}-{high:g} m" if np.isfinite(high) else f"over {low:g} m"
-                by_range[label] = box_scores(np.asarray(level)[ring], boxes, category, xyz[ring], found[ring])
-            row[which] = by_range
+                part = counts.setdefault(label, BoxCounts())
+                part.add(np.asarray(level)[ring], boxes, category, xyz[ring], found[ring])
+        row |= {which: {label: part.scores() for label, part in parts.items()} for which, parts in by_range.items()}
         out[name] = row
         progress(f"real sweeps: {name}")
     return out

@@ -2,8 +2,8 @@
 
 Labels of real SemanticKITTI sweeps by one model at every precision of the engine: mIoU against the ground truth, the
 share of points whose label is that of float32, and the processor time of the network and of the whole step (least of
-the repetitions, which take turns). Rows of the JSON: {"model", "precision", "miou", "miou10", "agreement",
-"step_cpu_ms", "network_ms", "points"}.
+the repetitions, which take turns). Rows of the JSON: {"model", "precision", "miou", "miou10", "miou10_classes",
+"agreement", "step_cpu_ms", "network_ms", "points"}.
 """
 
 from __future__ import annotations
@@ -37,11 +37,9 @@ def compare(model: str, sweeps: list[Any], threads: int, repetitions: int) -> li
     """Rows of one model."""
     from models.spvcnn.session import SegmentationSession
     from perception_nodes.classes import POINT_CLASSES
-    from perception_nodes.evaluation.segmentation import confusion, iou, mean_iou
-    from training.segmentation.real_sweeps import TEN
+    from perception_nodes.evaluation.segmentation import common_mean, confusion, iou, mean_iou
 
     classes = len(POINT_CLASSES)
-    ten = [i for i, c in enumerate(POINT_CLASSES) if c.name in TEN]
     sessions = {p: SegmentationSession.from_weights(model, p, threads) for p in PRECISIONS}
     matrices = {p: np.zeros((classes, classes + 1), np.int64) for p in PRECISIONS}
     same = dict.fromkeys(PRECISIONS, 0)
@@ -73,7 +71,7 @@ def compare(model: str, sweeps: list[Any], threads: int, repetitions: int) -> li
                 "model": model,
                 "precision": sessions[p].engine,
                 "miou": mean_iou(values),
-                "miou10": mean_iou([values[i] for i in ten]),
+                **common_mean({c.name: value for c, value in zip(POINT_CLASSES, values)}),
                 "agreement": round(same[p] / total, 5),
                 "step_cpu_ms": round(float(np.mean([min(t) for t in cpu[p]])) * 1e3, 2),
                 "network_ms": round(float(np.mean([min(t) for t in network[p]])) * 1e3, 2),
@@ -97,7 +95,8 @@ def main() -> None:
         for row in compare(model, sweeps, options.threads, options.repetitions):
             rows.append(row)
             progress(
-                f"  {row['precision']:40s} mIoU {row['miou']:.4f} (ten classes {row['miou10']:.4f}), agreement "
+                f"  {row['precision']:40s} mIoU {row['miou']:.4f} ({row['miou10_classes']} common classes "
+                f"{row['miou10']:.4f}), agreement "
                 f"{row['agreement']:.4f}, step {row['step_cpu_ms']} ms of CPU"
             )
     write_json(options.json, {"machine": machine(), "rows": rows})

@@ -16,7 +16,8 @@ def show() -> None:
     for name in list_models():
         facts = load_facts(name)
         size = facts.weights_path.stat().st_size / 1e6 if facts.weights_path.is_file() else 0.0
-        metrics = ", ".join(f"{k} {v:.3f}" for k, v in facts.metrics.items() if isinstance(v, float))
+        figures = {k: v for k, v in facts.metrics.items() if isinstance(v, (int, float))}
+        metrics = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items())
         table.add_row(name, facts.architecture, f"{facts.voxel_size:g} m", f"{size:.1f}", metrics, facts.training_data)
     Console().print(table)
 

@@ -7,6 +7,7 @@ left out of the mean: absence is neither 0 nor 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,8 +18,8 @@ from perception_nodes.evaluation.errors import EvaluationError
 
 RANGE_EDGES_M = (0.0, 10.0, 20.0, 40.0, np.inf)
 
-# The ten classes that real sweeps of a few street scenes all hold; used for models that never saw real data.
-REAL10 = (
+# The ten classes that are common in streets. A few sweeps need not hold all of them: the mean says over how many it is.
+COMMON = (
     "road",
     "sidewalk",
     "building",
@@ -60,6 +61,21 @@ def mean_iou(values: list[float | None]) -> float | None:
     return float(np.mean(present)) if present else None
 
 
+def common_mean(values: Mapping[str, float | None], digits: int = 6) -> dict[str, float | int | str]:
+    """`miou10`: mean IoU over those of COMMON that have one ("no data" where none has); `miou10_classes`: how many.
+
+    values: class -> IoU; None, or no entry, where the ground truth holds no point of the class.
+    """
+    present = [value for name in COMMON if (value := values.get(name)) is not None]
+    mean = round(float(np.mean(present)), digits) if present else NO_DATA
+    return {"miou10": mean, "miou10_classes": len(present)}
+
+
+def common_words(metrics: Mapping[str, float | int | str]) -> str:
+    """Over how many classes the mean of `common_mean` is, in words."""
+    return f"{metrics.get('miou10_classes', 'an unknown number')} of the ten classes common in streets"
+
+
 @dataclass
 class SegmentationScorer:
     """Collects sweeps, then scores them. `names` are the class names in id order."""
@@ -93,15 +109,14 @@ class SegmentationScorer:
         return sum(self.by_range.values(), np.zeros((classes, classes + 1), np.int64))
 
     def metrics(self) -> dict:
-        """`segmentation` of metrics.json: miou, miou10, iou by class, accuracy, by range and beams, confusion."""
+        """`segmentation` of metrics.json: see docs/figures.md."""
         matrix = self.matrix
         if not matrix.sum():
             return {"miou": NO_DATA, "sweeps": self.sweeps, "points": 0}
         values = iou(matrix)
-        ten = [v for n, v in zip(self.names, values) if n in REAL10]
         return {
             "miou": or_no_data(mean_iou(values)),
-            "miou10": or_no_data(mean_iou(ten)),
+            **common_mean(dict(zip(self.names, values))),
             "iou": {n: or_no_data(v) for n, v in zip(self.names, values)},
             "accuracy": float(np.trace(matrix[:, : len(self.names)]) / matrix.sum()),
             "points": int(matrix.sum()),

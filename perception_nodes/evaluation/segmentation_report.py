@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perception_nodes.classes import POINT_CLASSES
+from perception_nodes.evaluation.segmentation import common_words
 from perception_nodes.evaluation.show import number
 
 TEMPLATE = Path(__file__).with_name("segmentation.html.j2")
@@ -19,6 +20,7 @@ def cards(metrics: dict) -> list[tuple[str, Any, str]]:
 def context(metrics: dict) -> dict[str, Any]:
     """Variables of the template."""
     return {
+        "common": common_words(metrics) if "miou10" in metrics else "",
         "classes": class_rows(metrics),
         "ranges": parts(metrics.get("by_range", {})),
         "beams": parts(metrics.get("by_beams", {})),
@@ -36,7 +38,7 @@ def tables(metrics: dict) -> list[Any]:
     for name, value in metrics["iou"].items():
         table.add_row(name, number(value), f"{metrics['points_by_class'][name]:,}")
     table.add_row("[bold]mean", f"[bold]{number(metrics['miou'])}", f"{metrics['points']:,}")
-    table.add_row("mean of the ten classes common in streets", number(metrics["miou10"]), "")
+    table.add_row(f"mean of {common_words(metrics)}", number(metrics["miou10"]), "")
     return [table]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perception_nodes.classes import IGNORE
+from perception_nodes.evaluation import segmentation_report
 from perception_nodes.evaluation.segmentation import SegmentationScorer, confusion, iou, map_labels, mean_iou
 
 NAMES = ("car", "road", "pole")
@@ -34,6 +35,17 @@ def test_absent_classes_are_no_data_not_zero():
     scorer.add(np.zeros((4, 3), np.float32), np.array([1, 1, 1, 1]), np.array([1, 1, 1, 1]))
     metrics = scorer.metrics()
     assert metrics["miou"] == 1.0 and metrics["iou"]["pole"] == "no data"
+
+
+def test_the_mean_of_the_common_classes_says_of_how_many_it_is():
+    scorer = SegmentationScorer(("car", "road", "pole", "truck"))
+    truth = np.array([0, 0, 1, 1, 3])
+    scorer.add(np.zeros((5, 3), np.float32), truth, truth)
+    metrics = scorer.metrics()
+    assert (metrics["miou10"], metrics["miou10_classes"]) == (1.0, 2)  # no pole in the truth; a truck is not of the ten
+    assert segmentation_report.context(metrics)["common"] == "2 of the ten classes common in streets"
+    rows = segmentation_report.tables(metrics)[0].columns[0]._cells
+    assert "mean of 2 of the ten classes common in streets" in rows
 
 
 def test_scores_are_split_by_range_and_by_beam_pattern():

@@ -25,6 +25,7 @@ from models.pvcnn.session import PointSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
+from perception_nodes.evaluation.segmentation import common_mean, common_words
 from training.common.card import ending
 from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
@@ -36,7 +37,6 @@ from training.segmentation.card import LIMITS, box_table, class_table
 from training.segmentation.confusion import confusion, iou, mean_iou
 from training.segmentation.evaluate import evaluate
 from training.segmentation.held_out import digest, read_world, world_files
-from training.segmentation.real_sweeps import TEN
 
 DATA = (
     "crops of sweeps of the embedded driving world (perception_nodes/simulator), seeds 0 to 31, nuScenes', KITTI's and "
@@ -80,8 +80,8 @@ def real_crops(data: Path, per_sweep: int = 24) -> list[Crop]:
 
 @torch.inference_mode()
 def crop_scores(network: Any, crops: list[Crop], points: int, show: Any) -> dict[str, Any]:
-    """mIoU (over the classes present; miou10 over TEN of them), accuracy, IoU by class, mIoU by pattern on one
-    undisturbed square of every crop."""
+    """mIoU over the classes present, miou10 and miou10_classes (see `common_mean`), accuracy, IoU by class, mIoU by
+    pattern on one undisturbed square of every crop."""
     matrices: dict[str, torch.Tensor] = {}
     for number, crop in enumerate(crops):
         show()
@@ -93,10 +93,9 @@ def crop_scores(network: Any, crops: list[Crop], points: int, show: Any) -> dict
         matrices[crop.pattern] = matrices.get(crop.pattern, torch.zeros_like(matrix)) + matrix
     total = sum(matrices.values(), torch.zeros(CLASSES, CLASSES, dtype=torch.long))
     values = {c.name: round(float(v), 4) for c, v in zip(POINT_CLASSES, iou(total)) if v == v}
-    ten = [values[name] for name in TEN if name in values]
     return {
         "miou": round(mean_iou(total), 4),
-        "miou10": round(float(np.mean(ten)), 4) if ten else "no data",
+        **common_mean(values, digits=4),
         "accuracy": round(float(total.diagonal().sum() / total.sum()), 4),
         "iou": values,
         "by_pattern": {name: round(mean_iou(matrix), 4) for name, matrix in sorted(matrices.items())},
@@ -145,8 +144,8 @@ def _whole_sweeps(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if "crops_real" in metrics:
         real = metrics["crops_real"]
-        text = f"{real['crops']} crops of real sweeps (SemanticKITTI's): mIoU {real['miou10']} over ten common classes"
-        lines += [f"{text}, accuracy {real['accuracy']:.3f}.", ""]
+        text = f"{real['crops']} crops of real sweeps (SemanticKITTI): mIoU over {common_words(real)} {real['miou10']}"
+        lines += [text + f", accuracy {real['accuracy']:.3f}.", ""]
     if "sim" not in metrics:
         given = {"sim": metrics["crops"], "real": metrics.get("crops_real", {})}
         return [*lines, "Not scored on whole sweeps: the table is of crops.", "", *class_table(facts, given), ""]
@@ -216,6 +215,7 @@ def _one(text: str, options: argparse.Namespace, arguments: list[str] | None) ->
         "sweeps_sha256": digest(files),
     }
     told = {"crop_miou": ("crops", "miou"), "sim_miou": ("sim", "miou"), "real_miou10": ("real", "miou10")}
+    told["real_miou10_classes"] = ("real", "miou10_classes")
     brief = {name: scores[part][key] for name, (part, key) in told.items() if key in scores.get(part, {})}
     publish(facts, metrics, brief, card(facts, metrics))
     print(f"{facts.name}: {brief}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.facts import ModelFacts
+from perception_nodes.evaluation.segmentation import common_words
 from training.common.card import ending
 
 LIMITS = """\
@@ -77,9 +78,10 @@ def _searched(metrics: dict[str, Any]) -> list[str]:
     if "spvcnn" in metrics:
         rival, real = metrics["spvcnn"], metrics["spvcnn"].get("real", {})
         steps = [m["training"].get("steps") for m in (rival, metrics)]
+        quoted = f"SemanticKITTI, {common_words(real)}: {real.get('miou10', 'no data')}"
         lines += [
             f"spvcnn-lite on the same sweeps, after a last training of {steps[0]} steps (this network: {steps[1]}):",
-            f"mIoU {rival['sim']['miou']:.3f} simulated, {real.get('miou10', 'no data')} over SemanticKITTI's ten.",
+            f"mIoU {rival['sim']['miou']:.3f} simulated; {quoted}.",
             "Both had been trained before: what began each last training is in the cards.",
             "",
         ]
@@ -107,7 +109,8 @@ def class_table(facts: ModelFacts, metrics: dict[str, Any]) -> list[str]:
         lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
     if real:
         told = metrics["real"]
-        lines += ["", f"SemanticKITTI: mIoU over ten common classes {told['miou10']}, over all present {told['miou']}."]
+        means = f"mIoU over {common_words(told)} {told['miou10']}, over all present {told['miou']}"
+        lines += ["", f"SemanticKITTI: {means}."]
     return lines
 
 

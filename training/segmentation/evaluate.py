@@ -29,6 +29,7 @@ from models.spvcnn.build import facts_of, spec_of
 from models.spvcnn.presets import PRESETS
 from models.spvcnn.session import SegmentationSession
 from perception_nodes.classes import IGNORE, POINT_CLASSES
+from perception_nodes.evaluation.segmentation import common_words
 from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
 from training.common.release import Release, kept_metrics, provenance, publish
@@ -214,13 +215,14 @@ def _write(facts: ModelFacts, metrics: dict[str, Any], out: Path, equal: Path | 
             metrics[name] = kept[name]
     brief = {"sim_miou": metrics["sim"]["miou"]}
     if "miou10" in metrics.get("real", {}):
-        brief["real_miou10"] = metrics["real"]["miou10"]
+        brief |= {f"real_{key}": metrics["real"][key] for key in ("miou10", "miou10_classes")}
     publish(facts, metrics, brief, card(facts, metrics))
 
 
 def _brief(metrics: dict[str, Any]) -> dict[str, Any]:
     """The part of another model's metrics that is quoted."""
-    real = {"real": {"miou10": metrics["real"]["miou10"]}} if "miou10" in metrics.get("real", {}) else {}
+    quoted = {key: value for key, value in metrics.get("real", {}).items() if key in ("miou10", "miou10_classes")}
+    real = {"real": quoted} if quoted else {}
     sim = {"miou": metrics["sim"]["miou"], "iou": metrics["sim"]["iou"]}
     return {"sim": sim, **real, "training": metrics.get("training", {})}
 
@@ -228,7 +230,8 @@ def _brief(metrics: dict[str, Any]) -> dict[str, Any]:
 def _say(name: str, metrics: dict[str, Any], matrices: dict[str, torch.Tensor]) -> None:
     real = metrics.get("real", {})
     print(f"{name}: simulated mIoU {metrics['sim']['miou']:.3f} {metrics['sim']['by_pattern']}")
-    print(f"  real: mIoU over ten classes {real.get('miou10', 'no data')}, boxes {real.get('boxes', 'no data')}")
+    mean = f"mIoU over {common_words(real)} {real['miou10']}" if "miou10" in real else "no labelled sweeps"
+    print(f"  real: {mean}; boxes {real.get('boxes', 'no data')}")
     for kind, matrix in matrices.items():
         print(f"\n{kind}: truth -> what else it was called")
         print("\n".join(confusions(matrix)))

@@ -15,10 +15,10 @@ from perception_nodes.datasets.argoverse2 import BOX_CLASS_OF, open_argoverse_lo
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.nuscenes import read_nuscenes_keyframe
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
+from perception_nodes.evaluation.segmentation import common_mean
 from training.segmentation.confusion import confusion, iou
 
 Labeller = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.uint8]]
-TEN = ("road", "sidewalk", "building", "fence", "vegetation", "trunk", "terrain", "pole", "car", "person")
 KINDS = {
     "vehicle": (("car", "truck", "bus", "trailer", "construction_vehicle"), ("car", "truck", "other-vehicle")),
     "person": (("pedestrian",), ("person",)),
@@ -46,12 +46,11 @@ def semantickitti_confusion(folder: Path, label: Labeller) -> torch.Tensor | Non
 
 
 def semantickitti_scores(matrix: torch.Tensor) -> dict[str, Any]:
-    """miou10 over TEN, miou19, iou by class (classes that the truth holds)."""
-    values = {c.name: float(v) for c, v in zip(POINT_CLASSES, iou(matrix))}
-    ten = [values[name] for name in TEN if values[name] == values[name]]
-    known = {name: round(v, 4) for name, v in values.items() if v == v}
+    """miou10 and miou10_classes (see `common_mean`), miou, iou by class (classes that the truth holds)."""
+    values = {c.name: float(v) for c, v in zip(POINT_CLASSES, iou(matrix)) if v == v}
+    known = {name: round(v, 4) for name, v in values.items()}
     return {
-        "miou10": round(float(np.mean(ten)), 4) if ten else "no data",
+        **common_mean(values, digits=4),
         "miou": round(float(np.mean(list(known.values()))), 4),
         "iou": known,
         "points": int(matrix.sum()),
@@ -66,32 +65,43 @@ def inside(xyz: NDArray, centre: NDArray, size: NDArray, yaw: float) -> NDArray[
     return (np.abs(along) <= size[0] / 2) & (np.abs(across) <= size[1] / 2) & (np.abs(offset[:, 2]) <= size[2] / 2)
 
 
-def box_scores(
-    xyz: NDArray, boxes: Any, category: list[str], sensor_xyz: NDArray, found: NDArray[np.uint8]
-) -> dict[str, dict[str, Any]]:
-    """Per kind: points inside its boxes, the share of them given a class of that kind (`right`), and the share of the
-    points given such a class that lie in no box at all (`outside`), the ego vehicle's own returns apart.
+class BoxCounts:
+    """Labels of points against annotated boxes, by kind, summed over sweeps. sweeps: how many were added."""
 
-    xyz: points in the frame of the boxes · sensor_xyz: the same points in the sensor's frame · found uint8 [N].
-    """
-    masks = {kind: np.zeros(len(found), bool) for kind in KINDS}
-    anywhere = np.zeros(len(found), bool)
-    far = np.linalg.norm(sensor_xyz[:, :2], axis=1) > EGO_REACH
-    for i, name in enumerate(category):
-        mask = inside(xyz, boxes.centre[i], boxes.size[i], float(boxes.yaw[i]))
-        anywhere |= mask
-        for kind, (names, _) in KINDS.items():
-            if name in names:
-                masks[kind] |= mask
-    out: dict[str, dict[str, Any]] = {}
-    for kind, (_, classes) in KINDS.items():
-        said = np.isin(found, [point_class(c) for c in classes])
-        if masks[kind].any():
-            counted = said & far
-            outside = round(float((counted & ~anywhere).sum() / counted.sum()), 4) if counted.any() else "no data"
-            right = round(float(said[masks[kind]].mean()), 4)
-            out[kind] = {"points": int(masks[kind].sum()), "right": right, "outside": outside}
-    return out
+    def __init__(self) -> None:
+        self.sweeps = 0
+        # kind -> points inside its boxes, those given a class of the kind, labels of the kind, those outside every box
+        self._counts = {kind: np.zeros(4, np.int64) for kind in KINDS}
+
+    def add(self, xyz: NDArray, boxes: Any, category: list[str], sensor_xyz: NDArray, found: NDArray[np.uint8]) -> None:
+        """Counts one sweep; the ego vehicle's own returns are not counted as labels outside the boxes.
+
+        xyz: points in the frame of the boxes · sensor_xyz: the same points in the sensor's frame · found uint8 [N].
+        """
+        masks = {kind: np.zeros(len(found), bool) for kind in KINDS}
+        anywhere = np.zeros(len(found), bool)
+        far = np.linalg.norm(sensor_xyz[:, :2], axis=1) > EGO_REACH
+        for i, name in enumerate(category):
+            mask = inside(xyz, boxes.centre[i], boxes.size[i], float(boxes.yaw[i]))
+            anywhere |= mask
+            for kind, (names, _) in KINDS.items():
+                if name in names:
+                    masks[kind] |= mask
+        for kind, (_, classes) in KINDS.items():
+            said = np.isin(found, [point_class(c) for c in classes])
+            sums = (masks[kind], masks[kind] & said, said & far, said & far & ~anywhere)
+            self._counts[kind] += [int(mask.sum()) for mask in sums]
+        self.sweeps += 1
+
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """Per kind with a point in a box: `points` inside its boxes, `right`: the share of them given a class of that
+        kind, `outside`: the share of the points given such a class that lie in no box."""
+        out: dict[str, dict[str, Any]] = {}
+        for kind, (points, right, said, outside) in self._counts.items():
+            if points:
+                share = round(float(outside / said), 4) if said else "no data"
+                out[kind] = {"points": int(points), "right": round(float(right / points), 4), "outside": share}
+        return out
 
 
 def boxed_sweeps(data: Path) -> Iterator[tuple[str, Any, Any, Any, Any, list[str]]]:
@@ -116,7 +126,11 @@ def real_scores(data: Path, label: Labeller) -> tuple[dict[str, Any], torch.Tens
     matrix = semantickitti_confusion(data / "semantickitti", label)
     if matrix is not None:
         out.update(semantickitti_scores(matrix))
+    counts: dict[str, BoxCounts] = {}
     for name, xyz, intensity, level, boxes, category in boxed_sweeps(data):
         found = label(np.ascontiguousarray(xyz, np.float32), intensity)
-        out.setdefault("boxes", {})[name] = box_scores(level, boxes, category, np.asarray(xyz), found)
+        counts.setdefault(name, BoxCounts()).add(level, boxes, category, np.asarray(xyz), found)
+    if counts:
+        out["boxes"] = {name: count.scores() for name, count in counts.items()}
+        out["box_sweeps"] = {name: count.sweeps for name, count in counts.items()}
     return out, matrix
