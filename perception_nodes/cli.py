@@ -80,6 +80,9 @@ def replay(
     ] = 0.0,
     start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
+    points: Annotated[
+        str, typer.Option(help="Topic of the clouds; default: /lidar/points, else the bag's only PointCloud2 topic.")
+    ] = "",
     nodes: Annotated[str, typer.Option(help="Names a,b,… of systems; default: all that the bag has input for.")] = "",
     cameras: Annotated[str, typer.Option(help="Cameras a,b,…; default: front, else the first.")] = "",
     offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -93,9 +95,9 @@ class BagWriter:
             self.add_topic(topic, type_name)
         try:
             writer.write(self._connections[topic], int(stamp_ns), raw)
-        except OSError as err:
+        except (OSError, sqlite3.Error) as err:
             self.discard()
-            raise BagError(f"cannot write to {self.path}: {err.strerror or err}; nothing was left behind") from err
+            raise BagError(f"cannot write to {self.path}: {_reason(err)}; nothing was left behind") from err
         self.count += 1
 
     def note(self, key: str, value: str) -> None:
@@ -112,8 +114,10 @@ class BagWriter:
             if self.path.exists():
                 shutil.rmtree(self.path) if self.path.is_dir() else self.path.unlink()
             (self._work / self.path.name).rename(self.path)
-        except OSError as err:
-            raise BagError(f"cannot complete {self.path}: {err.strerror or err}; nothing was left behind") from err
+        except (OSError, sqlite3.Error) as err:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                writer.abort()
+            raise BagError(f"cannot complete {self.path}: {_reason(err)}; nothing was left behind") from err
         finally:
             shutil.rmtree(self._work, ignore_errors=True)
 
@@ -121,7 +125,8 @@ class BagWriter:
         """Drop everything written so far."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.abort()
+            with contextlib.suppress(OSError, sqlite3.Error):  # on a full disk the file's buffer cannot be written
+                writer.abort()
         if hasattr(self, "_work"):
             shutil.rmtree(self._work, ignore_errors=True)
 
@@ -140,6 +145,11 @@ class BagWriter:
             self.close()
         else:
             self.discard()
+
+
+def _reason(error: Exception) -> str:
+    """The system's own sentence; sqlite3 has one of its own for a full disk."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _sweep_leftovers(path: Path) -> None:

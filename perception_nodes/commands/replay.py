@@ -13,6 +13,12 @@ from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems import PANELS, SCORERS
 from perception_nodes.systems.run import SystemRun, find_runs
 
+REMARKS = 8  # lines of what went wrong, below the counts
+
+
+class ReplayError(ValueError):
+    """The replay that was asked for cannot be had; the message says why."""
+
 
 def run(
     bag: Path,
@@ -21,6 +27,7 @@ def run(
     rate: float = 0.0,
     start: float = 0.0,
     duration: float | None = None,
+    points: str = "",
     nodes: Sequence[str] = (),
     cameras: Sequence[str] = (),
     offline: bool = False,
@@ -32,14 +39,16 @@ def run(
     """Replay, then evaluate against the bag itself; returns the results folder (None without a report).
 
     Args:
+        start, duration: the part of the bag, s. points: topic of the clouds; "": see `points_topic`.
         nodes: names of systems; none: all that the bag has input for. cameras: names; see `find_runs`.
         options: launch arguments of the systems (model, threads …) by name; None: its default.
 
-    Raises BagError, ModelError, ViewerError or ImportError (no rclpy), each one sentence.
+    Raises BagError, ModelError, ViewerError, ReplayError or ImportError (no rclpy), each one sentence.
     """
     with BagReader(bag) as reader:  # a bad bag ends it here, before a network is loaded
         seconds, topics = reader.duration_s, reader.topics()
-        runs = find_runs(reader, nodes, cameras, options)
+        check_part(bag, seconds, start, duration)
+        runs = find_runs(reader, nodes, cameras, options, points=points)
     if not nodes:
         runs = _runnable(runs, options)
     played = dict.fromkeys(topic for run in runs for topic in run.topics.values())
@@ -53,12 +62,32 @@ def run(
             print(f"recorded: {record}")
         if not report:
             return None
+        if not any(node.frames_out for node in result.nodes.values()):
+            raise ReplayError(f"{bag}: {_why_nothing(result, runs, start, duration)}; there is nothing to score")
         from perception_nodes.evaluation.show import print_metrics
         from perception_nodes.systems.evaluate import evaluate
 
         folder = evaluate(out, bag, root)
         print_metrics(folder, SCORERS)
         return folder
+
+
+def check_part(bag: Path, seconds: float, start: float, duration: float | None) -> None:
+    """Raises ReplayError where a part begins or ends outside a bag of so many seconds."""
+    if not 0 <= start <= seconds:
+        raise ReplayError(f"found --start {start:g}, but {bag} is {seconds:.1f} s long: expected 0 to {seconds:.1f}")
+    if duration is not None and not duration > 0:
+        raise ReplayError(f"found --duration {duration:g}, expected seconds above 0")
+
+
+def _why_nothing(result: ReplayResult, runs: Sequence[SystemRun], start: float, duration: float | None) -> str:
+    """One sentence: no message in the part that was played, or none that was answered."""
+    sent = sum(node.frames_in for node in result.nodes.values())
+    if sent:
+        return f"none of its {sent} messages was answered"
+    read = ", ".join(dict.fromkeys(topic for run in runs for topic in run.topics.values()))
+    until = "its end" if duration is None else f"{start + duration:g} s"
+    return f"no message on {read} from {start:g} s to {until}"
 
 
 def _runnable(runs: list[SystemRun], options: dict[str, Any]) -> list[SystemRun]:
@@ -140,3 +169,7 @@ def print_result(result: ReplayResult, runs: Sequence[SystemRun]) -> None:
         node, what = result.nodes[run.system.node_name], run.system.inputs.noun
         name = run.system.node_name
         print(f"{name}: {node.frames_out} of {node.frames_in} {what} answered, {node.dropped} dropped")
+    for text in result.warnings[:REMARKS]:
+        print(f"  {text}")
+    if len(result.warnings) > REMARKS:
+        print(f"  and {len(result.warnings) - REMARKS} more remarks")

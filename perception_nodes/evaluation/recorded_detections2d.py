@@ -38,6 +38,7 @@ from perception_nodes.streaming.bag_calibration import CAMERA_INFO, bag_calibrat
 OUTPUT = "/perception/detections2d"
 TRUTH = "/ground_truth/boxes"
 DETECTOR_SIZE = (384, 192)  # px, width and height
+NEAR_NS = 60_000_000  # between a picture's stamp and the true boxes'
 NEAR = 0.3  # m; what is nearer to the camera is cut off
 NAMES = ("car", "truck", "bus", "two-wheeler", "person")
 NAME_OF = {
@@ -51,7 +52,11 @@ def evaluate_recorded(recording: Recording) -> Scored:
     """`detection2d` of metrics.json; nothing where the bag has no true boxes."""
     if recording.truth is None or TRUTH not in recording.truth.topics():
         return Scored(None)
-    return Scored(evaluate_detections2d(recording.out, recording.truth))
+    metrics = evaluate_detections2d(recording.out, recording.truth)
+    if metrics is None:
+        said = f"boxes in pictures are not scored: no true boxes within {NEAR_NS // 10**6} ms of a picture's stamp"
+        return Scored(None, [("", said)])
+    return Scored(metrics)
 
 
 class Seen(NamedTuple):
@@ -64,12 +69,16 @@ class Seen(NamedTuple):
     track: NDArray[np.int64]
 
 
-def evaluate_detections2d(out: BagReader, truth: BagReader) -> dict[str, Any]:
+def evaluate_detections2d(out: BagReader, truth: BagReader) -> dict[str, Any] | None:
     """`detection2d` of metrics.json: every camera's recorded boxes against the truth of the same stamps.
 
-    Raises EvaluationError where cameras, transforms or true boxes are missing, or no stamp fits.
+    Where a camera has no picture at a stamp of the truth, since camera and LiDAR are not triggered together, each truth
+    is compared with the picture nearest to it, at most NEAR_NS away; `stamps_apart_ms` tells the largest distance. The
+    boxes are not moved by what happens in between. None: the bags belong together, but no picture is near.
+
+    Raises EvaluationError where cameras, transforms or true boxes are missing, or the bags are of different times.
     """
-    scorer = Detection2dScorer(NAMES)
+    scorer, apart = Detection2dScorer(NAMES), 0
     try:
         calibration = bag_calibration(truth, {topic: topic for topic in truth.topics_of(CAMERA_INFO)})
         cameras = {camera.frame_id: camera for camera in calibration.cameras().values()}
@@ -79,28 +88,56 @@ def evaluate_detections2d(out: BagReader, truth: BagReader) -> dict[str, Any]:
             if frame_id not in cameras:
                 have = ", ".join(sorted(cameras)) or "none"
                 raise EvaluationError(f"{truth.path}: no camera_info of the camera {frame_id!r} (there is: {have})")
-            _add(scorer, [p for p in pictures if p.stamp_ns in boxes], boxes, cameras[frame_id], calibration)
+            pairs = matched(pictures, boxes)
+            apart = max([apart, *(abs(p.stamp_ns - b.stamp_ns) for p, b in pairs)])
+            _add(scorer, pairs, cameras[frame_id], calibration)
     except (BagError, MessageError, CalibrationError) as error:
         raise EvaluationError(f"{truth.path}: {error}") from None
+    if not scorer.pictures and _overlap([p.stamp_ns for row in found.values() for p in row], list(boxes)):
+        return None
     if not scorer.pictures:
         raise EvaluationError(
             f"{truth.path}: none of its {len(boxes)} stamps of {TRUTH} is among those of {OUTPUT} in {out.path}. "
             "Give the bag that was replayed"
         )
-    return scorer.summary() | {"cameras": sorted(found)}
+    return (
+        scorer.summary() | {"cameras": sorted(found)} | ({"stamps_apart_ms": round(apart * 1e-6, 3)} if apart else {})
+    )
+
+
+def matched(pictures: list[Detections2D], boxes: dict[int, Detections3D]) -> list[tuple[Detections2D, Detections3D]]:
+    """Pictures with the true boxes of their moment, in order of time: of the same stamp where there are any, else each
+    truth with the picture nearest to it."""
+    same = [(p, boxes[p.stamp_ns]) for p in pictures if p.stamp_ns in boxes]
+    if same or not pictures:
+        return same
+    stamps = np.array([p.stamp_ns for p in pictures], np.int64)
+    nearest: dict[int, Detections3D] = {}  # index of a picture -> the truth nearest to it
+    for stamp, true in sorted(boxes.items()):
+        i = int(np.abs(stamps - stamp).argmin())
+        if abs(int(stamps[i]) - stamp) > NEAR_NS:
+            continue
+        if i not in nearest or abs(int(stamps[i]) - stamp) < abs(int(stamps[i]) - nearest[i].stamp_ns):
+            nearest[i] = true
+    return [(pictures[i], nearest[i]) for i in sorted(nearest)]
+
+
+def _overlap(one: list[int], two: list[int]) -> bool:
+    """Whether two lists of stamps are of one drive: they overlap, or lie within a second of each other."""
+    second = 10**9
+    return bool(one and two) and min(one) - second <= max(two) and min(two) - second <= max(one)
 
 
 def _add(
     scorer: Detection2dScorer,
-    pictures: list[Detections2D],
-    boxes: dict[int, Detections3D],
+    pairs: list[tuple[Detections2D, Detections3D]],
     camera: CameraModel,
     calibration: CalibrationSource,
 ) -> None:
-    """One camera's pictures, in order of time."""
-    if not pictures:
+    """One camera's pictures with their true boxes, in order of time."""
+    if not pairs:
         return
-    boxes_of = [boxes[p.stamp_ns] for p in pictures]
+    pictures, boxes_of = [p for p, _ in pairs], [b for _, b in pairs]
     seen = [seen_by(camera, each, calibration.lookup(camera.frame_id, each.frame_id)) for each in boxes_of]
     steps = np.diff([p.stamp_ns for p in pictures])
     window = max(1, round(WINDOW_S * 1e9 / float(np.median(steps)))) if len(steps) else 1

@@ -1,4 +1,4 @@
-"""The publishers of a player: one per topic of the bag, each checked on its first message."""
+"""The publishers of a player: one per topic of the bag; each topic is checked until a first message decodes."""
 
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,6 +13,7 @@ from perception_nodes.config import Qos
 from perception_nodes.nodes.config import PlayerConfig
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.tf_type import raw_message_type
+from perception_nodes.streaming.health import Level
 
 
 def matches(topic: str, patterns: list[str]) -> bool:
@@ -21,17 +22,18 @@ def matches(topic: str, patterns: list[str]) -> bool:
 
 
 class Outlets:
-    """Publishes stored bytes without decoding them, apart from each topic's first message.
+    """Publishes stored bytes without decoding them, apart from each topic's first messages.
 
-    A topic whose type is not installed, or whose first message does not decode, is skipped with a warning that names
-    topic and type; the others play on.
+    A topic whose type is not installed is skipped with a warning that names topic and type; the others play on. Until
+    a topic's first message that decodes, messages that do not are left out, counted and reported.
     """
 
     def __init__(self, node: PerceptionNode[PlayerConfig], topics: list[Topic]) -> None:
         self._node = node
         self._publishers: dict[str, Publisher] = {}
         self._types: dict[str, Any] = {}
-        self._checked: set[str] = set()
+        self._checked: set[str] = set()  # topics that had a message that decodes
+        self._warned: set[str] = set()
         self._latched: set[str] = set()
         self.skipped: dict[str, str] = {}
         self.largest = 0
@@ -78,7 +80,7 @@ class Outlets:
         return publisher.get_subscription_count() if publisher else 0
 
     def send(self, message: BagMessage, reader: BagReader) -> bool:
-        """Publishes one stored message; False where its topic is skipped."""
+        """Publishes one stored message; False where its topic is skipped, or it does not decode."""
         publisher = self._publishers.get(message.topic)
         if publisher is None:
             return False
@@ -88,16 +90,20 @@ class Outlets:
         return True
 
     def _check(self, message: BagMessage, reader: BagReader) -> bool:
-        self._checked.add(message.topic)
+        """Whether a topic's stored type fits its bytes, which decides whether they are sent."""
         try:
             reader.decode(message.raw, message.type)  # pure Python first: foreign bytes do not reach C++ unread
             if message.topic in self._types:
                 deserialize_message(bytes(message.raw), self._types[message.topic])
-            return True
         except (BagError, RuntimeError, ValueError) as error:
-            self._skip(message.topic, f"{message.topic}: its first message is no {message.type}: {error}")
-            self._node.destroy_publisher(self._publishers.pop(message.topic))
+            text = f"{message.topic}: a message is left out, it is no {message.type}: {error}"
+            self._node.health.event("playback", "left_out", Level.WARN, text)
+            if message.topic not in self._warned:
+                self._warned.add(message.topic)
+                self._node.get_logger().warning(text)
             return False
+        self._checked.add(message.topic)
+        return True
 
     def flush(self, timeout_s: float) -> None:
         """Waits until every reliable subscriber has what was sent."""

@@ -12,7 +12,7 @@ from perception_nodes.config import NodeConfig, Qos
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.qos import profile
-from perception_nodes.nodes.serialized import decode
+from perception_nodes.nodes.serialized import decode, decode_foreign
 from perception_nodes.streaming.health import Level
 
 Listener = Callable[[str, str, Any, int], None]
@@ -47,7 +47,8 @@ class RecorderNode(PerceptionNode[NodeConfig]):
 
     Args:
         topics: what to record.
-        listener: called with topic, type name, decoded message and stamp (ns), on the writing thread.
+        listener: called with topic, type name, decoded message (rclpy; rosbags where the type is not installed) and
+            stamp (ns), on the writing thread.
         writer: an open bag, which the caller closes after the node has stopped; None: count and time only.
     """
 
@@ -129,11 +130,19 @@ class RecorderNode(PerceptionNode[NodeConfig]):
         while (item := self._queue.get()) is not None:
             topic, kind, raw, stamp = item
             try:
-                if self._listener is not None:
-                    self._listener(topic, kind, decode(raw, find_message_type(kind)), stamp)
                 if self.error is None and self._writer is not None and self._rows[topic].keep:
                     self._writer.write(topic, raw, stamp, kind)
                     self.health.count("recording", "written")
-            except Exception as error:  # a full disk: said once, the rest of the run goes on unrecorded
+            except Exception as error:  # a full disk: said once; whoever runs the recorder looks at `error`
                 self.error = error
                 self.report("recording", "failed", Level.ERROR, error, str(error))
+            if self._listener is not None:
+                self._tell(self._listener, topic, kind, raw, stamp)
+
+    def _tell(self, listener: Listener, topic: str, kind: str, raw: bytes, stamp: int) -> None:
+        """A listener that fails, such as a viewer that was closed, costs its message and no recorded one."""
+        try:
+            found = find_message_type(kind)
+            listener(topic, kind, decode(raw, found) if found is not None else decode_foreign(raw, kind), stamp)
+        except Exception as error:
+            self.report("recording", "not_shown", Level.WARN, error, f"{topic} could not be shown: {error}")

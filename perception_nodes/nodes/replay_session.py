@@ -21,7 +21,6 @@ from perception_nodes.nodes.lockstep import NodeLockstep
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
-from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems.run import SystemRun
 
@@ -151,19 +150,26 @@ class ReplaySession:
     # --- playing --------------------------------------------------------------------------------------------------
 
     def play(self, progress: Callable[[float], None] | None = None) -> None:
-        """Plays to the end and waits for the last answer."""
+        """Plays to the end and waits for the last answer. Raises NodeError, or BagError where recording failed."""
         self._wait(lambda: all(lane.listened() for lane in self._lanes), SETTLE_S)
         self._add(self._player)
         while not self._done.wait(0.5):
+            self._check_recorder()
             if progress is not None:
                 progress(self._player.position_s)
         if self._code:
             raise NodeError(f"the replay broke off: {self._player.last_error or 'see the log'}")
         self._settle()
+        self._check_recorder()
         for node in self._nodes:
             node.publish_diagnostics()
         done = {lane.total_topic: lane.node.health.counter("processing", "processed") for lane in self._lanes}
         self._wait(lambda: self._came("/diagnostics") > 0 and all(self._came(t) >= n for t, n in done.items()), 1.0)
+
+    def _check_recorder(self) -> None:
+        """Ends the replay where the results can no longer be written: a full disk, for one."""
+        if self._recorder.error is not None:
+            raise self._recorder.error
 
     def _came(self, topic: str) -> float:
         """Messages recorded of a topic; as many as one likes of one that is not recorded."""
@@ -197,12 +203,7 @@ class ReplaySession:
 
     def result(self, out: Path | None, wall_s: float) -> ReplayResult:
         """The figures so far."""
-        warnings = [
-            f"{node.get_name()}: {status.name}: {status.message}"
-            for node in self._nodes
-            for status in node.health.report()
-            if status.level != Level.OK
-        ]
+        warnings = [f"{node.get_name()}: {text}" for node in self._nodes for text in node.health.history()]
         nodes = {lane.name: lane.result(self._player, self._recorder.tally) for lane in self._lanes}
         return ReplayResult.of(nodes, out, self._plan.rate, wall_s, tuple(warnings))
 

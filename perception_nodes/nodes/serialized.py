@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
+from perception_nodes.bags.typestore import from_bytes
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.events import read_event
 
@@ -27,3 +28,11 @@ def decode(raw: bytes, kind: Any) -> Any:
         raise MessageError(
             f"{len(raw)} bytes are no {kind.__module__.split('.')[0]}/{kind.__name__}: {error}"
         ) from None
+
+
+def decode_foreign(raw: bytes, type_name: str) -> Any:
+    """The rosbags message of serialised bytes, for types that are not installed here; raises MessageError."""
+    try:
+        return from_bytes(raw, type_name)
+    except Exception as error:  # rosbags lets struct, numpy and index errors out on foreign bytes
+        raise MessageError(f"{len(raw)} bytes are no {type_name}: {error}") from None

@@ -27,7 +27,7 @@ def points_topic(reader: BagReader, wanted: str) -> str:
         return others[0]
     raise BagError(
         f"the bag {reader.path} has no points on {wanted}; its PointCloud2 topics are {', '.join(clouds)}: "
-        "name one of them as the points topic"
+        "name one of them with --points TOPIC"
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from perception_nodes.streaming.remarks import Remarks
+
 
 class Level(IntEnum):
     """diagnostic_msgs/DiagnosticStatus levels."""
@@ -36,6 +38,7 @@ class _Aspect:
     values: dict[str, int | float | str] = field(default_factory=dict)
     events: dict[str, tuple[float, Level, str]] = field(default_factory=dict)
     conditions: dict[str, tuple[Level, str]] = field(default_factory=dict)
+    said: Remarks = field(default_factory=Remarks)
 
 
 class Health:
@@ -75,7 +78,10 @@ class Health:
         """Counts something that went wrong and raises the aspect's level for `hold_s` seconds."""
         total = self.count(aspect, counter, by)
         with self._lock:
-            self._aspect(aspect).events[counter] = (self._now() + self._hold_s, level, message)
+            held = self._aspect(aspect)
+            held.events[counter] = (self._now() + self._hold_s, level, message)
+            if level != Level.OK:
+                held.said.note(message, by)
         return total
 
     def condition(self, aspect: str, key: str, level: Level, message: str) -> None:
@@ -92,6 +98,15 @@ class Health:
         """A counter's present value (0 if it never counted)."""
         with self._lock:
             return int(self._aspect(aspect).values.get(counter, 0))
+
+    def history(self) -> tuple[str, ...]:
+        """Every event at WARN or above since the start, and the conditions that hold now: "aspect: sentence"."""
+        with self._lock:
+            return tuple(
+                f"{name}: {text}"
+                for name, aspect in self._aspects.items()
+                for text in (*(text for _, text in aspect.conditions.values()), *aspect.said.sentences())
+            )
 
     def report(self) -> list[Status]:
         """The statuses now: per aspect the worst level, every sentence that is at that level, and all values."""

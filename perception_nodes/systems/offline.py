@@ -14,6 +14,7 @@ from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.source import TF_STATIC
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.streaming.inputs import Pushed, Sample
+from perception_nodes.streaming.remarks import Remarks
 from perception_nodes.streaming.result import NodeResult, ReplayResult
 from perception_nodes.streaming.stopwatch import Percentiles, Stopwatch
 from perception_nodes.systems.run import SystemRun
@@ -61,7 +62,7 @@ def offline(
                 progress(seen)
         for one in passes:
             one.end(bag_ns)
-        warnings = tuple(f"{text} ({n} times)" for one in passes for text, n in one.warnings.items())
+        warnings = tuple(f"{one.run.system.node_name}: {text}" for one in passes for text in one.remarks.sentences())
         nodes = {one.run.system.node_name: one.result() for one in passes}
         path = Path(out) if out is not None else None
         found = ReplayResult.of(nodes, path, None, time.monotonic() - began, warnings)
@@ -83,10 +84,10 @@ class _Pass:
         known = reader.topics()
         self._runner.kinds.update({s: known[topic].type for topic, s in self.streams.items() if topic in known})
         self._wanted = self._runner.wanted({output.name for output in run.recorded()})
-        self._heard = Heard(lambda note: self._warn(note.sentence), self._reject, lambda key, value: None)
+        self._heard = Heard(lambda note: self.remarks.note(note.sentence), self._reject, lambda key, value: None)
         self._network, self._total = Percentiles(), Percentiles()
         self._answered = set(run.answered)
-        self.warnings: dict[str, int] = {}
+        self.remarks = Remarks()
         self._seen = self._done = 0
 
     def begin(self, start_ns: int) -> None:
@@ -111,11 +112,9 @@ class _Pass:
     def _calibrate(self, message: BagMessage) -> None:
         assert self._runner.calibration is not None
         try:
-            self._runner.calibration.take(
-                self.feeds[message.topic], message.raw, self.run.config.calibration.rectified
-            )
+            self._runner.calibration.take(self.feeds[message.topic], message.raw, self.run.config.calibration.rectified)
         except (MessageError, CalibrationError) as error:
-            self._warn(f"{message.topic}: {error}")
+            self.remarks.note(f"{message.topic}: {error}")
 
     def end(self, bag_ns: int) -> None:
         """The end of the bag: what still waits is worked on."""
@@ -124,7 +123,7 @@ class _Pass:
     def _hand_on(self, pushed: Pushed, bag_ns: int) -> None:
         for note in pushed.notes:
             if note.level:
-                self._warn(note.sentence, note.by)
+                self.remarks.note(note.sentence, note.by)
         for sample in pushed.samples:
             self._process(sample, bag_ns)
 
@@ -143,10 +142,7 @@ class _Pass:
 
     def _reject(self, stream: str, error: MessageError) -> None:
         of = f"camera {stream}: " if self.run.system.inputs.cameras and stream in self.run.config.cameras else ""
-        self._warn(f"{of}{error}")
-
-    def _warn(self, text: str, by: int = 1) -> None:
-        self.warnings[text] = self.warnings.get(text, 0) + by
+        self.remarks.note(f"{of}{error}")
 
     def result(self) -> NodeResult:
         """The figures so far."""

@@ -12,7 +12,7 @@ from perception_nodes.calibration.source import INFO, TF, TF_STATIC
 from perception_nodes.config import build_config
 from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.streaming.bag_calibration import camera_info_topic
-from perception_nodes.streaming.bag_inputs import camera_topics, chosen_cameras, has_clouds, points_topic
+from perception_nodes.streaming.bag_inputs import CLOUD, camera_topics, chosen_cameras, has_clouds, points_topic
 from perception_nodes.systems import SYSTEMS
 from perception_nodes.systems.inputs import POINTS
 from perception_nodes.systems.system import Output, System
@@ -112,6 +112,9 @@ def _has_input(reader: BagReader, system: System) -> bool:
 
 
 def _topics(reader: BagReader, system: System, cameras: Sequence[str], points: str) -> dict[str, str]:
+    if system.inputs.cloud and points and points not in reader.topics_of(CLOUD):
+        held = ", ".join(reader.topics_of(CLOUD)) or "none"
+        raise BagError(f"the bag {reader.path} has no points on {points}; its PointCloud2 topics are {held}")
     topics = {POINTS: points_topic(reader, points or _default_points(system))} if system.inputs.cloud else {}
     return topics | (chosen_cameras(reader, cameras) if system.inputs.cameras else {})
 

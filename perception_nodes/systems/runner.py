@@ -133,7 +133,9 @@ class Runner:
             try:
                 decoded = self.system.decode(stream, self.kinds[stream], raw, self.config)
             except MessageError as error:
-                heard.reject(stream, error)
+                at = sample.stamps[stream]
+                named = MessageError(f"{error} (stamp {at // 10**9}.{at % 10**9 // 10**6:03d})")
+                heard.reject(stream, named.with_traceback(error.__traceback__))
                 sample = sample.without({stream: str(error)})
                 continue
             values[stream] = decoded.value

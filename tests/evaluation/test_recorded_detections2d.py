@@ -7,7 +7,15 @@ from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.evaluation.errors import EvaluationError
-from perception_nodes.evaluation.recorded_detections2d import OUTPUT, TRUTH, evaluate_detections2d, picture_box, seen_by
+from perception_nodes.evaluation.recorded_detections2d import (
+    OUTPUT,
+    TRUTH,
+    evaluate_detections2d,
+    evaluate_recorded,
+    picture_box,
+    seen_by,
+)
+from perception_nodes.evaluation.scorer import Recording
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
 from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
 from perception_nodes.messages.detections2d import Detections2D, detections2d_values
@@ -75,11 +83,25 @@ def test_recorded_boxes_are_scored_against_what_the_camera_could_see(tmp_path):
     assert out["by_motion"]["slow"]["boxes"] == 6 and out["cameras"] == ["camera_front"]
 
 
+def test_pictures_beside_the_stamps_of_the_truth_are_scored_with_the_nearest_one(tmp_path):
+    truth = [boxes(START + i * STEP, ("car", 11, 0, 1.0)) for i in range(4)]
+    found = {START + i * STEP + 20_000_000: [((180, 80, 220, 120), "car", 0.9)] for i in range(4)}
+    out = evaluate_detections2d(*written(tmp_path, found, truth))
+    assert (out["pictures"], out["boxes"]["car"], out["stamps_apart_ms"]) == (4, 4, 20.0)
+
+
+def test_pictures_far_from_every_truth_give_no_score_and_no_error(tmp_path):
+    found = {START + 400_000_000: [((180, 80, 220, 120), "car", 0.9)]}
+    out, truth = written(tmp_path, found, [boxes(START, ("car", 11, 0, 1.0))])
+    scored = evaluate_recorded(Recording(out, truth, tmp_path, 1))
+    assert scored.metrics is None and "no true boxes within 60 ms" in scored.pictures[0][1]
+
+
 def test_bags_that_do_not_belong_together_are_told_apart(tmp_path):
     truth = [boxes(START, ("car", 11, 0, 1.0))]
     with pytest.raises(EvaluationError, match="Give the bag that was replayed"):
         (tmp_path / "a").mkdir()
-        evaluate_detections2d(*written(tmp_path / "a", {START + 7: []}, truth))
+        evaluate_detections2d(*written(tmp_path / "a", {START + 60 * 10**9: []}, truth))
     with pytest.raises(EvaluationError, match="no camera_info of the camera 'camera_rear'"):
         (tmp_path / "b").mkdir()
         evaluate_detections2d(*written(tmp_path / "b", {START: []}, truth, frame="camera_rear"))

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from perception_nodes.bags.reader import BagReader
-from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from tests.nodes.bags import START_NS, write_bag
 from tests.nodes.conftest import QUICK, HeightSession, spvcnn_node, stamp_s
@@ -125,17 +124,17 @@ def test_tf_is_played_also_where_tf2_msgs_is_not_installed(stage, clouds, tmp_pa
     stage.until(lambda: codes)
 
 
-def test_a_topic_whose_first_message_does_not_decode_is_skipped(stage, clouds, tmp_path, capfd):
-    with BagWriter(tmp_path / "bag") as bag:
-        bag.write("/lidar/points", b"\x00\x01\x00\x00\xff\xff", START_NS, "sensor_msgs/msg/PointCloud2")
-        bag.write("/chatter", make("std_msgs/msg/String", data="x"), START_NS + 1)
-    from std_msgs.msg import String
-
-    words = stage.listen(String, "/chatter")
-    _, codes = player(stage, tmp_path / "bag", **{"playback.wait_for": ["/chatter"]})
-    stage.until(lambda: codes and words)
-    assert codes == [0] and clouds == []
-    assert "skipping /lidar/points: its first message is no sensor_msgs/msg/PointCloud2" in capfd.readouterr().err
+def test_messages_that_do_not_decode_at_a_topics_begin_are_left_out_and_counted(stage, clouds, tmp_path, capfd):
+    kind = "sensor_msgs/msg/PointCloud2"
+    with BagWriter(tmp_path / "bag") as bag, BagReader(write_bag(tmp_path / "good", frames=2)) as good:
+        for i in range(2):
+            bag.write("/lidar/points", b"\x00\x01\x00\x00\xff\xff", START_NS - 2 + i, kind)
+        for message in good.messages():
+            bag.write("/lidar/points", message.raw, message.stamp_ns, kind)
+    node, codes = player(stage, tmp_path / "bag", **WAIT)
+    stage.until(lambda: codes and len(clouds) == 2)
+    assert codes == [0] and node.health.counter("playback", "left_out") == 2
+    assert capfd.readouterr().err.count(f"/lidar/points: a message is left out, it is no {kind}") == 1
 
 
 def test_pause_step_and_resume(stage, clouds, tmp_path):
