@@ -48,9 +48,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15.0, help="length of each run")
     given = parser.parse_args()
 
-    from perception_nodes.nodes.environment import prepare_environment
+    from perception_nodes.nodes.environment import isolate_environment
 
-    prepare_environment()
+    isolate_environment()
     from perception_nodes.nodes.measure import measure
     from perception_nodes.nodes.steady import keep_memory
     from perception_nodes.systems.run import SystemRun

@@ -44,9 +44,9 @@ def write_bag(path: Path, cameras: tuple[str, ...], frames: int, period_s: float
 def rows(model: str, runtime: str = "auto", threads: int = 2, seconds: float = 12.0) -> list[dict]:
     """Rows of figures.md's `node`: 1 and 6 cameras, each in real time and as fast as it goes."""
     from models.facts import load_facts
-    from perception_nodes.nodes.environment import prepare_environment
+    from perception_nodes.nodes.environment import isolate_environment
 
-    prepare_environment()
+    isolate_environment()
     from perception_nodes.nodes.measure import measure
     from perception_nodes.systems import tsm
     from perception_nodes.systems.run import SystemRun

@@ -28,6 +28,9 @@ app.add_typer(convert_app, name="convert")
 app.add_typer(weights_app, name="weights")
 
 BagPath = Annotated[Path, typer.Argument(help="A rosbag2 folder, or a single .mcap or .db3 file.")]
+Network = Annotated[
+    bool, typer.Option("--network", help="Use this shell's DDS settings; without it, this machine only.")
+]
 OutPath = Annotated[Path, typer.Argument(help="The bag to write; it must not exist yet.")]
 
 
@@ -63,11 +66,12 @@ def demo(
 def up(
     config: Annotated[Path | None, typer.Option(help="The stack's YAML (default: config/perception.yaml).")] = None,
     composed: Annotated[bool, typer.Option(help="All nodes in one process.")] = True,
+    network: Network = False,
 ) -> None:
     """Start the stack without ros2 launch (pip machines); Ctrl-C ends it."""
     from perception_nodes.nodes.compose import up as start
 
-    raise typer.Exit(start(config, composed=composed))
+    raise typer.Exit(start(config, composed=composed, network=network))
 
 
 @app.command()
@@ -88,6 +92,10 @@ def replay(
     offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,
     view: Annotated[bool, typer.Option(help="Look at it live in rerun.")] = False,
     report: Annotated[bool, typer.Option(help="Score and draw what was recorded, into results/.")] = True,
+    network: Network = False,
+    domain: Annotated[
+        int | None, typer.Option(help="ROS domain; default: a free one (with --network: this shell's ROS_DOMAIN_ID).")
+    ] = None,
     **options: Any,
 ) -> None:
     """Replay a bag through its nodes over DDS; record, score and draw."""
@@ -95,7 +103,7 @@ def replay(
 
     run(
         bag, record, rate=rate, start=start, duration=duration, nodes=split(nodes), cameras=split(cameras),
-        offline=offline, view=view, report=report, **options,
+        offline=offline, view=view, report=report, network=network, domain=domain, **options,
     )  # fmt: skip
 
 
@@ -129,6 +137,7 @@ def simulate(
     live: Annotated[
         bool, typer.Option(help="Stream it as simulator_node instead, with /clock, TF and ground truth.")
     ] = False,
+    network: Network = False,
     cameras: Annotated[bool, typer.Option(help="Render the cameras.")] = True,
     lidar: Annotated[bool, typer.Option(help="Cast the LiDAR.")] = True,
     image_width: Annotated[int, typer.Option(help="Width of the camera images, pixels.")] = 704,
@@ -147,8 +156,9 @@ def simulate(
     from perception_nodes.commands.simulate import run
 
     code = run(
-        scenario=scenario, rig=rig, seed=seed, seconds=seconds, out=out, live=live, cameras=cameras, lidar=lidar,
-        image_width=image_width, compensate=compensate, storage=storage.value, compress=compress,
+        scenario=scenario, rig=rig, seed=seed, seconds=seconds, out=out, live=live, network=network,
+        cameras=cameras, lidar=lidar, image_width=image_width, compensate=compensate,
+        storage=storage.value, compress=compress,
         contact_sheet=contact_sheet, show_list=list_,
     )  # fmt: skip
     raise typer.Exit(code)

@@ -180,9 +180,9 @@ def models() -> str:
 
 def dds() -> str:
     """The DDS settings that the nodes will start with."""
-    from perception_nodes.nodes.environment import DEFAULTS
+    from perception_nodes.nodes.environment import describe_environment
 
-    return ", ".join(f"{k}={os.environ.get(k, v)}" for k, v in DEFAULTS.items())
+    return describe_environment()
 
 
 def examine(measure: bool = False) -> int:

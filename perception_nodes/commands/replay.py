@@ -20,6 +20,10 @@ class ReplayError(ValueError):
     """The replay that was asked for cannot be had; the message says why."""
 
 
+class ReplayError(RuntimeError):
+    """The replay ran to its end and its answers are not complete."""
+
+
 def run(
     bag: Path,
     record: Path | None = None,
@@ -33,6 +37,8 @@ def run(
     offline: bool = False,
     view: bool = False,
     report: bool = True,
+    network: bool = False,
+    domain: int | None = None,
     root: Path = Path("results"),
     **options: Any,
 ) -> Path | None:
@@ -41,6 +47,7 @@ def run(
     Args:
         start, duration: the part of the bag, s. points: topic of the clouds; "": see `points_topic`.
         nodes: names of systems; none: all that the bag has input for. cameras: names; see `find_runs`.
+        network, domain: see `nodes.replay.ReplayPlan`.
         options: launch arguments of the systems (model, threads …) by name; None: its default.
 
     Raises BagError, ModelError, ViewerError, ReplayError or ImportError (no rclpy), each one sentence.
@@ -54,13 +61,15 @@ def run(
     played = dict.fromkeys(topic for run in runs for topic in run.topics.values())
     messages = sum(topics[name].count for name in played)
     part: dict[str, Any] = {"start": start, "duration": duration}
+    live: dict[str, Any] = {"network": network, "domain": domain}
     with tempfile.TemporaryDirectory(prefix="perception_") as scratch:
         out = record if record is not None else Path(scratch) / "outputs"
-        result = play(bag, out, runs, messages, seconds, rate=rate, offline=offline, view=view, part=part)
+        result = play(bag, out, runs, messages, seconds, rate=rate, offline=offline, view=view, part=part, live=live)
         print_result(result, runs)
         if record is not None:
             print(f"recorded: {record}")
         if not report:
+            refuse_silence(result)
             return None
         if not any(node.frames_out for node in result.nodes.values()):
             raise ReplayError(f"{bag}: {_why_nothing(result, runs, start, duration)}; there is nothing to score")
@@ -69,6 +78,7 @@ def run(
 
         folder = evaluate(out, bag, root)
         print_metrics(folder, SCORERS)
+        refuse_silence(result)
         return folder
 
 
@@ -117,6 +127,7 @@ def play(
     offline: bool,
     view: bool,
     part: dict[str, Any],
+    live: dict[str, Any],
 ) -> ReplayResult:
     """Run the replay with a progress bar, live (optionally watched) or offline."""
     from rich.progress import Progress
@@ -133,7 +144,7 @@ def play(
         watch = Watch(bag) if view else None
         try:
             extra = watch.options() if watch else {}
-            part = part | extra
+            part = part | live | extra
             return replay(bag, out, runs, rate=rate, progress=lambda at: bar.update(task, completed=at), **part)
         finally:
             if watch:
@@ -161,6 +172,18 @@ class Watch:
         if sys.stdin.isatty():
             input("press Enter to close the viewer ")
         self._viewer.close()
+
+
+def refuse_silence(result: ReplayResult) -> None:
+    """Raises ReplayError where answers that were waited for never came."""
+    silent = [name for name, node in result.nodes.items() if node.frames_in and not node.frames_out]
+    if silent:
+        raise ReplayError(f"{', '.join(silent)} answered nothing{''.join('; ' + w for w in result.warnings)}")
+    if result.unanswered:
+        raise ReplayError(
+            f"{result.unanswered} messages got no answer although the replay waited for each one"
+            f"{''.join('; ' + warning for warning in result.warnings)}"
+        )
 
 
 def print_result(result: ReplayResult, runs: Sequence[SystemRun]) -> None:

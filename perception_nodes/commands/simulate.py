@@ -17,6 +17,7 @@ def run(
     seconds: float,
     out: Path | None,
     live: bool,
+    network: bool,
     cameras: bool,
     lidar: bool,
     image_width: int,
@@ -37,8 +38,11 @@ def run(
         return 0
     check_names(scenario, rig)
     if live:
+        from perception_nodes.nodes.environment import isolate_environment
         from perception_nodes.nodes.simulator_node import main
 
+        if not network:
+            isolate_environment()
         corrected = {None: "auto", True: "always", False: "never"}[compensate]
         arguments = [f"scenario:={scenario}", f"rig:={rig}", f"seed:={seed}", f"cameras:={str(cameras).lower()}"]
         arguments.append(f"compensate:={corrected}")

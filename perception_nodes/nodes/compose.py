@@ -14,6 +14,7 @@ from models.yaml_file import YamlError, read_yaml
 from perception_nodes.config import ConfigError, build_config
 from perception_nodes.graph import PLANS, ResolvedNode, config_folder, resolve
 from perception_nodes.nodes.config import NODE_CONFIGS
+from perception_nodes.nodes.environment import isolate_environment
 from perception_nodes.nodes.main import StopRequest, catch_signals, run
 
 KEYS = ("plan", "arguments", "parameters")
@@ -87,11 +88,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def up(config_path: str | Path | None = None, composed: bool = True) -> int:
+def up(config_path: str | Path | None = None, composed: bool = True, network: bool = False) -> int:
     """Starts a stack and waits for SIGINT, SIGTERM or the end of a node.
 
     Args:
         config_path: see `read_stack`. composed: all nodes in one process; else one process each.
+        network: with the DDS settings of this shell; else nodes of this machine only are heard and hear.
 
     Returns:
         Exit code: 0 after a clean end.
@@ -100,6 +102,8 @@ def up(config_path: str | Path | None = None, composed: bool = True) -> int:
         ConfigError: see `read_stack`.
     """
     nodes = read_stack(config_path)
+    if not network:
+        isolate_environment()
     if composed:
         return run([_factory(node) for node in nodes], args=[])
     return _processes(nodes)

@@ -68,6 +68,10 @@ class Lane:
         streams = runner.streams_of(output)
         return [(runner.topic_of(output, stream), runner.name_of(output, stream)) for stream in streams]
 
+    def published(self) -> list[str]:
+        """Its recorded outputs by the stack's names."""
+        return [topic for output in self.run.recorded() for topic, _ in self._topics(output)]
+
     @property
     def total_topic(self) -> str:
         """The topic of the node's processing time."""

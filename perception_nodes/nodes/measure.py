@@ -17,6 +17,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from perception_nodes.graph import run_node
 from perception_nodes.nodes.compose import process_command
+from perception_nodes.nodes.domain import OwnDomain
+from perception_nodes.nodes.environment import isolate_environment
 from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.lanes import FLOAT, answer_row
 from perception_nodes.nodes.main import spin
@@ -113,10 +115,12 @@ def _measure(bag: Path, run: SystemRun, rate: float) -> dict[str, Any]:
         "answer.topics": [answers.topic] * len(inputs),
     }
     # Nodes of somebody else on this machine would answer, too, or be taken for the node under test.
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    child = subprocess.Popen(process_command(node), start_new_session=True)
+    domain = OwnDomain()
+    environment = os.environ | isolate_environment() | {"ROS_DOMAIN_ID": str(domain.number)}
+    child = subprocess.Popen(process_command(node), start_new_session=True, env=environment)
     context = rclpy.Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    no_signals = SignalHandlerOptions.NO
+    rclpy.init(args=[], context=context, domain_id=domain.number, signal_handler_options=no_signals)
     executor = SingleThreadedExecutor(context=context)
     done = threading.Event()
     stages = tuple(f"/{node.name}/debug/processing_time/{stage}_ms" for stage in ("inference", "total"))
@@ -137,6 +141,7 @@ def _measure(bag: Path, run: SystemRun, rate: float) -> dict[str, Any]:
     finally:
         _end(child, nodes, executor, spinner)
         context.try_shutdown()
+        domain.close()
 
 
 def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, topics: list[str], done: threading.Event) -> _Spent:

@@ -84,6 +84,13 @@ class PerceptionNode(LifecycleNode, Generic[C]):
                 results.append(SetParametersResult(successful=False, reason=self._typed.unknown(parameter.name)))
         return results
 
+    def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
+        """As rclpy's, all or none; a parameter that does not exist is refused by name."""
+        for parameter in parameter_list:
+            if not self.has_parameter(parameter.name):
+                return SetParametersResult(successful=False, reason=self._typed.unknown(parameter.name))
+        return super().set_parameters_atomically(parameter_list)
+
     @property
     def intake(self) -> Intake:
         """Callback group of the topics whose messages come often or must not wait."""

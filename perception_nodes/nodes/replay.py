@@ -10,7 +10,7 @@ from typing import Any
 
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
-from perception_nodes.nodes.environment import rclpy_or_explain
+from perception_nodes.nodes.environment import isolate_environment, rclpy_or_explain
 from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems.run import SystemRun
 
@@ -22,6 +22,8 @@ class ReplayPlan:
     rate: times real time; 0: each message waits until the node has worked on the last one, so that none is dropped.
     start, duration: seconds of the bag (duration None: to the end).
     topics: further topics of the bag to play (a live viewer's cameras); what the nodes read is always played.
+    network: play and answer with the DDS settings of this shell; else on this machine only.
+    domain: ROS domain; None: a free one that no other process uses (with `network`: ROS_DOMAIN_ID).
     listener: called with (topic, type name, message, stamp in ns) for everything recorded and all of `topics`.
     """
 
@@ -29,6 +31,8 @@ class ReplayPlan:
     start: float = 0.0
     duration: float | None = None
     topics: tuple[str, ...] = ()
+    network: bool = False
+    domain: int | None = None
     listener: Callable[[str, str, Any, int], None] | None = None
 
 
@@ -51,10 +55,13 @@ def replay(
         Frames in and out, latencies from the sending of a message to the arrival of its answer.
 
     Raises:
-        BagError: the bag cannot be read or written. NodeError: a node did not start.
+        BagError: the bag cannot be read or written. NodeError: a node did not start, or another node takes part.
+        DomainError: no ROS domain is free.
         ImportError: rclpy is not installed. KeyboardInterrupt: nothing half-written is left.
     """
     settings = ReplayPlan(**plan)
+    if not settings.network:
+        isolate_environment()
     rclpy_or_explain()
     from perception_nodes.nodes.replay_session import ReplaySession
 

@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
+from perception_nodes.nodes.domain import OwnDomain
 from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.lanes import Lane, all_rows, answer_row, make_lane
 from perception_nodes.nodes.lockstep import NodeLockstep
@@ -33,6 +34,7 @@ PATIENT = {"qos.output.depth": 10, "stream.queue": 3, "diagnostics.clock_patienc
 LOCKSTEP_QUEUE = 100  # one message may complete several samples, and at rate 0 none is dropped
 SETTLE_S = 3.0  # wall seconds without progress, after the last message
 FLOAT64 = struct.Struct("<4sd")  # serialised std_msgs/Float64
+CLOCK = "/clock"
 
 
 class ReplaySession:
@@ -54,10 +56,16 @@ class ReplaySession:
         self._nodes: list[Any] = []
         self._lanes: list[Lane] = []
         self._recorder: RecorderNode
+        self._own_domain: OwnDomain | None = None
 
     def __enter__(self) -> "ReplaySession":
         self._context = rclpy.Context()
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        domain = self._plan.domain
+        if domain is None and not self._plan.network:
+            self._own_domain = OwnDomain()
+            domain = self._own_domain.number
+        no_signals = SignalHandlerOptions.NO
+        rclpy.init(args=[], context=self._context, domain_id=domain, signal_handler_options=no_signals)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._spinner = threading.Thread(target=spin, args=(self._executor, self._nodes, self._finish), name="executor")
         self._spinner.start()
@@ -153,14 +161,18 @@ class ReplaySession:
         """Plays to the end and waits for the last answer. Raises NodeError, or BagError where recording failed."""
         self._wait(lambda: all(lane.listened() for lane in self._lanes), SETTLE_S)
         self._add(self._player)
+        self._refuse_strangers()
         while not self._done.wait(0.5):
             self._check_recorder()
+            self._refuse_strangers()
             if progress is not None:
                 progress(self._player.position_s)
         if self._code:
             raise NodeError(f"the replay broke off: {self._player.last_error or 'see the log'}")
         self._settle()
         self._check_recorder()
+        self._refuse_strangers()
+        self._compare_counts()
         for node in self._nodes:
             node.publish_diagnostics()
         done = {lane.total_topic: lane.node.health.counter("processing", "processed") for lane in self._lanes}
@@ -170,6 +182,28 @@ class ReplaySession:
         """Ends the replay where the results can no longer be written: a full disk, for one."""
         if self._recorder.error is not None:
             raise self._recorder.error
+
+    def _refuse_strangers(self) -> None:
+        """Another publisher on a topic of this replay would be answered, recorded and scored as ours."""
+        names = {name for lane in self._lanes for name in (*lane.published(), *lane.sent)} | {CLOCK}
+        for name in sorted(names):
+            infos = self._player.get_publishers_info_by_topic(name)
+            found = [f"{info.node_namespace}/{info.node_name}".replace("//", "/") for info in infos]
+            if len(found) > 1:
+                raise NodeError(
+                    f"{name} has {len(found)} publishers in ROS domain {self._context.get_domain_id()} "
+                    f"({', '.join(sorted(found))}); expected this replay alone: end the other node, or leave out "
+                    "--network and --domain so that the replay takes a domain of its own"
+                )
+
+    def _compare_counts(self) -> None:
+        for lane in self._lanes:
+            came, asked = self._recorder.tally.counts.get(lane.run.system.answer.topic, 0), lane.asked(self._player)
+            if came > asked:
+                raise NodeError(
+                    f"{lane.name}: {came} answers to {asked} {lane.run.system.inputs.noun}; expected one each at most: "
+                    "another node answers in this ROS domain"
+                )
 
     def _came(self, topic: str) -> float:
         """Messages recorded of a topic; as many as one likes of one that is not recorded."""
@@ -205,7 +239,8 @@ class ReplaySession:
         """The figures so far."""
         warnings = [f"{node.get_name()}: {text}" for node in self._nodes for text in node.health.history()]
         nodes = {lane.name: lane.result(self._player, self._recorder.tally) for lane in self._lanes}
-        return ReplayResult.of(nodes, out, self._plan.rate, wall_s, tuple(warnings))
+        unanswered = self._player.health.counter("playback", "unanswered")
+        return ReplayResult.of(nodes, out, self._plan.rate, wall_s, tuple(warnings), unanswered)
 
     def stop(self) -> None:
         """Ends and destroys everything; safe to call twice."""
@@ -218,3 +253,5 @@ class ReplaySession:
             node.destroy_node()
         self._nodes.clear()
         self._context.try_shutdown()
+        if self._own_domain is not None:
+            self._own_domain.close()

@@ -43,6 +43,7 @@ class ReplayResult:
         rate: times real time; 0: each message waited for the last one's answer; None: without ROS.
         wall_s: seconds from the first message to the last answer.
         warnings: what the health of the nodes said at the end, one sentence each.
+        unanswered: at rate 0, messages whose answer was waited for in vain.
         nodes: the same figures of every node by its name.
     """
 
@@ -58,14 +59,21 @@ class ReplayResult:
     wall_s: float = 0.0
     warnings: tuple[str, ...] = ()
     nodes: dict[str, NodeResult] = field(default_factory=dict)
+    unanswered: int = 0
 
     @staticmethod
     def of(
-        nodes: dict[str, NodeResult], out: Path | None, rate: float | None, wall_s: float, warnings: tuple[str, ...]
+        nodes: dict[str, NodeResult],
+        out: Path | None,
+        rate: float | None,
+        wall_s: float,
+        warnings: tuple[str, ...],
+        unanswered: int = 0,
     ) -> "ReplayResult":
         """From the figures of the nodes, the first of which also stand at the top."""
         first = next(iter(nodes.values()))
-        return ReplayResult(out=out, rate=rate, wall_s=wall_s, warnings=warnings, nodes=nodes, **asdict(first))
+        figures = asdict(first) | {"nodes": nodes, "unanswered": unanswered}
+        return ReplayResult(out=out, rate=rate, wall_s=wall_s, warnings=warnings, **figures)
 
     @property
     def dropped(self) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perception_nodes.nodes.environment import prepare_environment
+from perception_nodes.nodes.environment import isolate_environment
 
-prepare_environment()
+isolate_environment()
 DOMAIN = 1 + (os.getpid() * 7) % 90
 
 QUICK = {"diagnostics.period_s": 0.05, "diagnostics.hold_s": 60.0}

@@ -22,6 +22,30 @@ def set_parameter(node, name, value):
     return node.set_parameters([Parameter(name, value=value)])[0]
 
 
+def test_an_unknown_parameter_is_refused_by_name_one_at_a_time_and_atomically(stage):
+    from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+    from rclpy.parameter import Parameter
+
+    node = stage.add(make(stage))
+    given = (("latency.warn_ms", 50.0), ("laten", 1))
+    sent = [Parameter(name, value=value).to_parameter_msg() for name, value in given]
+    for kind, name in ((SetParameters, "set_parameters"), (SetParametersAtomically, "set_parameters_atomically")):
+        client = stage.client.create_client(kind, f"/spvcnn_node/{name}")
+        assert client.wait_for_service(5.0)
+        future = client.call_async(kind.Request(parameters=sent))
+        stage.until(future.done)
+        found = future.result()
+        result = found.results[-1] if kind is SetParameters else found.result
+        assert not result.successful and "no parameter 'laten' of spvcnn_node" in result.reason
+        stage.client.destroy_client(client)
+        if kind is SetParameters:
+            assert node.config.latency.warn_ms == 50.0
+            set_parameter(node, "latency.warn_ms", 100.0)
+    assert node.config.latency.warn_ms == 100.0  # all or none
+    assert node.set_parameters_atomically([Parameter("latency.warn_ms", value=70.0)]).successful
+    assert node.config.latency.warn_ms == 70.0
+
+
 def test_lifecycle_there_and_back_and_there_again(stage):
     from rclpy.lifecycle import TransitionCallbackReturn
     from sensor_msgs.msg import PointCloud2
@@ -111,7 +135,8 @@ def test_no_attribute_of_ours_shadows_rclpys(stage):
     plain = LifecycleNode("plain", context=stage.context)
     theirs = set(vars(plain)) | set(dir(LifecycleNode))
     plain.destroy_node()
-    hooks = {"set_parameters", "on_configure", "on_activate", "on_deactivate", "on_cleanup", "on_shutdown", "on_error"}
+    setters = {"set_parameters", "set_parameters_atomically"}
+    hooks = {*setters, "on_configure", "on_activate", "on_deactivate", "on_cleanup", "on_shutdown", "on_error"}
     hooks |= {"create_subscription", "destroy_subscription", "destroy_node"}
     nodes = [
         make(stage),
