@@ -35,6 +35,7 @@ LOCKSTEP_QUEUE = 100  # one message may complete several samples, and at rate 0 
 SETTLE_S = 3.0  # wall seconds without progress, after the last message
 FLOAT64 = struct.Struct("<4sd")  # serialised std_msgs/Float64
 CLOCK = "/clock"
+DISCOVERY_S = 4.0  # DDS participants announce themselves every 3 s
 
 
 class ReplaySession:
@@ -160,8 +161,11 @@ class ReplaySession:
     def play(self, progress: Callable[[float], None] | None = None) -> None:
         """Plays to the end and waits for the last answer. Raises NodeError, or BagError where recording failed."""
         self._wait(lambda: all(lane.listened() for lane in self._lanes), SETTLE_S)
+        if self._own_domain is None:  # others may be there: give them time to be seen
+            end = time.monotonic() + DISCOVERY_S
+            while time.monotonic() < end and not self._done.wait(0.1):
+                self._refuse_strangers()
         self._add(self._player)
-        self._refuse_strangers()
         while not self._done.wait(0.5):
             self._check_recorder()
             self._refuse_strangers()
@@ -187,7 +191,7 @@ class ReplaySession:
         """Another publisher on a topic of this replay would be answered, recorded and scored as ours."""
         names = {name for lane in self._lanes for name in (*lane.published(), *lane.sent)} | {CLOCK}
         for name in sorted(names):
-            infos = self._player.get_publishers_info_by_topic(name)
+            infos = self._recorder.get_publishers_info_by_topic(name)
             found = [f"{info.node_namespace}/{info.node_name}".replace("//", "/") for info in infos]
             if len(found) > 1:
                 raise NodeError(
