@@ -17,11 +17,7 @@ REMARKS = 8  # lines of what went wrong, below the counts
 
 
 class ReplayError(ValueError):
-    """The replay that was asked for cannot be had; the message says why."""
-
-
-class ReplayError(RuntimeError):
-    """The replay ran to its end and its answers are not complete."""
+    """The replay cannot be run, or its answers are not complete; the message says why."""
 
 
 def run(
