@@ -48,8 +48,9 @@ class PointCloud:
     """One sweep as arrays.
 
     xyz float32 [N, 3] m in `frame_id`, often a strided view of the message · intensity float32 [N] (0..1 for integer
-    sources; float sources unchanged) · rows int64 [N], the message's point numbers, or None: all of them, in order ·
-    total: points in the message · warnings: what was missing or left out, for diagnostics.
+    sources; float sources unchanged) · intensity_kind: numpy type code of its field ("f4"; "": no field) · rows int64
+    [N], the message's point numbers, or None: all of them, in order · total: points in the message · warnings: what was
+    missing or left out, for diagnostics.
     """
 
     xyz: NDArray[np.float32]
@@ -60,6 +61,7 @@ class PointCloud:
     rows: NDArray[np.int64] | None
     source: RawCloud = field(repr=False)
     has_intensity: bool = True
+    intensity_kind: str = ""
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -133,7 +135,8 @@ def decode_point_cloud2(msg: Any, max_points: int | None = None, intensity_scale
         warnings.append(f"the cloud has {total} points; {max_points} evenly spaced ones are used")
     xyz = _xyz(raw, axes, rows)
     intensity = _intensity(raw, name, rows, len(xyz), intensity_scale)
-    return PointCloud(xyz, intensity, frame_id, stamp_ns, total, rows, raw, name is not None, tuple(warnings))
+    kind = raw.fields[name].dtype.str[1:] if name else ""
+    return PointCloud(xyz, intensity, frame_id, stamp_ns, total, rows, raw, name is not None, kind, tuple(warnings))
 
 
 def even_rows(total: int, keep: int) -> NDArray[np.int64]:

@@ -233,9 +233,9 @@ class SystemNode(PerceptionNode[Any]):
             self.get_logger().info(note.sentence)
 
     def _note_once(self, note: Note) -> None:
-        """A note of the decoder: counted each time, logged the first time."""
+        """A note on a message's content: counted each time; a warning is logged the first time."""
         self._note(note)
-        if note.counter not in self._told:
+        if note.level and note.counter not in self._told:
             self._told.add(note.counter)
             self.get_logger().warning(note.sentence)
 

@@ -13,7 +13,7 @@ from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.source import TF_STATIC
 from perception_nodes.messages.errors import MessageError
-from perception_nodes.streaming.inputs import Pushed, Sample
+from perception_nodes.streaming.inputs import Note, Pushed, Sample
 from perception_nodes.streaming.remarks import Remarks
 from perception_nodes.streaming.result import NodeResult, ReplayResult
 from perception_nodes.streaming.stopwatch import Percentiles, Stopwatch
@@ -84,7 +84,7 @@ class _Pass:
         known = reader.topics()
         self._runner.kinds.update({s: known[topic].type for topic, s in self.streams.items() if topic in known})
         self._wanted = self._runner.wanted({output.name for output in run.recorded()})
-        self._heard = Heard(lambda note: self.remarks.note(note.sentence), self._reject, lambda key, value: None)
+        self._heard = Heard(self._note, self._reject, lambda key, value: None)
         self._network, self._total = Percentiles(), Percentiles()
         self._answered = set(run.answered)
         self.remarks = Remarks()
@@ -122,8 +122,7 @@ class _Pass:
 
     def _hand_on(self, pushed: Pushed, bag_ns: int) -> None:
         for note in pushed.notes:
-            if note.level:
-                self.remarks.note(note.sentence, note.by)
+            self._note(note)
         for sample in pushed.samples:
             self._process(sample, bag_ns)
 
@@ -143,6 +142,10 @@ class _Pass:
     def _reject(self, stream: str, error: MessageError) -> None:
         of = f"camera {stream}: " if self.run.system.inputs.cameras and stream in self.run.config.cameras else ""
         self.remarks.note(f"{of}{error}")
+
+    def _note(self, note: Note) -> None:
+        if note.level:
+            self.remarks.note(note.sentence, note.by)
 
     def result(self) -> NodeResult:
         """The figures so far."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from perception_nodes.bags.typestore import make, to_bytes
@@ -29,7 +30,14 @@ class Heard(NamedTuple):
 
     note: Callable[[Note], None]
     reject: Callable[[str, MessageError], None]
-    figure: Callable[[str, int], None]
+    figure: Callable[[str, int | float | str], None]
+
+    def tell(self, notes: Iterable[Note], figures: Mapping[str, int | float | str]) -> None:
+        """Passes on notes and numbers."""
+        for note in notes:
+            self.note(note)
+        for key, value in figures.items():
+            self.figure(key, value)
 
 
 def encoded(output: Output, values: Mapping[str, Any] | bytes) -> bytes:
@@ -51,6 +59,7 @@ class Runner:
         self.system, self.config = system, config
         self.session = (open_session or system.open)(config)
         self.calibration = open_calibration(config) if system.inputs.calibrated else None  # fed by who reads messages
+        self._prepare = system.prepare(config) if system.prepare is not None else None
         self.kinds: dict[str, str] = {}  # stream -> ROS type of its messages, set by who reads them
         self.outputs = tuple(o for o in system.outputs if o.offered is None or o.offered(self.session))
         self._answered = system.inputs.answered(config)
@@ -87,6 +96,8 @@ class Runner:
     def reset(self, stream: str | None = None) -> None:
         """Forgets the past of one stream, or of all."""
         self.system.reset(self.session, stream)
+        if stream is None and self._prepare is not None:
+            self._prepare.reset()
 
     def tables(self) -> Iterator[tuple[Output, bytes]]:
         """The class tables that travel with the outputs, as serialised std_msgs/String."""
@@ -139,10 +150,7 @@ class Runner:
                 sample = sample.without({stream: str(error)})
                 continue
             values[stream] = decoded.value
-            for note in decoded.notes:
-                heard.note(note)
-            for key, value in decoded.figures.items():
-                heard.figure(key, value)
+            heard.tell(decoded.notes, decoded.figures)
         placed: dict[str, PlacedCamera] = {}
         if self.calibration is not None:
             placed, lacks = place_cameras(self.calibration, values, sample.stamps, self._cameras)
@@ -153,7 +161,12 @@ class Runner:
             sample = sample.without(lacks)
         if not any(stream in values for stream in self._answered):
             return None
-        return Moment(sample.stamp_ns, values, sample.stamps, sample.masked, placed, self.calibration)
+        moment = Moment(sample.stamp_ns, values, sample.stamps, sample.masked, placed, self.calibration)
+        if self._prepare is None:
+            return moment
+        prepared = self._prepare(moment)
+        heard.tell(prepared.notes, prepared.figures)
+        return replace(moment, values=prepared.values)
 
     def _encode(self, result: Any, moment: Moment, wanted: Wanted, watch: Stopwatch) -> Iterator[Made]:
         for stream in ("", *(name for name in moment.values if name in self._cameras)):

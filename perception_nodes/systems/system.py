@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from perception_nodes.calibration.source import CalibrationSource
 from perception_nodes.config import PipelineConfig, parameters_of
@@ -33,7 +33,7 @@ class Decoded(NamedTuple):
 
     value: Any
     notes: tuple[Note, ...] = ()
-    figures: Mapping[str, int] = {}
+    figures: Mapping[str, int | float | str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,27 @@ class Moment:
     masked: Mapping[str, str]
     placed: Mapping[str, PlacedCamera] = field(default_factory=dict)
     calibration: CalibrationSource | None = None
+
+
+class Prepared(NamedTuple):
+    """A moment's values after preparation. notes: what was found or does not fit · figures: for /diagnostics."""
+
+    values: Mapping[str, Any]
+    notes: tuple[Note, ...] = ()
+    figures: Mapping[str, int | float | str] = {}
+
+
+class Preparation(Protocol):
+    """What a system learns from its first messages (the scale of intensities) and applies before each step.
+
+    It depends on the messages and their order alone, so that live and offline runs are equal.
+    """
+
+    def __call__(self, moment: Moment) -> Prepared:
+        """The values that the network gets."""
+
+    def reset(self) -> None:
+        """The stamps jumped: another recording may begin."""
 
 
 class Answer(NamedTuple):
@@ -135,6 +156,7 @@ class System:
         outputs: the first one is the answer: every input message is answered by it, or was dropped.
         networks: (session, config) -> its networks, the main one first.
         launch: how its node is started.
+        prepare: config -> Preparation, called between decode and step; None: nothing is prepared.
         warm_up: (session, config) -> None; a step on made-up data, so that the first real one is fast.
         recording_overrides: parameters of a replay that is recorded and scored.
         scorers, panels: its parts of the evaluation and of the viewer.
@@ -152,6 +174,7 @@ class System:
     outputs: tuple[Output, ...]
     networks: Callable[[Any, Any], Iterable[Network]]
     launch: Launch
+    prepare: Callable[[Any], Preparation] | None = None
     warm_up: Callable[[Any, Any], None] = lambda session, config: None
     recording_overrides: Mapping[str, Any] = field(default_factory=dict)
     scorers: tuple[Scorer, ...] = ()

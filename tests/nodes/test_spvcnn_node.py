@@ -74,6 +74,39 @@ def test_a_cloud_of_full_size_is_labelled_before_the_first_one_arrives(stage):
     assert node.health.counter("processing", "published_segmentation") == 0
 
 
+def test_the_found_scale_of_the_intensities_is_logged_once_and_stands_on_diagnostics(stage):
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rcl_interfaces.msg import Log
+    from sensor_msgs.msg import PointCloud2
+
+    node, _ = start(stage)
+    got = stage.listen(PointCloud2, "/spvcnn_node/output/segmentation")
+    health, log = stage.listen(DiagnosticArray, "/diagnostics"), stage.listen(Log, "/rosout")
+    out = stage.publisher(PointCloud2, "/spvcnn_node/input/points")
+    stage.connected(out)
+    stage.until(lambda: node._out["~/output/segmentation"].get_subscription_count())
+    stage.until(lambda: stage.client.count_subscribers("/rosout"))
+
+    def send(first, count, full):
+        from perception_nodes.messages.cloud_layout import fill_point_cloud2, point_cloud2_layout
+
+        for i in range(first, first + count):
+            shares = np.linspace(0, 1, 200, dtype=np.float32)
+            layout = point_cloud2_layout({"xyz": np.zeros((200, 3), np.float32), "intensity": np.round(shares * full)})
+            out.publish(fill_point_cloud2(PointCloud2(), layout, "lidar", round((100 + 0.1 * i) * 1e9)))
+            stage.until(lambda n=i: len(got) == n + 1)
+
+    send(0, 9, 255)
+    found = "255 (found from the first clouds)"
+    stage.until(lambda: status(health, "input")[2].get("intensity_scale") == found)
+    assert status(health, "input")[:2] == (0, "ok")
+    stage.until(lambda: [m for m in log if "intensities are of 0 to 255" in m.msg])
+    assert len([m for m in log if "intensities" in m.msg]) == 1
+    send(9, 1, 60000)
+    stage.until(lambda: status(health, "input")[0] == 1)
+    assert "do not fit the full scale 255" in status(health, "input")[1]
+
+
 def test_class_names_travel_with_the_output(stage):
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import String

@@ -26,6 +26,7 @@ from perception_nodes.systems.spvcnn.labels import (
     segmentation_layout,
     visualization_layout,
 )
+from perception_nodes.systems.spvcnn.preparation import SensorPreparation
 from perception_nodes.systems.spvcnn.warm_cloud import warm_cloud
 from perception_nodes.systems.system import Answer, Decoded, Moment, Network, Output, System
 
@@ -43,8 +44,8 @@ def open_session(config: SpvcnnConfig) -> Session:
 
 
 def decode(stream: str, kind: str, raw: bytes, config: SpvcnnConfig) -> Decoded:
-    """A serialised PointCloud2 -> PointCloud; its points stay in the message's bytes."""
-    cloud = decode_point_cloud2(read_point_cloud2(raw), config.input.max_points)
+    """A serialised PointCloud2 -> PointCloud with raw intensities; its points stay in the message's bytes."""
+    cloud = decode_point_cloud2(read_point_cloud2(raw), config.input.max_points, intensity_scale=1.0)
     notes = tuple(Note(_counter(text), Level.WARN, text, stream) for text in cloud.warnings)
     return Decoded(cloud, notes, {"points": len(cloud)})
 
@@ -104,6 +105,9 @@ LAUNCH = Launch(
         ),
         "model.precision": Argument("precision", "auto", "the network's arithmetic", choices=PRECISIONS),
         "model.threads": Argument("threads", "2", "CPU threads of the network", "int"),
+        "input.intensity_scale": Argument(
+            "intensity_scale", "auto", "full scale of the LiDAR's intensities: 1, 255, another number, or auto"
+        ),
     },
 )
 
@@ -116,6 +120,7 @@ SYSTEM = System(
     decode=decode,
     step=step,
     reset=lambda session, stream: session.reset(),
+    prepare=SensorPreparation,
     warm_up=warm_up,
     networks=lambda session, config: [Network(config.model.name, session)],
     outputs=(
