@@ -56,6 +56,7 @@ class IntensityScale:
         self._seen: deque[Spread] = deque(maxlen=CLOUDS)
         self._kept: float | None = None
         self._is_kept = False  # `_kept` holds (None: no scale fits)
+        self._misfit = ""  # sentence of a search that ended with None
         self._searching = True
 
     def reset(self) -> None:
@@ -76,36 +77,34 @@ class IntensityScale:
                 return self._keep(kind)
         if not self._is_kept:
             return self._so_far(kind)
-        fits = seen is None or scale_of(seen, kind) == self._kept
-        warning = ""
-        if self._kept is None:
-            warning = _no_scale(seen)
-        elif seen is not None and not fits:
+        warning = self._misfit  # one text however the clouds vary: it is counted, not repeated
+        if self._kept is not None and seen is not None and scale_of(seen, kind) != self._kept:
             warning = (
-                f"intensities of {seen.low:g} to {seen.high:g} do not fit the full scale {self._kept:g} that was found "
-                "from earlier clouds and is still used: set input.intensity_scale"
+                f"intensities do not fit the full scale {self._kept:g} that was found from earlier clouds and is still "
+                "used: set input.intensity_scale"
             )
         return ScaleReading(self._kept, _named(self._kept, "found from the first clouds"), "", warning)
 
     def _of_the_user(self, given: float, seen: Spread | None) -> ScaleReading:
         warning = ""
         if seen is not None and seen.high > SLACK * given:
-            warning = f"intensities of up to {seen.high:g} exceed input.intensity_scale {given:g}"
+            warning = f"intensities exceed input.intensity_scale {given:g}"
         return ScaleReading(given, _named(given, "input.intensity_scale"), "", warning)
 
     def _so_far(self, kind: str) -> ScaleReading:
         if not self._seen:
             return ScaleReading(1.0, "unknown: no cloud with intensities yet")
         scale = scale_of(_middle(self._seen), kind)
-        warning = _no_scale(_middle(self._seen)) if scale is None else ""
+        warning = _no_scale() if scale is None else ""
         return ScaleReading(scale, _named(scale, f"from {len(self._seen)} of {CLOUDS} clouds"), "", warning)
 
     def _keep(self, kind: str) -> ScaleReading:
         middle, before, again = _middle(self._seen), self._kept, self._is_kept
         self._kept, self._is_kept, self._searching = scale_of(middle, kind), True, False
         state = _named(self._kept, "found from the first clouds")
+        self._misfit = _no_scale(f" of {middle.low:.3g} to {middle.high:.3g}") if self._kept is None else ""
         if self._kept is None:
-            return ScaleReading(None, state, "", _no_scale(middle))
+            return ScaleReading(None, state, "", self._misfit)
         if not again:
             text = f"intensities are of 0 to {self._kept:g}, found from the first {CLOUDS} clouds"
             return ScaleReading(self._kept, state, f"{text} (99 % are at most {middle.high:g})")
@@ -157,8 +156,7 @@ def _named(scale: float | None, source: str) -> str:
     return f"{'none fits' if scale is None else f'{scale:g}'} ({source})"
 
 
-def _no_scale(seen: Spread | None) -> str:
-    of = f" of {seen.low:g} to {seen.high:g}" if seen is not None else ""
+def _no_scale(of: str = "") -> str:
     return (
         f"intensities{of} fit neither 0 to 1 nor 0 to 255 and are not used: set input.intensity_scale to the sensor's "
         "full scale"
