@@ -8,7 +8,6 @@ is unknown the box does not count. Boxes too small to count are measured at the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,15 +27,15 @@ from perception_nodes.evaluation.detection2d import (
 )
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.recorded import stamped
+from perception_nodes.evaluation.recorded_boxes import TRUTH, boxes_by_stamp
 from perception_nodes.evaluation.scorer import Recording, Scored
 from perception_nodes.messages.camera_info import CameraModel
-from perception_nodes.messages.detections import Detections3D, read_detections3d
+from perception_nodes.messages.detections import Detections3D
 from perception_nodes.messages.detections2d import Detections2D, read_detections2d
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.streaming.bag_calibration import CAMERA_INFO, bag_calibration
 
 OUTPUT = "/perception/detections2d"
-TRUTH = "/ground_truth/boxes"
 DETECTOR_SIZE = (384, 192)  # px, width and height
 NEAR_NS = 60_000_000  # between a picture's stamp and the true boxes'
 NEAR = 0.3  # m; what is nearer to the camera is cut off
@@ -83,7 +82,7 @@ def evaluate_detections2d(out: BagReader, truth: BagReader) -> dict[str, Any] | 
         calibration = bag_calibration(truth, {topic: topic for topic in truth.topics_of(CAMERA_INFO)})
         cameras = {camera.frame_id: camera for camera in calibration.cameras().values()}
         found = _found(out)
-        boxes = {b.stamp_ns: b for b in _true_boxes(truth)}
+        boxes = boxes_by_stamp(truth, TRUTH)
         for frame_id, pictures in found.items():
             if frame_id not in cameras:
                 have = ", ".join(sorted(cameras)) or "none"
@@ -187,15 +186,6 @@ def picture_box(corners: NDArray[np.float64], camera: CameraModel) -> NDArray[np
     size = np.array([camera.width, camera.height], float)
     low, high = np.clip(pixels.min(0), 0, size), np.clip(pixels.max(0), 0, size)
     return None if (high - low < 1.0).any() else np.concatenate([low, high])
-
-
-def _true_boxes(truth: BagReader) -> Iterator[Detections3D]:
-    attributes = f"{TRUTH}/attributes"
-    extra = {}
-    if attributes in truth.topics():
-        extra = {stamp: truth.decode(raw, kind) for _, kind, stamp, raw in truth.messages([attributes])}
-    for _, kind, stamp, raw in truth.messages([TRUTH]):
-        yield read_detections3d(truth.decode(raw, kind), extra.get(stamp))
 
 
 def _found(out: BagReader) -> dict[str, list[Detections2D]]:

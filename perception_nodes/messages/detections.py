@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from perception_nodes.calibration.se3 import Matrix, from_euler, yaw_of
+from perception_nodes.calibration.se3 import Matrix, apply, from_euler, yaw_of
 from perception_nodes.messages.clock import json_values, read_json
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_fields, read_header
@@ -27,7 +27,7 @@ class Detections3D:
     centre float64 [B, 3] m, geometric centre · size float64 [B, 3] length, width, height m · yaw float64 [B] rad,
     counter-clockwise from +x · velocity float64 [B, 2] m/s (NaN: unknown) · category: B class names · score float64
     [B] · track: B ids, "" where there is none · points int64 [B], -1 unknown · visibility float64 [B] 0..1, NaN
-    unknown.
+    unknown · attribute: B names of nuScenes' attributes (`vehicle.parked`, ...), "" where unknown.
     """
 
     centre: NDArray[np.float64]
@@ -41,6 +41,7 @@ class Detections3D:
     visibility: NDArray[np.float64]
     frame_id: str
     stamp_ns: int
+    attribute: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.category)
@@ -58,6 +59,7 @@ class Detections3D:
         track: Sequence[object] | None = None,
         points: ArrayLike | None = None,
         visibility: ArrayLike | None = None,
+        attribute: Sequence[str] | None = None,
     ) -> Detections3D:
         """From lists or arrays; what is not given is unknown (score: 1). Raises ValueError naming a wrong shape."""
         n = len(category)
@@ -75,6 +77,8 @@ class Detections3D:
         names = [""] * n if track is None else [str(t) for t in track]
         if len(names) != n:
             raise ValueError(f"{len(names)} tracks for {n} boxes")
+        if attribute is not None and len(attribute) != n:
+            raise ValueError(f"{len(attribute)} attributes for {n} boxes")
         return Detections3D(
             column("centre", centre, (3,), 0.0, np.float64),
             column("size", size, (3,), 0.0, np.float64),
@@ -87,6 +91,7 @@ class Detections3D:
             column("visibility", visibility, (), np.nan, np.float64),
             frame_id,
             stamp_ns,
+            ("",) * n if attribute is None else tuple(attribute),
         )
 
     def renamed(self, category: Sequence[str]) -> Detections3D:
@@ -108,6 +113,21 @@ class Detections3D:
             self.visibility[chosen],
             self.frame_id,
             self.stamp_ns,
+            tuple(self.attribute[i] for i in chosen),
+        )
+
+    def moved(self, frame_id: str, frame_from_own: Matrix) -> Detections3D:
+        """The same boxes in another frame. They stay upright: of the rotation, only the turn about z reaches yaw and
+        velocity."""
+        turn = yaw_of(frame_from_own)
+        yaw = self.yaw + turn
+        c, s = np.cos(turn), np.sin(turn)
+        return replace(
+            self,
+            centre=apply(frame_from_own, self.centre),
+            yaw=np.arctan2(np.sin(yaw), np.cos(yaw)),
+            velocity=self.velocity @ np.array([[c, s], [-s, c]]),
+            frame_id=frame_id,
         )
 
     def pose(self, i: int) -> Matrix:
@@ -143,20 +163,22 @@ def detections3d_values(boxes: Detections3D) -> dict:
 
 
 def attributes_values(boxes: Detections3D) -> dict:
-    """std_msgs/String with JSON: velocity, points and visibility of the boxes, null where unknown."""
+    """std_msgs/String with JSON: velocity, points and visibility of the boxes, null where unknown; nuScenes' attributes
+    where there are any."""
 
     def known(values: NDArray) -> list:
         return [None if not np.isfinite(v).all() else np.round(v, 4).tolist() for v in values]
 
     points = [None if p < 0 else int(p) for p in boxes.points]
-    return json_values(
-        {
-            "stamp_ns": boxes.stamp_ns,
-            "velocity": known(boxes.velocity),
-            "visibility": known(boxes.visibility),
-            "points": points,
-        }
-    )
+    content = {
+        "stamp_ns": boxes.stamp_ns,
+        "velocity": known(boxes.velocity),
+        "visibility": known(boxes.visibility),
+        "points": points,
+    }
+    if any(boxes.attribute):
+        content["attribute"] = list(boxes.attribute)
+    return json_values(content)
 
 
 def read_detections3d(msg: Any, attributes: Any = None) -> Detections3D:
@@ -200,7 +222,11 @@ def _read_attributes(msg: Any, count: int, stamp_ns: int) -> dict:
         if not isinstance(values, list) or len(values) != count:
             raise MessageError(f"the boxes' attribute {key!r} should be a list of {count} values")
         out[key] = [default if v is None else v for v in values]
+    names = content.get("attribute", [""] * count)
+    if not isinstance(names, list) or len(names) != count or not all(isinstance(n, str) for n in names):
+        raise MessageError(f"the boxes' attribute 'attribute' should be a list of {count} texts")
     try:
-        return {k: np.asarray(v, np.int64 if k == "points" else np.float64) for k, v in out.items()}
+        numbers = {k: np.asarray(v, np.int64 if k == "points" else np.float64) for k, v in out.items()}
     except (TypeError, ValueError, OverflowError) as err:
         raise MessageError(f"the boxes' attributes are no numbers: {err}") from err
+    return {**numbers, "attribute": names}
