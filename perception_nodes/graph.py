@@ -33,7 +33,7 @@ class GraphNode:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """What one launch file starts."""
 
     name: str
@@ -74,13 +74,13 @@ def system_node(system: System, sim_time: Any = Ref("use_sim_time"), alone: bool
     )
 
 
-def plans_of(systems: Sequence[System]) -> dict[str, Plan]:
+def plans_of(systems: Sequence[System]) -> dict[str, LaunchPlan]:
     """What can be started: each system alone, the simulator alone, a replay, and the whole stack."""
     stacked = tuple(dict.fromkeys(argument for system in systems for argument in system.launch.arguments()))
     switches = tuple(system.launch.switch for system in systems)
     plans = [
         *(
-            Plan(
+            LaunchPlan(
                 system.launch.plan,
                 system.launch.description,
                 (*system.launch.arguments(alone=True), SIM_TIME),
@@ -88,13 +88,13 @@ def plans_of(systems: Sequence[System]) -> dict[str, Plan]:
             )
             for system in systems
         ),
-        Plan(
+        LaunchPlan(
             "simulator",
             "The driving world, live, with /clock, odometry, sensors and ground truth",
             SIMULATOR,
             (_simulator(),),
         ),
-        Plan(
+        LaunchPlan(
             "replay",
             "A bag, replayed through the nodes that are switched on",
             (
@@ -106,7 +106,7 @@ def plans_of(systems: Sequence[System]) -> dict[str, Plan]:
             ),
             (*(system_node(system, sim_time=True) for system in systems), _player(systems)),
         ),
-        Plan(
+        LaunchPlan(
             "perception",
             "The whole stack, on a vehicle or (simulate:=true) on the driving world",
             (
@@ -168,7 +168,7 @@ def convert(argument: Argument, text: Any) -> Any:
         raise ConfigError(f"{argument.name}:={text}: expected {wanted} ({argument.description})") from None
 
 
-def resolve(plan: Plan, arguments: Mapping[str, Any]) -> list[ResolvedNode]:
+def resolve(plan: LaunchPlan, arguments: Mapping[str, Any]) -> list[ResolvedNode]:
     """The nodes that a plan starts with these arguments.
 
     Raises:

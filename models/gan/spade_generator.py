@@ -35,7 +35,7 @@ SPADE_SEARCH_SPACES: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 
 
-class BlockPlan(NamedTuple):
+class BlockWidths(NamedTuple):
     """Channels of one block; `width` is its c. The blocks up_I halve their channels and learn their shortcut."""
 
     name: str
@@ -53,18 +53,19 @@ def parse_spade_config(config: str | Sequence[int], most: int | None = None) -> 
     return found
 
 
-def block_plans(config: Config, most: bool = False) -> list[BlockPlan]:
+def block_plans(config: Config, most: bool = False) -> list[BlockWidths]:
     """The blocks in order, for eight widths; `most`: with up_4, of half the last width."""
     trunk = 16 * config[0]
     plans = [
-        BlockPlan(name, trunk, 16 * c, trunk, c) for name, c in zip(("head_0", "G_middle_0", "G_middle_1"), config[1:4])
+        BlockWidths(name, trunk, 16 * c, trunk, c)
+        for name, c in zip(("head_0", "G_middle_0", "G_middle_1"), config[1:4])
     ]
     inputs = trunk
     for i, (factor, c) in enumerate(zip((8, 4, 2, 1), config[4:])):
-        plans.append(BlockPlan(f"up_{i}", inputs, min(inputs, factor * c), factor * c, c))
+        plans.append(BlockWidths(f"up_{i}", inputs, min(inputs, factor * c), factor * c, c))
         inputs = factor * c
     if most:
-        plans.append(BlockPlan("up_4", inputs, config[7] // 2, config[7] // 2, config[7]))
+        plans.append(BlockWidths("up_4", inputs, config[7] // 2, config[7] // 2, config[7]))
     return plans
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.gan.elastic import ELASTIC, copy_slices, set_width
-from models.gan.spade_generator import BlockPlan, MobileSpadeGenerator, block_plans, parse_spade_config
+from models.gan.spade_generator import BlockWidths, MobileSpadeGenerator, block_plans, parse_spade_config
 
 
 class SuperMobileSpadeGenerator(MobileSpadeGenerator):
@@ -34,7 +34,7 @@ class SuperMobileSpadeGenerator(MobileSpadeGenerator):
         for plan in block_plans(self.config, self.upsampling == "most"):
             self._select_block(plan)
 
-    def _select_block(self, plan: BlockPlan) -> None:
+    def _select_block(self, plan: BlockWidths) -> None:
         block: Any = self._modules[plan.name]
         set_width(block.conv_0, plan.inner)
         set_width(block.conv_1, plan.outputs)

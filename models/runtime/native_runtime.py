@@ -22,7 +22,7 @@ BATCHES = 4  # kept ready
 
 
 class NativeCompiled(Compiled):
-    """A network in our kernels; one input that is no cache, one output that is none."""
+    """A network in our kernels; one input and one output beside the caches."""
 
     runtime = "native"
 

@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Detections2D:
+class ImageBoxes:
     """What was found in one picture, best first.
 
     box float32 [N, 4] x1, y1, x2, y2 px of the picture as it was given, within it · label int64 [N] class ids · score
@@ -55,11 +55,11 @@ def pairwise_iou(a: NDArray, b: NDArray) -> NDArray:
     return shared / np.maximum(union, 1e-9)
 
 
-def suppress(boxes: NDArray, score: NDArray, label: NDArray, most_overlap: float = 0.5) -> NDArray[np.int64]:
-    """Indices, best first, that greedy non-maximum suppression within each class leaves (IoU > `most_overlap` with a
+def suppress(boxes: NDArray, score: NDArray, label: NDArray, max_overlap: float = 0.5) -> NDArray[np.int64]:
+    """Indices, best first, that greedy non-maximum suppression within each class leaves (IoU > `max_overlap` with a
     better box of the class is dropped)."""
     order = np.argsort(-score, kind="stable")
-    close = pairwise_iou(boxes[order], boxes[order]) > most_overlap
+    close = pairwise_iou(boxes[order], boxes[order]) > max_overlap
     close &= label[order][:, None] == label[order][None]
     alive = np.ones(len(order), bool)
     for i in range(len(order)):
@@ -71,21 +71,21 @@ def suppress(boxes: NDArray, score: NDArray, label: NDArray, most_overlap: float
 def best_boxes(
     boxes: Floats,
     scores: Floats,
-    least_score: float = 0.05,
-    most_overlap: float = 0.5,
+    min_score: float = 0.05,
+    max_overlap: float = 0.5,
     candidates: int = 400,
     most: int = 100,
 ) -> tuple[Floats, NDArray[np.int64], Floats]:
     """(boxes [N, 4], label [N], score [N]) from one picture's dense output.
 
-    boxes float32 [A, 4], scores float32 [A, K] 0..1. Every (place, class) above `least_score` is a candidate; the best
+    boxes float32 [A, 4], scores float32 [A, K] 0..1. Every (place, class) above `min_score` is a candidate; the best
     `candidates` go through `suppress`, the best `most` come out.
     """
-    place, label = np.nonzero(scores > least_score)
+    place, label = np.nonzero(scores > min_score)
     score = scores[place, label]
     if len(score) > candidates:
         first = np.argpartition(-score, candidates)[:candidates]
         first.sort()  # ties keep the order of places: the same answer on every machine
         place, label, score = place[first], label[first], score[first]
-    kept = suppress(boxes[place], score, label, most_overlap)[:most]
+    kept = suppress(boxes[place], score, label, max_overlap)[:most]
     return boxes[place[kept]], label[kept].astype(np.int64), score[kept]

@@ -1,8 +1,8 @@
 """A trained video detector as something to feed pictures to: `VideoDetector.step(frame)`.
 
     detector = VideoDetector.from_weights("tsm-detector-lite")
-    found = detector.step(rgb, stamp_ns)                            # Detections2D
-    found = detector.step({"front": rgb, "rear": rgb2}, stamp_ns)   # {"front": Detections2D, "rear": Detections2D}
+    found = detector.step(rgb, stamp_ns)                            # ImageBoxes
+    found = detector.step({"front": rgb, "rear": rgb2}, stamp_ns)   # {"front": ImageBoxes, "rear": ImageBoxes}
 
 Every camera has its own past; see camera_session.py. The whole picture is stretched to the network's size, as the
 training pictures were.
@@ -21,14 +21,14 @@ from models.runtime import Compiled, compile_network
 from models.tsm.agreement import DETECTIONS
 from models.tsm.camera_session import Array, Camera, CameraSession, check_counts
 from models.tsm.detector import DetectorStep, TsmDetector
-from models.tsm.detector_boxes import Detections2D, best_boxes
+from models.tsm.detector_boxes import ImageBoxes, best_boxes
 from models.tsm.policy import CachePolicy, Move
 
 
-class VideoDetector(CameraSession[Detections2D]):
+class VideoDetector(CameraSession[ImageBoxes]):
     """Road users in the pictures of one or several cameras.
 
-    least_score: of a detection that is given out · most_overlap: IoU of two detections of a class above which the
+    min_score: of a detection that is given out · max_overlap: IoU of two detections of a class above which the
     weaker one is dropped. The rest as in CameraSession.
     """
 
@@ -39,13 +39,13 @@ class VideoDetector(CameraSession[Detections2D]):
         runtime: str = "auto",
         threads: int = 2,
         cameras: int = 1,
-        least_score: float = 0.05,
-        most_overlap: float = 0.5,
+        min_score: float = 0.05,
+        max_overlap: float = 0.5,
         policy: CachePolicy | None = None,
     ):
         check_counts(threads=threads, cameras=cameras)
         super().__init__(facts, cameras, policy)
-        self.least_score, self.most_overlap = least_score, most_overlap
+        self.min_score, self.max_overlap = min_score, max_overlap
         if self.image.fit != "stretch":
             raise ModelError(
                 f"{facts.name}: image.fit is {self.image.fit!r}, a detector needs the whole picture: stretch"
@@ -67,15 +67,15 @@ class VideoDetector(CameraSession[Detections2D]):
             raise ModelError(f"{facts.name} is a {facts.architecture} network, no video detector (tsm-detector)")
         return cls(network, facts, runtime, threads, cameras, **options)
 
-    def _answer(self, camera: Camera[Detections2D], results: tuple[Array, ...], move: Move) -> Detections2D:
+    def _answer(self, camera: Camera[ImageBoxes], results: tuple[Array, ...], move: Move) -> ImageBoxes:
         """The best boxes of a dense output, in pixels of the picture that was given."""
         scores, boxes = results
-        box, label, score = best_boxes(boxes, scores, self.least_score, self.most_overlap)
+        box, label, score = best_boxes(boxes, scores, self.min_score, self.max_overlap)
         (height, width), (rows, columns) = camera.size, self.image.size
         box = box * np.array([width / columns, height / rows] * 2, np.float32)
         box = np.clip(box, 0, np.array([width, height] * 2, np.float32))
         category = tuple(self.facts.class_names[i] for i in label)
-        return Detections2D(box, label, score, category, camera.frames >= self.warm_after)
+        return ImageBoxes(box, label, score, category, camera.frames >= self.warm_after)
 
 
 def compile_detector(

@@ -28,7 +28,7 @@ LARGEST_FILE = 256 << 20  # bytes; KITTI's have a few MB
 def read_tracklets(drive: Path, stamps: dict[int, int]) -> dict[int, Detections3D]:
     """Frame number -> boxes in frame "lidar" for every frame of `stamps` (ns); empty without a tracklet file.
 
-    Raises DatasetError for a file that is none.
+    Raises DatasetError for a file that is not a tracklet file.
     """
     path = drive / "tracklet_labels.xml"
     if not path.is_file():

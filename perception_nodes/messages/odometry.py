@@ -36,7 +36,7 @@ def odometry_values(odometry: Odometry) -> dict:
 
 
 def read_odometry(msg: Any) -> Odometry:
-    """Raises MessageError for a pose or a speed that is none."""
+    """Raises MessageError for a pose or a speed that is not finite or not valid."""
     parent, stamp_ns = read_header(msg)
     child = getattr(msg, "child_frame_id", None)
     if not isinstance(child, str):

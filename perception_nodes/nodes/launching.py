@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from perception_nodes.graph import PLANS, Argument, GraphNode, Plan, Ref, config_folder
+from perception_nodes.graph import PLANS, Argument, GraphNode, LaunchPlan, Ref, config_folder
 
 
 def launch_description(name: str) -> Any:
@@ -27,7 +27,7 @@ def launch_description(name: str) -> Any:
     return LaunchDescription([*declared, autostart, *(_node(plan, node) for node in plan.nodes)])
 
 
-def _node(plan: Plan, node: GraphNode) -> Any:
+def _node(plan: LaunchPlan, node: GraphNode) -> Any:
     from launch.actions import Shutdown
     from launch.conditions import IfCondition
     from launch.substitutions import LaunchConfiguration
@@ -56,7 +56,7 @@ def _text(value: str | Ref) -> Any:
     return LaunchConfiguration(value.argument) if isinstance(value, Ref) else value
 
 
-def _value(plan: Plan, value: Any) -> Any:
+def _value(plan: LaunchPlan, value: Any) -> Any:
     """A parameter's value with its type, so that a scenario named 7 stays text and a rate of 1 becomes a float."""
     from launch.substitutions import LaunchConfiguration
     from launch_ros.parameter_descriptions import ParameterValue

@@ -1,4 +1,4 @@
-"""QoS profiles from parameters, and event callbacks that say why two endpoints do not talk (fault 16)."""
+"""QoS profiles from parameters, and event callbacks that say why two endpoints do not talk."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,7 +16,7 @@ from perception_nodes.systems.run import SystemRun
 
 
 @dataclass(frozen=True)
-class ReplayPlan:
+class ReplayOptions:
     """How to replay.
 
     rate: times real time; 0: each message waits until the node has worked on the last one, so that none is dropped.
@@ -48,7 +48,7 @@ def replay(
 
     Args:
         bag: rosbag2 folder or file. out: bag to write (refused where it exists), or None: measure only.
-        runs: the systems, with their topics and parameters. plan: see `ReplayPlan`.
+        runs: the systems, with their topics and parameters. plan: see `ReplayOptions`.
         progress: called with the seconds played, about twice a second.
 
     Returns:
@@ -59,7 +59,7 @@ def replay(
         DomainError: no ROS domain is free.
         ImportError: rclpy is not installed. KeyboardInterrupt: nothing half-written is left.
     """
-    settings = ReplayPlan(**plan)
+    settings = ReplayOptions(**plan)
     if not settings.network:
         isolate_environment()
     rclpy_or_explain()

@@ -26,7 +26,7 @@ from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems.run import SystemRun
 
 if TYPE_CHECKING:
-    from perception_nodes.nodes.replay import ReplayPlan
+    from perception_nodes.nodes.replay import ReplayOptions
 
 # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted. The clock comes
 # when all networks are loaded.
@@ -49,7 +49,7 @@ class ReplaySession:
     """
 
     def __init__(
-        self, bag: str | Path, runs: Sequence[SystemRun], plan: "ReplayPlan", writer: BagWriter | None
+        self, bag: str | Path, runs: Sequence[SystemRun], plan: "ReplayOptions", writer: BagWriter | None
     ) -> None:
         self._bag, self._runs, self._plan, self._writer = bag, runs, plan, writer
         self._done = threading.Event()

@@ -18,7 +18,7 @@ from perception_nodes.simulator.layout.height import GroundHeight
 from perception_nodes.simulator.layout.lanes import LaneGraph
 from perception_nodes.simulator.layout.marks import Marks, place_marks
 from perception_nodes.simulator.layout.parking import kerbside_spots
-from perception_nodes.simulator.layout.plan import Block, Plan, make_plan
+from perception_nodes.simulator.layout.plan import Block, StreetPlan, make_plan
 from perception_nodes.simulator.layout.roads import build_islands, build_roads
 from perception_nodes.simulator.layout.soup import Soup
 from perception_nodes.simulator.layout.styles import MIX, STYLES, grown
@@ -39,7 +39,7 @@ class Draft:
 
     seed: int
     rng: np.random.Generator
-    plan: Plan
+    plan: StreetPlan
     warp: Warp
     ground_soup: Soup = field(default_factory=Soup)
     prop_soup: Soup = field(default_factory=Soup)

@@ -119,7 +119,7 @@ class StampMonitor:
 
 
 class StartWatch:
-    """Notices once that a clock which should run has not started (fault 21).
+    """Notices once that a clock which should run has not started.
 
     Args:
         patience_s: seconds of wall time to wait before speaking.

@@ -178,9 +178,9 @@ class ViewCollector(Generic[T]):
         self._open.sort(key=_first_ns)
         self._cameras[camera].missed = 0
         complete = all(name in mine for name, c in self._cameras.items() if c.missed < self._absent_sets)
-        ripe = self._open.index(mine) + 1 if complete else max(0, len(self._open) - OPEN)
-        given_up = sum(self._close(s, sets) for s in self._open[:ripe])
-        self._open = self._open[ripe:]
+        closing = self._open.index(mine) + 1 if complete else max(0, len(self._open) - OPEN)
+        given_up = sum(self._close(s, sets) for s in self._open[:closing])
+        self._open = self._open[closing:]
         return given_up
 
     def _close(self, done: dict[str, View[T]], sets: list[ViewSet[T]]) -> int:

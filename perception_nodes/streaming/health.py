@@ -130,7 +130,7 @@ def _text(value: int | float | str) -> str:
 
 
 class RepeatedErrors:
-    """Tells the first occurrence of an error from its repetitions, by exception type and place (fault 13).
+    """Tells the first occurrence of an error from its repetitions, by exception type and place.
 
     A sensor that fails at 10 Hz must not fill the disk with one sentence: the first is logged, the rest are counted.
     """

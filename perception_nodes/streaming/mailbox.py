@@ -1,7 +1,6 @@
 """A one-place mailbox between a callback and a worker: the newest item wins, nothing queues.
 
-A node slower than its sensor must answer about the present, not about a growing past (fault 12): a full mailbox
-gives its oldest item up, counts it, and takes the new one.
+An overloaded node keeps the newest message: a full mailbox drops its oldest item, counts it, and takes the new one.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""Every bag that is none, or not what is needed, ends in one clear sentence; foreign bytes never in another error."""
+"""A damaged or unsuitable bag ends in one clear sentence, and foreign bytes never end in another error."""
 
 import re
 import shutil

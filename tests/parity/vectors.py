@@ -120,7 +120,7 @@ def system_of(path: Path) -> str:
 
 
 def load_vector(path: Path) -> Vector:
-    """Reads a vector and makes its weights and generated inputs. ValueError for a file that is none."""
+    """Reads a vector and makes its weights and generated inputs. ValueError for a file that is not a vector."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {k: file[k] for k in file.files}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.facts import ModelError
-from models.tsm.detector_boxes import Detections2D, best_boxes, pairwise_iou, suppress
+from models.tsm.detector_boxes import ImageBoxes, best_boxes, pairwise_iou, suppress
 from models.tsm.detector_build import build_network, preset_facts
 from models.tsm.detector_session import VideoDetector
 from models.tsm.preprocess import ImageFacts, Preprocessor
@@ -131,7 +131,7 @@ def test_suppression_keeps_the_best_of_a_class_and_all_classes():
 def test_best_boxes_are_sorted_and_limited():
     boxes = np.stack([np.arange(50) * 20, np.zeros(50), np.arange(50) * 20 + 10, np.full(50, 10)], 1).astype(np.float32)
     scores = np.linspace(0, 1, 50, dtype=np.float32)[:, None]
-    _, label, score = best_boxes(boxes, scores, least_score=0.5, most=5)
+    _, label, score = best_boxes(boxes, scores, min_score=0.5, most=5)
     assert score.tolist() == sorted(score.tolist(), reverse=True) and len(score) == 5 and not label.any()
     assert len(best_boxes(boxes, scores * 0)[2]) == 0
 
@@ -144,4 +144,4 @@ def test_overlap_of_known_boxes():
 
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ValueError, match="2 categories"):
-        Detections2D(np.zeros((1, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32), ("car", "bus"))
+        ImageBoxes(np.zeros((1, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32), ("car", "bus"))

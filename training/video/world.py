@@ -39,7 +39,7 @@ EACH = 3  # windows per kind of event and drive
 SHORTEST = 9  # frames; shorter windows are not drawn
 
 # what provokes: (scripts, preferred turn, style or "" for the random scenario's own), dealt in turn
-DEALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+SITUATIONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("cut_in",), "", "arterial"),
     (("crossing",), "", "city"),
     (("overtake",), "", "arterial"),
@@ -109,11 +109,11 @@ def scenario_of(seed: int, number: int):
     """(scenario, rig name, camera name) of the `number`-th drive of the split that `seed` belongs to."""
     from perception_nodes.simulator.scenarios import random_scenario
 
-    scripts, turns, style = DEALS[number % len(DEALS)]
+    scripts, turns, style = SITUATIONS[number % len(SITUATIONS)]
     base = random_scenario(seed)
     vehicles = int(np.clip(base.vehicles, 10, 28)) if style == "arterial" else base.vehicles
     name = "+".join(scripts) or (f"turn_{turns}" if turns else "free")
-    rig, camera = CAMERAS[(number // len(DEALS) + number) % len(CAMERAS)]
+    rig, camera = CAMERAS[(number // len(SITUATIONS) + number) % len(CAMERAS)]
     scenario = replace(
         base, name=name, style=style or base.style, vehicles=vehicles, provoke=scripts, turns=turns,
         people=max(base.people, 16) if "crossing" in scripts else base.people,
@@ -164,7 +164,7 @@ def drives(
     """(seed, number) of this worker's drives among number `first` and the `count` - 1 after it; only: of those dealt
     this script."""
     for number in range(first + worker, first + count, workers):
-        if not only or only in DEALS[number % len(DEALS)][0]:
+        if not only or only in SITUATIONS[number % len(SITUATIONS)][0]:
             yield SPLITS[split][number], number
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.blocks import KERB_STONE, Edge, Rim
 from perception_nodes.simulator.layout.marks import Marks
-from perception_nodes.simulator.layout.plan import Plan
+from perception_nodes.simulator.layout.plan import StreetPlan
 from perception_nodes.simulator.layout.roads import arc, segments, steps
 from perception_nodes.simulator.layout.surfaces import BAR_PIECES
 from perception_nodes.simulator.layout.warp import Warp
@@ -16,7 +16,7 @@ from perception_nodes.simulator.scene import Crossing
 Array = NDArray[np.float64]
 
 
-def drivable_polygons(plan: Plan, warp: Warp) -> list[Array]:
+def drivable_polygons(plan: StreetPlan, warp: Warp) -> list[Array]:
     """Carriageways [P, 2] between junctions, junction floors with their fillets, and bends. Raised islands are not cut
     out."""
     found = []
@@ -38,7 +38,7 @@ def drivable_polygons(plan: Plan, warp: Warp) -> list[Array]:
     return found
 
 
-def floor_outline(plan: Plan, node) -> Array:
+def floor_outline(plan: StreetPlan, node) -> Array:
     """Corners of a junction's floor in the plan, a little enlarged so that areas join."""
     from perception_nodes.simulator.layout.roads import node_box
 
@@ -54,7 +54,7 @@ def floor_outline(plan: Plan, node) -> Array:
     )
 
 
-def bend_outline(plan: Plan, node) -> Array:
+def bend_outline(plan: StreetPlan, node) -> Array:
     """Outline of a ring corner in the plan."""
     leaving = next(plan.roads[r] for r, _, sign in node.arms if sign > 0)
     left = np.array([-leaving.heading[1], leaving.heading[0]])
@@ -65,7 +65,7 @@ def bend_outline(plan: Plan, node) -> Array:
     return np.concatenate([outer, arc(centre, node.radius, base + 0.02, base - np.pi / 2 - 0.02, 15)])
 
 
-def walkway_polygons(plan: Plan, warp: Warp, edges: dict[int, Edge], rims: dict[int, Rim]) -> list[Array]:
+def walkway_polygons(plan: StreetPlan, warp: Warp, edges: dict[int, Edge], rims: dict[int, Rim]) -> list[Array]:
     """Walkways [P, 2] as quads along the rims of blocks and of the land outside."""
     found = []
     for key, edge in edges.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.layout.plan import Block, Plan
+from perception_nodes.simulator.layout.plan import Block, StreetPlan
 from perception_nodes.simulator.layout.soup import OTHER_GROUND, SIDEWALK, TERRAIN, Soup
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Surface
@@ -39,7 +39,7 @@ class Edge:
         return KERB_STONE + self.strip + self.walk
 
 
-def draw_edge(rng: np.random.Generator, plan: Plan) -> Edge:
+def draw_edge(rng: np.random.Generator, plan: StreetPlan) -> Edge:
     """A rim drawn from the plan's style."""
     style = plan.style
     walk = np.full(4, rng.uniform(*style.walk)) * rng.uniform(0.8, 1.2, 4)
@@ -217,7 +217,7 @@ class Land:
         return self.level - 0.02 + rise + self.rough * wave * np.clip(inside / 3.0, 0, 1)
 
 
-def draw_land(rng: np.random.Generator, plan: Plan, block: Block, end: Array, level: float, flat: bool) -> Land:
+def draw_land(rng: np.random.Generator, plan: StreetPlan, block: Block, end: Array, level: float, flat: bool) -> Land:
     """The land inside a block whose rim ends at per-side offsets `end` and height `level`; it begins a little under the
     rim's last ring, so that no gap shows. `flat`: no bank and hardly any unevenness."""
     end = end - 0.3
@@ -272,7 +272,7 @@ class Outside:
         return closed[k] + part * (closed[k + 1] - closed[k]), np.array([-along[1], along[0]])
 
 
-def build_outside(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, edge: Edge, out: Outside) -> None:
+def build_outside(soup: Soup, rng: np.random.Generator, plan: StreetPlan, warp: Warp, edge: Edge, out: Outside) -> None:
     """Rings of rising and falling land around the ring road."""
     n = len(out.rim.side)
     previous = warp.lift(out.rim.ring(out.start), np.full(n, out.level))

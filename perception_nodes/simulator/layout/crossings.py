@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import Node, Plan, Road
+from perception_nodes.simulator.layout.plan import Node, Road, StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Crossing
 
@@ -26,7 +26,7 @@ class PlanCrossing:
         self.node, self.arm = node, arm  # arm: +1 | -1, the way that the road leaves the node
 
 
-def place_crossings(rng: np.random.Generator, plan: Plan) -> list[PlanCrossing]:
+def place_crossings(rng: np.random.Generator, plan: StreetPlan) -> list[PlanCrossing]:
     """Crossings behind the corners of most junctions, and sometimes between junctions."""
     found = []
     chance = {"rural": 0.1, "arterial": 0.6, "industrial": 0.35, "city": 0.8}.get(plan.style.name, 0.55)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.blocks import Edge
-from perception_nodes.simulator.layout.plan import Plan
+from perception_nodes.simulator.layout.plan import StreetPlan
 from perception_nodes.simulator.layout.styles import Style
 
 Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ class Frontage:
         return float((self.corner + s * self.along)[self.side % 2])
 
 
-def frontages(plan: Plan, edges: dict[int, Edge]) -> list[Frontage]:
+def frontages(plan: StreetPlan, edges: dict[int, Edge]) -> list[Frontage]:
     """All sides of all blocks and the four of the outside (edges must be drawn)."""
     found = []
     for block in plan.blocks:
@@ -91,7 +91,7 @@ def axes(side: int) -> tuple[Array, Array]:
     return along, np.array([-along[1], along[0]])
 
 
-def block_side(plan: Plan, block, edge: Edge, side: int, depths: Array) -> Frontage:
+def block_side(plan: StreetPlan, block, edge: Edge, side: int, depths: Array) -> Frontage:
     """The strip along one side of a block, from corner to corner inside the pavements of its neighbours."""
     u0, v0, u1, v1 = block.box
     along, inward = axes(side)
@@ -112,7 +112,7 @@ def block_side(plan: Plan, block, edge: Edge, side: int, depths: Array) -> Front
     )  # fmt: skip
 
 
-def outer_side(plan: Plan, edge: Edge, side: int) -> Frontage:
+def outer_side(plan: StreetPlan, edge: Edge, side: int) -> Frontage:
     """The strip beyond the outermost road on one side of the plan."""
     u0, v0, u1, v1 = plan.outer_box
     along, inward = axes(side)

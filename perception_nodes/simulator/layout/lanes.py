@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.height import GroundHeight
 from perception_nodes.simulator.layout.marks import StopBar, main_axis
-from perception_nodes.simulator.layout.plan import Node, Plan, Road
+from perception_nodes.simulator.layout.plan import Node, Road, StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Lane
 
@@ -20,7 +20,7 @@ SPACING = 1.5  # m between points of a centre line
 class LaneGraph:
     """Lanes by id, with the straight lanes found by (road, section, direction, index from the middle)."""
 
-    def __init__(self, plan: Plan, warp: Warp, ground: GroundHeight, bars: list[StopBar]) -> None:
+    def __init__(self, plan: StreetPlan, warp: Warp, ground: GroundHeight, bars: list[StopBar]) -> None:
         self.plan, self.warp, self.ground = plan, warp, ground
         self.bars = {(bar.node, bar.road.id, bar.heading): bar for bar in bars}
         self.lanes: dict[int, Lane] = {}

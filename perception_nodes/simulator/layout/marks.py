@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.crossings import PlanCrossing
-from perception_nodes.simulator.layout.plan import Plan, Road
+from perception_nodes.simulator.layout.plan import Road, StreetPlan
 
 Array = NDArray[np.float64]
 RGB = tuple[int, int, int]
@@ -76,7 +76,7 @@ class Marks:
     bars: list[StopBar] = field(default_factory=list)
 
 
-def place_marks(rng: np.random.Generator, plan: Plan, crossings: list[PlanCrossing]) -> Marks:
+def place_marks(rng: np.random.Generator, plan: StreetPlan, crossings: list[PlanCrossing]) -> Marks:
     """Draw the marks of every road; what separates the directions is yellow in a share of the worlds."""
     middle = YELLOWS[rng.integers(len(YELLOWS))] if rng.random() < 0.45 else WHITE
     marks = Marks(bars=place_bars(plan, crossings))
@@ -132,7 +132,7 @@ def pieces(start: float, stop: float, on: float, off: float, holes) -> tuple[Arr
     return begins[keep], ends[keep]
 
 
-def place_bars(plan: Plan, crossings: list[PlanCrossing]) -> list[StopBar]:
+def place_bars(plan: StreetPlan, crossings: list[PlanCrossing]) -> list[StopBar]:
     """Stop lines on the approach side of painted crossings, and where an arm without one must stop or yield."""
     found, done = [], set()
     for c in crossings:
@@ -158,12 +158,12 @@ def bar_at(road: Road, t: float, heading: int, node: int) -> StopBar:
     return StopBar(road, t - BAR / 2, t + BAR / 2, low, high, heading, node)
 
 
-def must_stop(plan: Plan, node, road: Road) -> bool:
+def must_stop(plan: StreetPlan, node, road: Road) -> bool:
     """Whether traffic from this road meets lights or gives way at a junction."""
     return node.signals or abs(road.heading[main_axis(plan, node)]) < 0.5
 
 
-def main_axis(plan: Plan, node) -> int:
+def main_axis(plan: StreetPlan, node) -> int:
     """Plan axis (0 = u, 1 = v) of the road that has the right of way at a junction."""
 
     def weight(axis: int) -> tuple:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.crossings import PlanCrossing
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import Plan, Road
+from perception_nodes.simulator.layout.plan import Road, StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import ParkingSpot
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 def kerbside_spots(
     rng: np.random.Generator,
-    plan: Plan,
+    plan: StreetPlan,
     warp: Warp,
     ground: GroundHeight,
     crossings: list[PlanCrossing],

@@ -78,7 +78,7 @@ class Block:
 
 
 @dataclass
-class Plan:
+class StreetPlan:
     """Roads, nodes and blocks of one world."""
 
     style: Style
@@ -132,7 +132,7 @@ def make_road(rng: np.random.Generator, style: Style, number: int, start, headin
     )
 
 
-def make_plan(rng: np.random.Generator, style: Style) -> Plan:
+def make_plan(rng: np.random.Generator, style: Style) -> StreetPlan:
     """The ring, then splits until blocks have the style's size."""
     width, depth = rng.uniform(*style.size), rng.uniform(*style.size) * rng.uniform(0.8, 1.0)
     u0, v0, u1, v1 = -width / 2, -depth / 2, width / 2, depth / 2
@@ -140,7 +140,7 @@ def make_plan(rng: np.random.Generator, style: Style) -> Plan:
     headings = [(1, 0), (0, 1), (-1, 0), (0, -1)]
     first = make_road(rng, style, 0, corners[0], headings[0], width, ring=True)
     bend_radius = float(rng.uniform(10.0, 18.0))
-    plan = Plan(style, [], [], [], (0, 0, 0, 0), 0.0)
+    plan = StreetPlan(style, [], [], [], (0, 0, 0, 0), 0.0)
     for i in range(4):
         road = Road(**{**first.__dict__, "id": i, "nodes": []})
         road.start, road.heading = np.array(corners[i], float), np.array(headings[i], float)
@@ -162,7 +162,7 @@ def make_plan(rng: np.random.Generator, style: Style) -> Plan:
     return plan
 
 
-def split_cells(rng: np.random.Generator, plan: Plan, box) -> None:
+def split_cells(rng: np.random.Generator, plan: StreetPlan, box) -> None:
     """Split the ring's inside into blocks; appends roads, nodes and blocks to the plan."""
     low, high = plan.style.cell
     todo = [(box, (0, 1, 2, 3))]
@@ -180,7 +180,7 @@ def split_cells(rng: np.random.Generator, plan: Plan, box) -> None:
         todo.extend(add_split(rng, plan, cell, sides, axis, place))
 
 
-def choose_split(rng: np.random.Generator, plan: Plan, cell, sides, axis: int) -> float | None:
+def choose_split(rng: np.random.Generator, plan: StreetPlan, cell, sides, axis: int) -> float | None:
     """Where to cut a cell, at least 38 m from other junctions on the cut sides, or exactly at one across the road."""
     margin = max(0.37 * (cell[axis + 2] - cell[axis]), 52.0)
     low, high = cell[axis] + margin, cell[axis + 2] - margin
@@ -195,7 +195,7 @@ def choose_split(rng: np.random.Generator, plan: Plan, cell, sides, axis: int) -
     return None
 
 
-def add_split(rng: np.random.Generator, plan: Plan, cell, sides, axis: int, place: float) -> list:
+def add_split(rng: np.random.Generator, plan: StreetPlan, cell, sides, axis: int, place: float) -> list:
     """Add a road across a cell at `place` along `axis`; returns the two cells that it leaves."""
     u0, v0, u1, v1 = cell
     number = len(plan.roads)
@@ -220,7 +220,7 @@ def add_split(rng: np.random.Generator, plan: Plan, cell, sides, axis: int, plac
     return cells
 
 
-def node_on(rng: np.random.Generator, plan: Plan, road: Road, at: Array) -> Node:
+def node_on(rng: np.random.Generator, plan: StreetPlan, road: Road, at: Array) -> Node:
     """The node of a road at a plan point, made if there is none."""
     for _, n in road.nodes:
         if float(np.abs(plan.nodes[n].at - at).max()) < 1e-6:
@@ -233,7 +233,7 @@ def node_on(rng: np.random.Generator, plan: Plan, road: Road, at: Array) -> Node
     return node
 
 
-def add_block(plan: Plan, cell, sides) -> None:
+def add_block(plan: StreetPlan, cell, sides) -> None:
     """Turn a cell of centre lines into a block of kerb lines."""
     inward = ((0, 1), (-1, 0), (0, -1), (1, 0))
     halves = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.layout.plan import Block, Node, Plan, Road
+from perception_nodes.simulator.layout.plan import Block, Node, Road, StreetPlan
 from perception_nodes.simulator.layout.soup import OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN, Soup
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Surface
@@ -24,7 +24,7 @@ def grey(value: int) -> tuple[int, int, int]:
     return (value, value, max(0, value - 3))
 
 
-def crown_height(plan: Plan, road: Road, t: Array, o: Array) -> Array:
+def crown_height(plan: StreetPlan, road: Road, t: Array, o: Array) -> Array:
     """Height of the carriageway over its kerb line at (t, o): a crown that fades out at junctions. Bends of the ring
     have it too, so it only fades at nodes that are junctions."""
     side = np.where(o >= 0, road.half(1), road.half(-1))
@@ -51,7 +51,7 @@ def offsets(road: Road) -> Array:
     return np.array([*full, ordered[-1]])
 
 
-def segments(plan: Plan, road: Road):
+def segments(plan: StreetPlan, road: Road):
     """(node a, node b, t where the strip begins, t where it ends) between consecutive nodes."""
     for (ta, a), (tb, b) in zip(road.nodes[:-1], road.nodes[1:]):
         first, last = plan.nodes[a], plan.nodes[b]
@@ -60,7 +60,7 @@ def segments(plan: Plan, road: Road):
         yield first, last, ta + reach_a, tb - reach_b
 
 
-def build_roads(soup: Soup, plan: Plan, warp: Warp, parking_label: set[tuple[int, int]]) -> None:
+def build_roads(soup: Soup, plan: StreetPlan, warp: Warp, parking_label: set[tuple[int, int]]) -> None:
     """Add every carriageway; `parking_label` names the (road, side) whose parking strips are of class parking."""
     for road in plan.roads:
         for first, last, a, b in segments(plan, road):
@@ -74,7 +74,7 @@ def build_roads(soup: Soup, plan: Plan, warp: Warp, parking_label: set[tuple[int
         add_fillets(soup, plan, warp, block)
 
 
-def add_strip(soup: Soup, plan: Plan, warp: Warp, road: Road, first, last, a, b, parking_label) -> None:
+def add_strip(soup: Soup, plan: StreetPlan, warp: Warp, road: Road, first, last, a, b, parking_label) -> None:
     """The carriageway between two nodes, column by column."""
     t, o = steps(a, b), offsets(road)
     tt, oo = np.meshgrid(t, o, indexing="ij")
@@ -104,7 +104,7 @@ def label_rows(soup: Soup, points: Array, inside: NDArray[np.bool_], tint: int) 
     soup.quads(corners[~bay], Surface.ASPHALT, ROAD, grey(tint))
 
 
-def node_box(plan: Plan, node: Node) -> tuple[float, float, float, float]:
+def node_box(plan: StreetPlan, node: Node) -> tuple[float, float, float, float]:
     """Plan rectangle of a junction's floor: the overlap of its carriageways."""
     reach = {(1, 0): 0.0, (-1, 0): 0.0, (0, 1): 0.0, (0, -1): 0.0}
     for road_id, _, _ in node.arms:
@@ -117,7 +117,7 @@ def node_box(plan: Plan, node: Node) -> tuple[float, float, float, float]:
     return u - reach[(-1, 0)], v - reach[(0, -1)], u + reach[(1, 0)], v + reach[(0, 1)]
 
 
-def add_floor(soup: Soup, plan: Plan, warp: Warp, node: Node) -> None:
+def add_floor(soup: Soup, plan: StreetPlan, warp: Warp, node: Node) -> None:
     """The flat middle of a junction."""
     u0, v0, u1, v1 = node_box(plan, node)
     u, v = np.meshgrid(steps(u0, u1), steps(v0, v1), indexing="ij")
@@ -131,7 +131,7 @@ def arc(centre, radius: float, start: float, stop: float, count: int = 9) -> Arr
     return np.asarray(centre) + radius * np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
-def add_fillets(soup: Soup, plan: Plan, warp: Warp, block: Block) -> None:
+def add_fillets(soup: Soup, plan: StreetPlan, warp: Warp, block: Block) -> None:
     """Asphalt between a block's rounded corners and the sharp corners of its kerb lines."""
     u0, v0, u1, v1 = block.box
     corners = ((u0, v0, 1, 1), (u1, v0, -1, 1), (u1, v1, -1, -1), (u0, v1, 1, -1))
@@ -146,7 +146,7 @@ def add_fillets(soup: Soup, plan: Plan, warp: Warp, block: Block) -> None:
         soup.add(points, triangles, Surface.ASPHALT, ROAD, grey(plan.roads[block.roads[i]].tint))
 
 
-def add_bend(soup: Soup, plan: Plan, warp: Warp, node: Node) -> None:
+def add_bend(soup: Soup, plan: StreetPlan, warp: Warp, node: Node) -> None:
     """A corner of the ring road: a sector between two arcs, crown included."""
     leaving = next(plan.roads[r] for r, _, sign in node.arms if sign > 0)
     arriving = next(plan.roads[r] for r, _, sign in node.arms if sign < 0)
@@ -164,7 +164,7 @@ def add_bend(soup: Soup, plan: Plan, warp: Warp, node: Node) -> None:
     soup.grid(points, Surface.ASPHALT, ROAD, grey(arriving.tint))
 
 
-def build_islands(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, crossings) -> None:
+def build_islands(soup: Soup, rng: np.random.Generator, plan: StreetPlan, warp: Warp, crossings) -> None:
     """Raised islands between the directions of wide roads, open at crossings."""
     for road in plan.roads:
         if road.median <= 0:
@@ -185,7 +185,7 @@ def build_islands(soup: Soup, rng: np.random.Generator, plan: Plan, warp: Warp, 
 
 
 def add_island(
-    soup: Soup, plan: Plan, warp: Warp, road: Road, a: float, b: float, half: float, kerb: float, top
+    soup: Soup, plan: StreetPlan, warp: Warp, road: Road, a: float, b: float, half: float, kerb: float, top
 ) -> None:
     """One island from t = a to b."""
     t = np.concatenate([[a, a + 0.04], steps(a + 0.3, b - 0.3), [b - 0.04, b]])

@@ -29,7 +29,7 @@ def patch(soup: Soup, warp: Warp, ground: GroundHeight, uv: Array, surface, labe
 
 
 def lot_grid(front: Frontage, s0: float, s1: float, x0: float, x1: float, cell: float = 1.6) -> Array:
-    """Plan grid [R, C, 2] over a rectangle of a frontage."""
+    """StreetPlan grid [R, C, 2] over a rectangle of a frontage."""
     s = np.linspace(s0, s1, max(2, int(np.ceil((s1 - s0) / cell)) + 1))
     x = np.linspace(x0, x1, max(2, int(np.ceil((x1 - x0) / cell)) + 1))
     return front.uv(*np.meshgrid(s, x, indexing="ij"))

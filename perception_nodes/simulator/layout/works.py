@@ -6,7 +6,7 @@ import numpy as np
 
 from perception_nodes.simulator.layout.crossings import PlanCrossing
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import Plan
+from perception_nodes.simulator.layout.plan import StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 
 REACH = 13.0  # m on both sides of a site's middle that must be free of junctions and crossings
@@ -14,7 +14,7 @@ REACH = 13.0  # m on both sides of a site's middle that must be free of junction
 Site = tuple[int, int, float, float]  # road, side, t, offset
 
 
-def place_works(rng: np.random.Generator, plan: Plan, crossings: list[PlanCrossing]) -> list[Site]:
+def place_works(rng: np.random.Generator, plan: StreetPlan, crossings: list[PlanCrossing]) -> list[Site]:
     """Sites in parking strips, else on the walkway with their cones on the carriageway's edge."""
     found: list[Site] = []
     for _ in range(max(1, round(float(rng.uniform(*plan.style.sites))))):
@@ -37,7 +37,7 @@ def place_works(rng: np.random.Generator, plan: Plan, crossings: list[PlanCrossi
     return found
 
 
-def site_pose(site: Site, plan: Plan, warp: Warp, ground: GroundHeight) -> tuple[float, float, float, float]:
+def site_pose(site: Site, plan: StreetPlan, warp: Warp, ground: GroundHeight) -> tuple[float, float, float, float]:
     """x, y, z, yaw of a site; it faces along its side's traffic, which passes on its left."""
     road = plan.roads[site[0]]
     uv = road.at(site[2], site[3])

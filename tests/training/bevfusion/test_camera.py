@@ -24,8 +24,8 @@ from training.bevfusion.camera.pictures import (
     IGNORE,
     SKY,
     WIDTH,
+    BoxRows,
     Picture,
-    Rows,
     World,
     world_path,
     worlds_in,
@@ -53,7 +53,7 @@ def street(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Picture:
     rgb[y : y + 60, x : x + 100] = (200, 40, 30)
     depth[y // 2 : y // 2 + 30, x // 2 : x // 2 + 50] = 20.0
     pixels[y // 2 : y // 2 + 30, x // 2 : x // 2 + 50] = CAR
-    rows = Rows.build([[x, y, x + 100, y + 60]], [0], [20.0], [1.0])
+    rows = BoxRows.build([[x, y, x + 100, y + 60]], [0], [20.0], [1.0])
     return Picture(rgb, depth, pixels, rows, FOCAL, f"{seed:06d}/{x}")
 
 
@@ -84,7 +84,7 @@ def test_damaged_and_missing_pictures_are_one_sentence(folder, tmp_path):
     with pytest.raises(ModelError, match="holds no pictures .* delete it"):
         World(tmp_path / "x.pictures")
     with pytest.raises(ValueError, match="different lengths"):
-        Rows.build([[0, 0, 1, 1]], [], [1.0], [1.0])
+        BoxRows.build([[0, 0, 1, 1]], [], [1.0], [1.0])
 
 
 def test_a_plain_view_is_the_middle_of_the_picture():
@@ -115,7 +115,7 @@ def test_a_view_moves_picture_depth_classes_and_boxes_alike(seed):
 
 
 def test_boxes_that_leave_the_view_are_cut_dropped_or_hardly_visible():
-    rows = Rows.build([[-10, 10, 10, 30], [650, 10, 750, 60], [800, 0, 900, 50]], [0, 1, 2], [9, 9, 9], [1, 1, 1])
+    rows = BoxRows.build([[-10, 10, 10, 30], [650, 10, 750, 60], [800, 0, 900, 50]], [0, 1, 2], [9, 9, 9], [1, 1, 1])
     found = moved(rows, np.array([[1.0, 0, 0], [0, 1, 0]]), (256, 704))
     assert found.box.tolist() == [[0, 10, 10, 30], [650, 10, 704, 60]] and found.visible.tolist() == [1.0, 1.0]
     shifted = moved(rows, np.array([[1.0, 0, -6], [0, 1, 0]]), (256, 704))
@@ -124,7 +124,9 @@ def test_boxes_that_leave_the_view_are_cut_dropped_or_hardly_visible():
 
 def test_box_targets_by_hand():
     nothing = np.zeros((128, 352))
-    rows = Rows.build([[160, 80, 224, 112], [8, 8, 16, 10], [400, 80, 440, 120]], [0, 3, 8], [9, 9, 9], [1.0, 1.0, 0.1])
+    rows = BoxRows.build(
+        [[160, 80, 224, 112], [8, 8, 16, 10], [400, 80, 440, 120]], [0, 3, 8], [9, 9, 9], [1.0, 1.0, 0.1]
+    )
     picture = Picture(np.zeros((256, 704, 3), np.uint8), nothing, nothing, rows, FOCAL, "hand")
     heat, known, box, weight, objects = box_targets(picture)
     assert objects == 1 and heat[0, 12, 24] == 1.0 and heat.max() == 1.0 and (heat == 1.0).sum() == 1
@@ -215,7 +217,7 @@ def test_new_worlds_are_taken_up_and_rare_classes_drawn_more_often(folder, tmp_p
         write_world(world_path(tmp_path, "train", seed), [street(i) for i in range(8)], {"seed": seed})
     made = camera.CameraTrainer(config(steps=0, reload_minutes=0.0), tmp_path, imagenet=False)
     rare = street(5)
-    rare = Picture(rare.rgb, rare.depth, rare.pixels, Rows.build([[9, 9, 99, 99]], [9], [5], [1]), FOCAL, "r")
+    rare = Picture(rare.rgb, rare.depth, rare.pixels, BoxRows.build([[9, 9, 99, 99]], [9], [5], [1]), FOCAL, "r")
     write_world(world_path(tmp_path, "train", 7), [rare], {"seed": 7})
     made.elapsed = 1.0
     assert made.collect() and made.status()["worlds"] == 3

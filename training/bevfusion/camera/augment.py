@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bevfusion.lite.build import SIZE
-from training.bevfusion.camera.pictures import IGNORE, Picture, Rows
+from training.bevfusion.camera.pictures import IGNORE, BoxRows, Picture
 from training.common.photometric import photometric
 
 GREY = (124, 116, 104)  # of what lies outside the picture
@@ -73,7 +73,7 @@ def _halved(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return half
 
 
-def moved(rows: Rows, matrix: NDArray[np.float64], size: tuple[int, int]) -> Rows:
+def moved(rows: BoxRows, matrix: NDArray[np.float64], size: tuple[int, int]) -> BoxRows:
     """Boxes in the new view: the upright boxes around the moved corners, cut at the edges; those outside are dropped.
 
     A box of which less than a third lies inside counts as hardly visible.
@@ -95,7 +95,7 @@ def moved(rows: Rows, matrix: NDArray[np.float64], size: tuple[int, int]) -> Row
     )  # fmt: skip
     sides = cut[:, 2:] - cut[:, :2]
     share = sides.prod(1) / np.maximum((whole[:, 2:] - whole[:, :2]).prod(1), 1e-9)
-    out = Rows(
+    out = BoxRows(
         cut.astype(np.float32), rows.label, rows.distance, np.where(share < 1 / 3, 0.0, rows.visible).astype(np.float32)
     )
     return out[(sides > LEAST_SIDE).all(1)]

@@ -38,8 +38,8 @@ from training.bevfusion.camera.pictures import (
     IGNORE,
     SKY,
     WIDTH,
+    BoxRows,
     Picture,
-    Rows,
     world_path,
     write_world,
 )  # fmt: skip
@@ -107,7 +107,7 @@ def pixel_classes(image: CameraImage) -> NDArray[np.uint8]:
     return classes
 
 
-def rows_of(snapshot: Snapshot, image: CameraImage, camera: CameraSpec) -> Rows:
+def rows_of(snapshot: Snapshot, image: CameraImage, camera: CameraSpec) -> BoxRows:
     """2-D boxes of the objects of which something is seen."""
     pose = snapshot.ego.map_from_base @ camera.base_from_camera
     counts = np.bincount(image.instance.ravel(), minlength=1 << 16)
@@ -118,7 +118,7 @@ def rows_of(snapshot: Snapshot, image: CameraImage, camera: CameraSpec) -> Rows:
             row = _row(actor, pose, camera, pixels)
             if row is not None:
                 rows.append(row)
-    return Rows.build(*(zip(*rows) if rows else [[]] * 4))
+    return BoxRows.build(*(zip(*rows) if rows else [[]] * 4))
 
 
 def _row(

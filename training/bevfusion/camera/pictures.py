@@ -1,14 +1,14 @@
 """Pictures with truth on disk: one file a world, written whole or not at all.
 
-    runs/camera/<split>/<seed>.pictures     a zip file (stored, not compressed again):
-        facts.json                          seed, scenario, conditions, number of pictures
-        NNN.jpg                             RGB, HEIGHT x WIDTH px
-        NNN.depth.png                       uint16, depth in cm along the optical axis at every second pixel, 0: the sky
-        NNN.pixels.png                      uint8, class of the same pixels: SemanticKITTI's 19, SKY, IGNORE
-        boxes.npz                           rows of all pictures, see `Rows`
+runs/camera/<split>/<seed>.pictures     a zip file (stored, not compressed again):
+    facts.json                          seed, scenario, conditions, number of pictures
+    NNN.jpg                             RGB, HEIGHT x WIDTH px
+    NNN.depth.png                       uint16, depth in cm along the optical axis at every second pixel, 0: the sky
+    NNN.pixels.png                      uint8, class of the same pixels: SemanticKITTI's 19, SKY, IGNORE
+    boxes.npz                           rows of all pictures, see `BoxRows`
 
-    world = open_world(Path("runs/camera/train/000012.pictures"))
-    picture = world.picture(3)
+world = open_world(Path("runs/camera/train/000012.pictures"))
+picture = world.picture(3)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ QUALITY = 92  # of the JPEG pictures
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class BoxRows:
     """2-D boxes: box float32 [M, 4] x1, y1, x2, y2 px, the whole object cut at the picture's edges · label int64 [M] of
     BOX_NAMES · distance float32 [M] m from the camera · visible float32 [M] share of the object, 0..1."""
 
@@ -48,9 +48,9 @@ class Rows:
     visible: NDArray[np.float32]
 
     @staticmethod
-    def build(box: Any, label: Any, distance: Any, visible: Any) -> Rows:
+    def build(box: Any, label: Any, distance: Any, visible: Any) -> BoxRows:
         """From sequences, with the types of the class. Raises ValueError on lengths that differ."""
-        rows = Rows(
+        rows = BoxRows(
             np.asarray(box, np.float32).reshape(-1, 4), np.asarray(label, np.int64).reshape(-1),
             np.asarray(distance, np.float32).reshape(-1), np.asarray(visible, np.float32).reshape(-1),
         )  # fmt: skip
@@ -62,8 +62,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.label)
 
-    def __getitem__(self, kept: NDArray) -> Rows:
-        return Rows(self.box[kept], self.label[kept], self.distance[kept], self.visible[kept])
+    def __getitem__(self, kept: NDArray) -> BoxRows:
+        return BoxRows(self.box[kept], self.label[kept], self.distance[kept], self.visible[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Picture:
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     pixels: NDArray[np.uint8]
-    rows: Rows
+    rows: BoxRows
     focal: float
     name: str
 
@@ -102,7 +102,9 @@ def write_world(path: Path, pictures: Sequence[Picture], facts: dict[str, Any]) 
         arrays = {
             "picture": np.repeat(np.arange(len(pictures), dtype=np.int32), counts),
             "focal": np.array([p.focal for p in pictures], np.float32),
-            **{name: np.concatenate([getattr(p.rows, name) for p in pictures]) for name in Rows.__dataclass_fields__},
+            **{
+                name: np.concatenate([getattr(p.rows, name) for p in pictures]) for name in BoxRows.__dataclass_fields__
+            },
         }
         table = io.BytesIO()
         np.savez_compressed(table, **arrays)  # type: ignore[arg-type]
@@ -128,10 +130,10 @@ class World:
     def __len__(self) -> int:
         return int(self.facts["pictures"])
 
-    def rows(self, i: int) -> Rows:
+    def rows(self, i: int) -> BoxRows:
         """Boxes of picture i."""
         own = self._table["picture"] == i
-        return Rows.build(*(self._table[name][own] for name in Rows.__dataclass_fields__))
+        return BoxRows.build(*(self._table[name][own] for name in BoxRows.__dataclass_fields__))
 
     def picture(self, i: int) -> Picture:
         """Picture i with its truth."""

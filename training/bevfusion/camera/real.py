@@ -25,7 +25,7 @@ from perception_nodes.datasets.pandaset import PandaSetSequence
 from perception_nodes.evaluation.detection2d import too_small
 from perception_nodes.simulator.rigs import CameraSpec
 from perception_nodes.simulator.truth import Box
-from training.bevfusion.camera.pictures import BOX_CLASS, BOX_NAMES, Picture, Rows
+from training.bevfusion.camera.pictures import BOX_CLASS, BOX_NAMES, BoxRows, Picture
 from training.bevfusion.camera.scores import answers
 from training.video.boxes import projected
 
@@ -102,7 +102,7 @@ def picture_of(view: View) -> Picture:
     return Picture(rgb, depth, pixels, rows, (camera.fx + camera.fy) / 2, view.name)
 
 
-def vehicle_rows(boxes: Boxes3D, camera: CameraSpec) -> Rows:
+def vehicle_rows(boxes: Boxes3D, camera: CameraSpec) -> BoxRows:
     """Outlines of the vehicles that count, in the camera's picture; `camera.base_from_camera` is its pose in the frame
     of the boxes."""
     rows = []
@@ -122,7 +122,7 @@ def vehicle_rows(boxes: Boxes3D, camera: CameraSpec) -> Rows:
         inside = (cut[2:] - cut[:2]).prod() / max((high - low).prod(), 1e-9)
         if inside >= 0.5 and not too_small(cut[None])[0]:
             rows.append((cut, BOX_CLASS[category], np.linalg.norm(centre - pose[:3, 3]), 1.0))
-    return Rows.build(*(zip(*rows) if rows else [[]] * 4))
+    return BoxRows.build(*(zip(*rows) if rows else [[]] * 4))
 
 
 def matched(found: Boxes2D, true: NDArray[np.float32], min_score: float = MIN_SCORE) -> tuple[NDArray[np.bool_], int]:
