@@ -1,6 +1,7 @@
 """Messages as bytes: decoded with one kind of error.
 
-rclpy drops bytes that it cannot decode without a report. Nodes take the raw bytes and decode them: a malformed message is counted and reported, and a message that is dropped for a newer one is never decoded.
+rclpy drops bytes that it cannot decode without a report. Nodes take the raw bytes and decode them: a malformed
+message is counted and reported, and a message that is dropped for a newer one is never decoded.
 """
 
 from typing import Any
