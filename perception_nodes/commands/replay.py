@@ -43,7 +43,7 @@ def run(
     Args:
         start, duration: the part of the bag, s. points: topic of the clouds; "": see `points_topic`.
         nodes: names of systems; none: all that the bag has input for. cameras: names; see `find_runs`.
-        network, domain: see `nodes.replay.ReplayPlan`.
+        network, domain: see `nodes.replay.ReplayOptions`.
         options: launch arguments of the systems (model, threads …) by name; None: its default.
 
     Raises BagError, ModelError, ViewerError, ReplayError or ImportError (no rclpy), each one sentence.

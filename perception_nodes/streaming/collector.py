@@ -169,7 +169,16 @@ class ViewCollector(Generic[T]):
     def _add(self, camera: str, view: View[T], sets: list[ViewSet[T]]) -> int:
         """Puts a view into its set and closes what is done into `sets`; returns how many sets were given up."""
         window = self._window_ns()
-        fitting = [s for s in self._open if camera not in s and abs(view.stamp_ns - _first_ns(s)) <= window]
+        # Not before the set that holds the camera's last view, and no set may overtake another: a camera's views stay in
+        # their order.
+        behind = 1 + max((i for i, s in enumerate(self._open) if camera in s), default=-1)
+        fitting = [
+            s
+            for i, s in enumerate(self._open)
+            if i >= behind
+            and abs(view.stamp_ns - _first_ns(s)) <= window
+            and (i == 0 or view.stamp_ns >= _first_ns(self._open[i - 1]))
+        ]
         mine = min(fitting, key=lambda s: abs(view.stamp_ns - _first_ns(s)), default=None)
         if mine is None:
             mine = {}

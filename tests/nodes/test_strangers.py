@@ -76,11 +76,11 @@ def test_two_replays_at_once_have_their_own_answers_each(tmp_path):
 def test_more_answers_than_questions_are_an_error(tmp_path):
     """A stranger that speaks without being seen in the graph first."""
     pytest.importorskip("rclpy")
-    from perception_nodes.nodes.replay import ReplayPlan
+    from perception_nodes.nodes.replay import ReplayOptions
     from perception_nodes.nodes.replay_session import ReplaySession
 
     bag = write_bag(tmp_path / "drive", frames=3)
-    with ReplaySession(bag, clouds(), ReplayPlan(rate=0), None) as live:
+    with ReplaySession(bag, clouds(), ReplayOptions(rate=0), None) as live:
         (lane,) = live._lanes
         for _ in range(4):
             live._recorder.take(lane.run.system.answer.topic, b"")
