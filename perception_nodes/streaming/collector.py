@@ -169,8 +169,8 @@ class ViewCollector(Generic[T]):
     def _add(self, camera: str, view: View[T], sets: list[ViewSet[T]]) -> int:
         """Puts a view into its set and closes what is done into `sets`; returns how many sets were given up."""
         window = self._window_ns()
-        # Not before the set that holds the camera's last view, and no set may overtake another: each camera's views stay
-        # in their order.
+        # Not before the set that holds the camera's last view, and no set may overtake another: so each camera's views
+        # stay in their order.
         behind = 1 + max((i for i, s in enumerate(self._open) if camera in s), default=-1)
         fitting = [
             s
