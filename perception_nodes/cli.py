@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from perception_nodes.children import Ended, end_cleanly_on_signals
 from perception_nodes.commands.options import with_system_options
 
 OURS = ("perception_nodes", "models", "training", "benchmarks")
@@ -322,8 +323,12 @@ def doctor(
 
 def main() -> None:
     """Console entry point: our own errors and missing files become one sentence and exit code 1."""
+    end_cleanly_on_signals()
     try:
         app(prog_name="perception")
+    except Ended as ended:
+        print(f"perception: ended by {ended.name}; what was half-written is removed", file=sys.stderr)
+        sys.exit(ended.code)
     except Exception as error:
         module = type(error).__module__.split(".")[0]
         told = module in OURS or isinstance(error, (OSError, ImportError))

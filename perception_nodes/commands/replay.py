@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,11 +165,12 @@ class Watch:
 
     def close(self) -> None:
         """Wait for a key where somebody can press one, then end the viewer."""
-        import sys
-
-        if sys.stdin.isatty():
-            input("press Enter to close the viewer ")
-        self._viewer.close()
+        try:
+            if sys.stdin.isatty():
+                with contextlib.suppress(EOFError, KeyboardInterrupt):  # the report follows all the same
+                    input("press Enter to close the viewer ")
+        finally:
+            self._viewer.close()
 
 
 def refuse_silence(result: ReplayResult) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from models.yaml_file import YamlError, read_yaml
+from perception_nodes.children import start_child
 from perception_nodes.config import ConfigError, build_config
 from perception_nodes.graph import PLANS, ResolvedNode, config_folder, resolve
 from perception_nodes.nodes.config import NODE_CONFIGS
@@ -140,7 +141,7 @@ def _processes(nodes: list[ResolvedNode]) -> int:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for node in nodes:
-            children.append(subprocess.Popen(process_command(node)))
+            children.append(start_child(process_command(node)))
         while not stop.wait(0.2):
             for child in children:
                 if (code := child.poll()) is not None:

@@ -15,6 +15,7 @@ Factory = Callable[[], Any]
 
 
 BREAK_OFF_S = 3.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
@@ -39,7 +40,7 @@ class StopRequest:
 
 
 def catch_signals(stop: StopRequest) -> None:
-    """SIGINT and SIGTERM ask for the end, however often they come (launch sends SIGINT twice)."""
+    """SIGINT, SIGTERM and SIGHUP ask for the end, however often they come (launch sends SIGINT twice)."""
 
     def handle(number: int, frame: Any) -> None:
         stop(0)
@@ -47,7 +48,7 @@ def catch_signals(stop: StopRequest) -> None:
             _end_anyway_after(BREAK_OFF_S, stop)
             raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, handle)
 
 
@@ -116,7 +117,7 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
         _end(executor, spinner, nodes, context)
         if threading.current_thread() is threading.main_thread():
             # The interpreter's own end puts the default handlers back, and a second SIGINT would still kill it.
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
     return stop.code
 

@@ -15,6 +15,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from perception_nodes.children import start_child
 from perception_nodes.graph import run_node
 from perception_nodes.nodes.compose import process_command
 from perception_nodes.nodes.domain import OwnDomain
@@ -117,7 +118,7 @@ def _measure(bag: Path, run: SystemRun, rate: float) -> dict[str, Any]:
     # Nodes of somebody else on this machine would answer, too, or be taken for the node under test.
     domain = OwnDomain()
     environment = os.environ | isolate_environment() | {"ROS_DOMAIN_ID": str(domain.number)}
-    child = subprocess.Popen(process_command(node), start_new_session=True, env=environment)
+    child = start_child(process_command(node), start_new_session=True, env=environment)
     context = rclpy.Context()
     no_signals = SignalHandlerOptions.NO
     rclpy.init(args=[], context=context, domain_id=domain.number, signal_handler_options=no_signals)

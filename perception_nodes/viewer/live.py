@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -10,11 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from perception_nodes.children import start_child
 from perception_nodes.viewer.log import INSTALL, Log, ViewerError
 from perception_nodes.viewer.panel import Panel
 
 BIND = "127.0.0.1"
+CLOSED_S = 3.0  # for the port to be free after the viewer's end
 
 
 class LiveViewer:
@@ -27,18 +31,18 @@ class LiveViewer:
     def __init__(
         self, name: str, window: bool | None = None, timeout_s: float = 20.0, panels: Sequence[Panel] = ()
     ) -> None:
-        window = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) if window is None else window
+        window = has_display() if window is None else window
         self.port, web_port = free_port(), free_port()
         arguments = ["--bind", BIND, "--port", str(self.port)]
         if not window:
             arguments += ["--serve-web", "--web-viewer-port", str(web_port)]
             print(f"viewer: http://{BIND}:{web_port}?url=rerun%2Bhttp%3A%2F%2F{BIND}%3A{self.port}%2Fproxy", flush=True)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "rerun", *arguments],
+            self._process = start_child(
+                [*viewer_program(), *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # rerun's python wrapper starts the real viewer: both are ended together
+                start_new_session=True,  # Ctrl-C is for us: the viewer is ended when its log is written out
             )
             self._wait(timeout_s)
             self.log = Log(name, connect=f"rerun+http://{BIND}:{self.port}/proxy", panels=panels)
@@ -51,23 +55,52 @@ class LiveViewer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise ViewerError(f"the rerun viewer ended at once (exit code {self._process.returncode}): {INSTALL}")
-            with socket.socket() as probe:
-                probe.settimeout(0.2)
-                if probe.connect_ex((BIND, self.port)) == 0:
-                    return
+            if answers(self.port):
+                return
             time.sleep(0.1)
         raise ViewerError(f"the rerun viewer did not listen on {BIND}:{self.port} within {timeout_s:g} s; try --save")
 
     def close(self) -> None:
-        """End the stream and the viewer process."""
-        if hasattr(self, "log"):
-            self.log.close()
-        if hasattr(self, "_process"):
-            for end in (signal.SIGTERM, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, end)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(3)
+        """End the stream and the viewer process; then nothing answers on its port any more."""
+        try:
+            if hasattr(self, "log"):
+                self.log.close()
+        finally:
+            if hasattr(self, "_process"):
+                self._end()
+
+    def _end(self) -> None:
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, end)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(3)
+        deadline = time.monotonic() + CLOSED_S
+        while answers(self.port) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def viewer_program() -> list[str]:
+    """The viewer itself. `python -m rerun` would start it as a child of its own, which outlives a wrapper that is
+    killed."""
+    found = importlib.util.find_spec("rerun_cli")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        program = Path(folder) / "rerun"
+        if os.access(program, os.X_OK):
+            return [str(program)]
+    return [sys.executable, "-m", "rerun"]
+
+
+def has_display() -> bool:
+    """Whether a window can be opened here."""
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def answers(port: int) -> bool:
+    """Whether something listens on a TCP port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((BIND, port)) == 0
 
 
 def free_port() -> int:
