@@ -18,7 +18,8 @@ class ImageBoxes:
     """What was found in one picture, best first.
 
     box float32 [N, 4] x1, y1, x2, y2 px of the picture as it was given, within it · label int64 [N] class ids · score
-    float32 [N] 0..1 · category: N class names · warm: False while the past is shorter than the network looks back.
+    float32 [N] 0..1 · category: N class names · warm: False while the past is shorter than the network looks back ·
+    held: True where the frame was no step and the rest is repeated.
     Raises ValueError on lengths that do not fit together.
     """
 
@@ -27,6 +28,7 @@ class ImageBoxes:
     score: Floats
     category: tuple[str, ...]
     warm: bool = True
+    held: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.category)

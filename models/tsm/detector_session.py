@@ -10,6 +10,7 @@ training pictures were.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ class VideoDetector(CameraSession[ImageBoxes]):
         box = np.clip(box, 0, np.array([width, height] * 2, np.float32))
         category = tuple(self.facts.class_names[i] for i in label)
         return ImageBoxes(box, label, score, category, camera.frames >= self.warm_after)
+
+    def _given(self, camera: Camera[ImageBoxes], move: Move) -> ImageBoxes:
+        return replace(super()._given(camera, move), held=move.held)
 
 
 def compile_detector(

@@ -40,6 +40,11 @@ class VideoEvents:
     warm: bool
     move: Move = Move.NEXT
 
+    @property
+    def held(self) -> bool:
+        """True where the frame was no step and the rest is repeated."""
+        return self.move.held
+
 
 @dataclass(eq=False)
 class _EventCamera(Camera[VideoEvents]):

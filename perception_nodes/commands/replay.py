@@ -69,7 +69,7 @@ def run(
         if not report:
             refuse_silence(result)
             return None
-        if not any(node.frames_out for node in result.nodes.values()):
+        if not any(node.replies for node in result.nodes.values()):
             raise ReplayError(f"{bag}: {_why_nothing(result, runs, start, duration)}; there is nothing to score")
         from perception_nodes.evaluation.show import print_metrics
         from perception_nodes.systems.evaluate import evaluate
@@ -175,7 +175,7 @@ class Watch:
 
 def refuse_silence(result: ReplayResult) -> None:
     """Raises ReplayError where answers that were waited for never came."""
-    silent = [name for name, node in result.nodes.items() if node.frames_in and not node.frames_out]
+    silent = [name for name, node in result.nodes.items() if node.frames_in and not node.replies]
     if silent:
         raise ReplayError(f"{', '.join(silent)} answered nothing{''.join('; ' + w for w in result.warnings)}")
     if result.unanswered:
@@ -190,7 +190,8 @@ def print_result(result: ReplayResult, runs: Sequence[SystemRun]) -> None:
     for run in runs:
         node, what = result.nodes[run.system.node_name], run.system.inputs.noun
         name = run.system.node_name
-        print(f"{name}: {node.frames_out} of {node.frames_in} {what} answered, {node.dropped} dropped")
+        apart = "".join(f", {count} {state.replace('_', ' ')}" for state, count in node.apart.items())
+        print(f"{name}: {node.frames_out} of {node.frames_in} {what} answered{apart}, {node.dropped} dropped")
     for text in result.warnings[:REMARKS]:
         print(f"  {text}")
     if len(result.warnings) > REMARKS:

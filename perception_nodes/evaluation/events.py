@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.segmentation import NO_DATA, or_no_data
 from perception_nodes.messages.events import CameraEvent
+from perception_nodes.messages.states import HELD, WARMING_UP
 
 NONE = "none"
 GAP_S = 1.0  # pictures further apart belong to different spans
@@ -47,10 +48,13 @@ class EventScorer:
     predicted: list[int] = field(default_factory=list)
     truth: list[frozenset[str] | None] = field(default_factory=list)
     cold: int = 0
+    held: int = 0
 
     def add(self, event: CameraEvent, truth: frozenset[str] | None) -> None:
-        """Counts one picture; truth: names of what is under way (empty: nothing), None where nobody knows. Pictures of
-        a network that is still warming up are counted apart. Raises EvaluationError for classes that do not fit.
+        """Counts one picture; truth: names of what is under way (empty: nothing), None where nobody knows.
+
+        Pictures without an answer of their own (the network is warming up, or the answer is held) are counted apart.
+        Raises EvaluationError for classes that do not fit.
         """
         strangers = sorted({*event.scores, *(truth or ())} - set(self.names))
         if strangers:
@@ -58,8 +62,9 @@ class EventScorer:
                 f"found events {', '.join(strangers)}, expected some of {', '.join(self.names)}: evaluate against "
                 "ground truth with the same class table"
             )
-        if not event.warm:
-            self.cold += 1
+        if event.state:
+            self.held += event.state == HELD
+            self.cold += event.state == WARMING_UP
             return
         self.stamps_ns.append(event.stamp_ns)
         self.scores.append([float(event.scores.get(name, 0.0)) for name in self.names])
@@ -90,7 +95,7 @@ class EventScorer:
         """`events` of metrics.json."""
         known, table = self.known(), self.under_way()
         frames = int(known.sum())
-        head = {"frames": frames, "warming_up": self.cold, "without_truth": int((~known).sum())}
+        head = {"frames": frames, "warming_up": self.cold, "held": self.held, "without_truth": int((~known).sum())}
         if not frames:
             return {"top1": NO_DATA, **head}
         predicted, scores = np.asarray(self.predicted), np.asarray(self.scores, np.float64)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from perception_nodes.evaluation.segmentation import NO_DATA
@@ -15,6 +18,7 @@ def percentiles(values_ms: list[float]) -> dict[str, float] | str:
     return {k: round(float(v), 3) for k, v in (("p50", p50), ("p90", p90), ("p99", p99), ("max", max(values_ms)))}
 
 
-def frames(given: int, answered: int) -> dict[str, int]:
-    """Counts of sweeps published to a node, answered by it, and never answered."""
-    return {"in": given, "out": answered, "dropped": max(given - answered, 0)}
+def frames(given: int, answered: int, apart: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Counts of messages published to a node, answered by it, apart by state (held, warming up), never answered."""
+    counts = {"apart": dict(apart)} if apart else {}
+    return {"in": given, "out": answered, "dropped": max(given - answered - sum((apart or {}).values()), 0), **counts}

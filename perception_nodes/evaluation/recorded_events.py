@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,8 @@ def evaluate_events(recording: Recording) -> Scored:
         shown += _bars(folder, camera, scorer, classes, note)
     if truth is not None:
         shown += _strip(folder, main, rows[main], scorers[main], (out, truth), classes, note)
-    return Scored(metrics, shown, out.topics()[OUTPUT].count)
+    states = Counter(event.state for pairs in rows.values() for event, _ in pairs)
+    return Scored(metrics, shown, states.pop("", 0), apart=dict(sorted(states.items())))
 
 
 def joined(out: BagReader, truth: BagReader | None) -> Rows:
@@ -147,7 +149,7 @@ def _strip(
         image = decode_image(message)
         found = boxes.get((stamp, image.frame_id))
         small = video_pictures.overlay(image.rgb, event, colours, found, width=TILE_WIDTH, note=note, bars=2)
-        right = None if what is None else event.event in (what or {NONE})
+        right = None if what is None or event.state else event.event in (what or {NONE})
         seconds = (stamp - rows[0][0].stamp_ns) * 1e-9
         tiles.append(draw.strip_tile(small, seconds, event.event, None if what is None else sorted(what), right))
     if not tiles:

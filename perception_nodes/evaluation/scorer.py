@@ -37,6 +37,7 @@ class Scored:
     Attributes:
         metrics: its part of metrics.json; None: nothing to score, no part.
         pictures: (file relative to the folder, caption). answered: recorded answers, None: does not count them.
+        apart: state -> recorded messages without an answer of their own ("held", "warming_up").
         given: messages of the truth bag that should have been answered; None: unknown.
     """
 
@@ -44,6 +45,7 @@ class Scored:
     pictures: list[tuple[str, str]] = field(default_factory=list)
     answered: int | None = None
     given: int | None = None
+    apart: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

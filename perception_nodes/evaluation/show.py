@@ -19,14 +19,20 @@ def print_metrics(folder: Path, scorers: Iterable[Scorer]) -> None:
     for scorer in scorers:
         for table in scorer.tables(metrics[scorer.key]) if scorer.key in metrics else ():
             console.print(table)
-    console.print(f"frames: {frames['in']} in, {frames['out']} out, {frames['dropped']} dropped")
+    console.print(f"frames: {counts(frames)}")
     for node, count in frames.get("nodes", {}).items():
-        console.print(f"  {node}: {count['in']} in, {count['out']} out, {count['dropped']} dropped")
+        console.print(f"  {node}: {counts(count)}")
     for node, figures in metrics["latency"]["nodes"].items():
         latency = figures.get("pipeline_ms")
         if isinstance(latency, dict):
             console.print(f"{node}, message to message: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms")
     console.print(f"report: {folder / 'report.html'}")
+
+
+def counts(frames: dict) -> str:
+    """Messages in and answered, those apart by their state, and those dropped."""
+    apart = "".join(f", {count} {state.replace('_', ' ')}" for state, count in frames.get("apart", {}).items())
+    return f"{frames['in']} in, {frames['out']} answered{apart}, {frames['dropped']} dropped"
 
 
 def number(value: float | str) -> str:

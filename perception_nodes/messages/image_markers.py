@@ -40,7 +40,7 @@ def image_marker_values(
     namespace = f"events/{event.camera}"
     place = np.eye(4)
     place[:3, 3] = (0.0, -0.5 * size[1] / size[0] - 0.06, PLANE_M)
-    said = f"{event.event} {event.score:.2f}" if event.warm else f"({event.event} {event.score:.2f}, warming up)"
+    said = f"{event.event} {event.score:.2f}" if event.warm else "warming up"
     text = {"type": TEXT, "id": 0, "ns": namespace, "pose": pose_values(place), "text": said}
     markers: list[dict] = [
         {"header": header, "ns": namespace, "action": DELETE_ALL},

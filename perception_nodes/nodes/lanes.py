@@ -1,10 +1,12 @@
 """The nodes under test in a replay: what each is fed, what is recorded of it, whether it has finished, its figures."""
 
-from collections.abc import Hashable, Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 from perception_nodes.graph import run_node
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.states import HELD
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode, Tally
@@ -19,15 +21,21 @@ DEPTH = 50  # of the recorder's subscriptions
 
 
 def answer_row(run: SystemRun) -> Recorded:
-    """How the answers of a system are recorded: their arrival is noted by (stream, stamp) of what they answer."""
+    """How the answers of a system are recorded: their arrival is noted by (stream, stamp, state); see `by_input`."""
 
     def key(raw: bytes) -> Hashable:
         try:
-            return run.input_of_answer(raw)
+            return (*run.input_of_answer(raw), run.state_of_answer(raw))
         except MessageError:  # of somebody else
             return None
 
     return Recorded(run.system.answer.topic, run.system.answer.type, key=key, depth=DEPTH)
+
+
+def by_input(arrivals: Mapping[Hashable, float], held: bool = True) -> dict[tuple[str, int], float]:
+    """(stream, stamp) of a message -> arrival of what came back for it; without held answers where asked for."""
+    keys = [key for key in arrivals if isinstance(key, tuple) and (held or key[2] != HELD)]
+    return {(key[0], key[1]): arrivals[key] for key in keys}
 
 
 class Lane:
@@ -116,7 +124,7 @@ class Lane:
         return self.taken() >= sum(self.sent.values()) and worker is not None and worker.idle
 
     def answers(self, tally: Tally) -> dict[Hashable, float]:
-        """(stream, stamp) -> arrival of everything that it has answered."""
+        """(stream, stamp, state) -> arrival of everything that came back."""
         return tally.arrivals.get(self.run.system.answer.topic, {})
 
     def asked(self, player: PlayerNode) -> int:
@@ -125,7 +133,9 @@ class Lane:
 
     def result(self, player: PlayerNode, tally: Tally) -> NodeResult:
         """The figures so far."""
-        answers, latency = self.answers(tally), Percentiles()
+        came, latency = self.answers(tally), Percentiles()
+        answers = by_input(came, held=False)  # a held answer was there before its message
+        states = Counter(key[2] for key in came if isinstance(key, tuple))
         for topic, stream in self.inputs.items():
             for stamp, sent in player.sent.get(topic, {}).items():
                 if (arrival := answers.get((stream, stamp))) is not None:
@@ -134,7 +144,8 @@ class Lane:
         name, network = self.node.runner.networks[0]
         return NodeResult(
             frames_in=self.asked(player),
-            frames_out=len(answers),
+            frames_out=states.pop("", 0),
+            apart=dict(sorted(states.items())),
             latency_ms=latency.summary(),
             network_ms=self.node.worker.inference_ms.summary(),
             model=name,

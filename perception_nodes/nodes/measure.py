@@ -21,7 +21,7 @@ from perception_nodes.nodes.compose import process_command
 from perception_nodes.nodes.domain import OwnDomain
 from perception_nodes.nodes.environment import isolate_environment
 from perception_nodes.nodes.errors import NodeError
-from perception_nodes.nodes.lanes import FLOAT, answer_row
+from perception_nodes.nodes.lanes import FLOAT, answer_row, by_input
 from perception_nodes.nodes.main import spin
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
@@ -166,7 +166,7 @@ def _figures(
     spent: _Spent,
     child: "subprocess.Popen[bytes]",
 ) -> dict[str, Any]:
-    answers, latency = listener.tally.arrivals.get(row.topic, {}), Percentiles()
+    answers, latency = by_input(listener.tally.arrivals.get(row.topic, {})), Percentiles()
     for topic, stream in inputs.items():
         for stamp, at in player.sent.get(topic, {}).items():
             if (stream, stamp) in answers:

@@ -14,6 +14,7 @@ from rclpy.timer import Timer
 from perception_nodes.calibration.source import TF, TF_STATIC, CalibrationSource
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_stamp_ns
+from perception_nodes.messages.states import HELD
 from perception_nodes.nodes.calibration_listener import CalibrationListener
 from perception_nodes.nodes.message_types import find_message_type
 from perception_nodes.nodes.node import PerceptionNode
@@ -258,7 +259,8 @@ class SystemNode(PerceptionNode[Any]):
 
     # --- the worker's thread --------------------------------------------------------------------------------------
 
-    def _process(self, sample: Sample, watch: Stopwatch) -> None:
+    def _process(self, sample: Sample, watch: Stopwatch) -> bool:
+        """Works on a sample; False where the network was not run: all of its answers are held."""
         runner = self.runner
         assert runner is not None
         runner.config = self.config  # live parameters
@@ -270,9 +272,13 @@ class SystemNode(PerceptionNode[Any]):
         }
         if not wanted:
             self.health.count("processing", "not_wanted")
+        states = set()
         for made in runner.process(sample, wanted, watch, self._heard):
             with watch.stage("postprocess"):
                 self._send(runner.name_of(made.output, made.stream), made)
+            if made.output is self.system.answer and made.output.state is not None:
+                states.add(made.output.state(made.raw))
+        return states != {HELD}
 
     def is_heard(self, name: str) -> bool:
         """True where somebody subscribes to an output, or where its message type is not installed here."""

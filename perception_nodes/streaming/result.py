@@ -10,7 +10,9 @@ class NodeResult:
     """Figures of one node.
 
     Attributes:
-        frames_in: clouds or pictures sent to it. frames_out: those answered. dropped: the difference.
+        frames_in: clouds or pictures sent to it. frames_out: those answered.
+        apart: state -> messages that came back without an answer of their own ("held", "warming_up").
+        dropped: those for which nothing came back.
         latency_ms: `p50` and `p99` from the sending of a message to the arrival of its answer (over DDS), or empty.
         network_ms: `p50` and `p99` of the network alone, or empty.
         model, engine, trained: what ran.
@@ -23,10 +25,16 @@ class NodeResult:
     model: str = ""
     engine: str = ""
     trained: bool = True
+    apart: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def replies(self) -> int:
+        """Messages for which something came back."""
+        return self.frames_out + sum(self.apart.values())
 
     @property
     def dropped(self) -> int:
-        return self.frames_in - self.frames_out
+        return self.frames_in - self.replies
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -55,6 +63,7 @@ class ReplayResult:
     model: str = ""
     engine: str = ""
     trained: bool = True
+    apart: dict[str, int] = field(default_factory=dict)
     rate: float | None = 1.0
     wall_s: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -77,7 +86,7 @@ class ReplayResult:
 
     @property
     def dropped(self) -> int:
-        return self.frames_in - self.frames_out
+        return self.frames_in - self.frames_out - sum(self.apart.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

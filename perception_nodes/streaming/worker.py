@@ -32,7 +32,8 @@ class Worker:
     """Calls `process` for each sample; a slow one costs older samples that wait, never a growing queue.
 
     Args:
-        process: decodes, steps, encodes and publishes one sample.
+        process: decodes, steps, encodes and publishes one sample. False: the network was not run (the answer of the
+            message before was repeated); the sample is counted as held, and its times are not counted.
         reset: forgets what is carried from sample to sample; called before a sample of another generation.
         health: gets the counters and values of "processing" and "clock".
         report: keeps an exception: (aspect, counter, level, error, sentence), as `PerceptionNode.report`.
@@ -46,7 +47,7 @@ class Worker:
 
     def __init__(
         self,
-        process: Callable[[Sample, Stopwatch], None],
+        process: Callable[[Sample, Stopwatch], bool | None],
         reset: Callable[[], None],
         health: Health,
         report: Report,
@@ -111,7 +112,9 @@ class Worker:
 
     def _one(self, arrival: Arrival) -> None:
         watch = Stopwatch()
-        self._process(arrival.sample, watch)
+        if self._process(arrival.sample, watch) is False:
+            self._health.count("processing", "held")
+            return
         stages = watch.milliseconds()
         self._health.count("processing", "processed")
         self.inference_ms.add(stages["inference"])

@@ -59,7 +59,7 @@ def _measure(
     """metrics.json's dict and the pictures drawn, of everything that was recorded."""
     metrics: dict = {}
     shown: list[tuple[str, str]] = []
-    answered, given = None, replay.get("frames_in")
+    answered, given, apart = None, replay.get("frames_in"), {}
     for system, scorer in held:
         note = "" if trained(replay, system.node_name) else UNTRAINED
         scored = scorer.score(dataclasses.replace(recording, note=note))
@@ -67,9 +67,9 @@ def _measure(
             metrics[scorer.key] = scored.metrics
         shown = [*scored.pictures, *shown]
         if answered is None and scored.answered is not None:
-            answered, given = scored.answered, given or scored.given
+            answered, given, apart = scored.answered, given or scored.given, scored.apart
     answered = answered or 0
-    return assemble(recording.out, metrics, given or answered, answered, replay), shown
+    return assemble(recording.out, metrics, given or answered + sum(apart.values()), (answered, apart), replay), shown
 
 
 def trained(replay: dict, node: str) -> bool:
@@ -77,7 +77,7 @@ def trained(replay: dict, node: str) -> bool:
     return bool(replay.get("nodes", {}).get(node, replay).get("trained", True))
 
 
-def assemble(out, metrics: dict, given: int, answered: int, replay: dict) -> dict:
+def assemble(out, metrics: dict, given: int, answered: tuple[int, dict[str, int]], replay: dict) -> dict:
     """metrics.json as a dict; the pipeline latency of the first node (of the LiDAR's) also stands at the top."""
     nodes: dict[str, dict] = {}
     for stage in ("debug/pipeline_latency_ms", "debug/cyclic_time_ms"):
@@ -90,8 +90,9 @@ def assemble(out, metrics: dict, given: int, answered: int, replay: dict) -> dic
             nodes.setdefault(node.strip("/"), {})[f"{stage}_ms"] = latency.percentiles(values)
     nodes = dict(sorted(nodes.items()))  # the LiDAR's first
     first = next(iter(nodes.values()), {})
-    frames = latency.frames(int(given), answered)
-    by_node = {n: latency.frames(r["frames_in"], r["frames_out"]) for n, r in replay.get("nodes", {}).items()}
+    frames = latency.frames(int(given), *answered)
+    runs = replay.get("nodes", {})
+    by_node = {n: latency.frames(r["frames_in"], r["frames_out"], r.get("apart")) for n, r in runs.items()}
     return {
         "frames": {**frames, "nodes": by_node} if len(by_node) > 1 else frames,
         "latency": {"pipeline_ms": first.get("pipeline_ms", "no data"), "nodes": nodes},

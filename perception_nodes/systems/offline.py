@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.source import TF_STATIC
 from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.states import HELD
 from perception_nodes.streaming.inputs import Note, Pushed, Sample
 from perception_nodes.streaming.remarks import Remarks
 from perception_nodes.streaming.result import NodeResult, ReplayResult
@@ -88,7 +90,7 @@ class _Pass:
         self._network, self._total = Percentiles(), Percentiles()
         self._answered = set(run.answered)
         self.remarks = Remarks()
-        self._seen = self._done = 0
+        self._seen, self._states = 0, Counter[str]()
 
     def begin(self, start_ns: int) -> None:
         """Writes the class tables."""
@@ -127,14 +129,15 @@ class _Pass:
             self._process(sample, bag_ns)
 
     def _process(self, sample: Sample, bag_ns: int) -> None:
-        watch, answers = Stopwatch(), 0
+        watch, states = Stopwatch(), Counter[str]()
         for made in self._runner.process(sample, self._wanted, watch, self._heard):
-            answers += made.output is self.run.system.answer
+            if made.output is self.run.system.answer:
+                states[self.run.state_of_answer(made.raw)] += 1
             if self._writer is not None:
                 topic = self._runner.topic_of(made.output, made.stream)
                 self._writer.write(topic, made.raw, bag_ns, made.output.type)
-        if answers:
-            self._done += answers
+        self._states += states
+        if states.total() > states[HELD]:
             times = watch.milliseconds()
             self._network.add(times["inference"])
             self._total.add(times["total"])
@@ -152,7 +155,8 @@ class _Pass:
         name, network = self._runner.networks[0]
         return NodeResult(
             frames_in=self._seen,
-            frames_out=self._done,
+            frames_out=self._states[""],
+            apart={state: count for state, count in sorted(self._states.items()) if state},
             latency_ms=self._total.summary(),
             network_ms=self._network.summary(),
             model=name,

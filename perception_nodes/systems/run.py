@@ -63,6 +63,11 @@ class SystemRun:
         read = self.system.answer.stamp
         return read(raw) if read is not None else (next(iter(self.answered)), header_stamp_ns(raw))
 
+    def state_of_answer(self, raw: bytes) -> str:
+        """Why a serialised message on the answer's topic is none ("held", "warming_up"); "" for an answer."""
+        read = self.system.answer.state
+        return read(raw) if read is not None else ""
+
 
 def find_runs(
     reader: BagReader,

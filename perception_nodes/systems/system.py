@@ -112,6 +112,8 @@ class Output:
         classes: session -> text of the class table, sent latched on `<topic>/classes`; None: no table.
         stamp: serialised answer -> (stream, stamp in ns) of the message that it answers; None: the key stream and the
             stamp of its header.
+        state: serialised answer -> why it is none (HELD: repeated from the message before; "warming_up"), "" for an
+            answer; None: each message is an answer. States are counted apart and not scored. Raises MessageError.
         recorded: `perception replay` records it.
         private: name in the node instead of `~/output/<name>`; `{stream}` stands for the camera.
         offered: session -> whether this session can give it; None: always.
@@ -125,6 +127,7 @@ class Output:
     each: bool = False
     classes: Callable[[Any], str] | None = None
     stamp: Callable[[bytes], tuple[str, int]] | None = None
+    state: Callable[[bytes], str] | None = None
     recorded: bool = False
     private: str = ""
     offered: Callable[[Any], bool] | None = None

@@ -36,7 +36,7 @@ class EventLog:
         event = read_event(message)
         for name, score in event.scores.items():
             self._line(f"{EVENTS_ENTITY}/{event.camera}/{name}", name, event_colour(name), score)
-        said = f"{event.event} {event.score:.2f}" + ("" if event.warm else " (warming up)")
+        said = (f"{event.event} {event.score:.2f}" if event.warm else "warming up") + (" (held)" if event.held else "")
         mark = self._rr.Points2D(
             [[12.0, 12.0]], labels=[said], colors=[event_colour(event.event)], radii=4.0, show_labels=True
         )

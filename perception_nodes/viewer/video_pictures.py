@@ -67,8 +67,9 @@ def overlay(
             y = 4 + 16 * i
             cv2.rectangle(out, (4, y + 2), (4 + round(90 * score), y + 13), colours.get(name, DIM), -1)
             text(out, f"{name} {score:.2f}", 100, y + 12, WHITE if name == event.event else DIM, 0.4)
-        if not event.warm:
-            text(out, "warming up", 4, 16 * len(best) + 22, DIM, 0.4)
+        state = "warming up" if not event.warm else "held: the answer of the picture before" if event.held else ""
+        if state:
+            text(out, state, 4, 16 * len(best) + 22, DIM, 0.4)
     if note:
         text(out, note, 6, out.shape[0] - 8, RED, 0.5)
     return out

@@ -1,6 +1,7 @@
 """Event scores on drives whose answer is known by hand, and from recorded bags to metrics.json and pictures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def test_a_span_that_nobody_names_is_missed_and_has_no_latency():
 
 
 def test_without_ground_truth_nothing_is_scored():
-    assert score([B, B], [None, None]) == {"top1": "no data", "frames": 0, "warming_up": 0, "without_truth": 2}
+    nothing = {"frames": 0, "warming_up": 0, "held": 0, "without_truth": 2}
+    assert score([B, B], [None, None]) == {"top1": "no data", **nothing}
     assert EventScorer(NAMES).metrics()["top1"] == "no data"
     part = score([B, B], [B, None])
     assert part["top1"] == 1.0 and part["frames"] == 1 and part["without_truth"] == 1
@@ -124,7 +126,7 @@ def table(names=EVENTS):
     )
 
 
-def bags(tmp_path, frames=20, cameras=("front",), names=EVENTS, with_table=True, shift_ns=0, warm=True):
+def bags(tmp_path, frames=20, cameras=("front",), names=EVENTS, with_table=True, shift_ns=0, warm=True, states=()):
     """Outputs that brake from 0.5 s to 0.9 s, and a truth that does so from 0.4 s to 0.9 s."""
     with BagWriter(tmp_path / "truth") as bag:
         for i in range(frames):
@@ -140,6 +142,9 @@ def bags(tmp_path, frames=20, cameras=("front",), names=EVENTS, with_table=True,
                 name = B if 5 <= i <= 9 and camera == "front" else N
                 event = said(name, i, camera=camera, names=EVENTS)
                 event = CameraEvent(event.stamp_ns + shift_ns, camera, name, event.score, event.scores, warm)
+                if states and i in states:
+                    cold = CameraEvent.warming_up(event.stamp_ns, camera)
+                    event = cold if states[i] == "warming_up" else replace(event, held=True)
                 bag.write(OUTPUT, make("std_msgs/msg/String", **event_values(event)), event.stamp_ns)
     return tmp_path / "out", tmp_path / "truth"
 
@@ -153,6 +158,17 @@ def test_recorded_events_are_scored_and_drawn(tmp_path):
     page = (folder / "report.html").read_text()
     assert page.count("<figure>") == 2 and "ego_braking" in page
     assert sorted(p.name for p in (folder / "pictures").iterdir()) == ["events_front.png", "film_front.jpg"]
+
+
+def test_held_and_cold_pictures_are_no_answers_and_are_counted_apart(tmp_path):
+    out, truth = bags(tmp_path, frames=20, states={0: "warming_up", 1: "warming_up", 4: "held", 6: "held", 8: "held"})
+    folder = evaluate(out, truth, tmp_path / "r")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["frames"] == {"in": 20, "out": 15, "dropped": 0, "apart": {"held": 3, "warming_up": 2}}
+    found = metrics["events"]
+    assert (found["frames"], found["held"], found["warming_up"], found["top1"]) == (15, 3, 2, 1.0)  # 4 alone was wrong
+    page = (folder / "report.html").read_text()
+    assert "2 pictures while the network was warming up and 3 that came sooner" in page and "3 held" in page
 
 
 def test_the_front_camera_is_scored_in_full_and_others_by_top1(tmp_path):

@@ -1,6 +1,7 @@
 """Events and boxes of cameras there and back, and their markers; what is none is refused by name."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from perception_nodes.bags.typestore import from_bytes, make, to_bytes
 from perception_nodes.messages.detections2d import Detections2D, detections2d_values, read_detections2d
 from perception_nodes.messages.errors import MessageError
-from perception_nodes.messages.events import CameraEvent, event_values, read_event
+from perception_nodes.messages.events import CameraEvent, event_state, event_values, read_event
 from perception_nodes.messages.image_markers import image_marker_values
 from tests.fuzzing import fuzzed
 
@@ -24,7 +25,31 @@ BOXES = Detections2D.build(
 def test_an_event_comes_back_with_its_stamp_to_the_nanosecond():
     assert read_event(make("std_msgs/msg/String", **event_values(EVENT))) == EVENT
     content = json.loads(event_values(EVENT)["data"])
-    assert sorted(content) == ["camera", "event", "score", "scores", "stamp", "warm"]
+    assert sorted(content) == ["camera", "event", "held", "score", "scores", "stamp", "warm"]
+
+
+def test_while_warming_up_the_message_says_so_and_nothing_else():
+    content = json.loads(event_values(CameraEvent.warming_up(5, "front"))["data"])
+    assert content == {
+        "stamp": 5, "camera": "front", "event": "warming_up", "score": 0.0, "scores": {}, "warm": False, "held": False,
+    }  # fmt: skip
+    assert read_event(SimpleNamespace(data=json.dumps(content))) == CameraEvent.warming_up(5, "front")
+
+
+def test_scores_that_an_earlier_version_sent_while_warming_up_are_no_answer():
+    content = json.loads(event_values(EVENT)["data"]) | {"warm": False}
+    del content["held"]
+    found = read_event(SimpleNamespace(data=json.dumps(content)))
+    assert found == CameraEvent.warming_up(EVENT.stamp_ns, "front") and found.state == "warming_up"
+
+
+def test_a_held_answer_is_marked_and_messages_without_the_mark_are_read():
+    held = replace(EVENT, held=True)
+    message = make("std_msgs/msg/String", **event_values(held))
+    assert read_event(message) == held and event_state(to_bytes(message)) == "held"
+    content = json.loads(event_values(EVENT)["data"])
+    del content["held"]
+    assert read_event(SimpleNamespace(data=json.dumps(content))).state == ""
 
 
 @pytest.mark.parametrize(
@@ -38,6 +63,7 @@ def test_an_event_comes_back_with_its_stamp_to_the_nanosecond():
         ({"scores": {"cut_out": "x"}}, "the score of 'cut_out' is 'x'"),
         ({"scores": []}, "scores of all classes"),
         ({"warm": 1}, "warm 1"),
+        ({"held": "no"}, "held 'no'"),
     ],
 )
 def test_what_is_no_event_is_refused_by_name(change, words):
@@ -94,8 +120,8 @@ def test_markers_stand_on_a_plane_in_front_of_the_camera():
     whole = np.array([(p.x, p.y, p.z) for p in frames[1].points])
     np.testing.assert_allclose([whole.min(0), whole.max(0)], [(-0.5, -0.25, 1), (0.5, 0.25, 1)])
     assert len({m.ns + str(m.id) for m in (text, *frames)}) == 3
-    cold = image_marker_values(CameraEvent(**{**vars(EVENT), "warm": False}), "c", (200, 100), (1, 2, 3))
-    assert "warming up" in cold["markers"][1]["text"]
+    cold = image_marker_values(CameraEvent.warming_up(1, "front"), "c", (200, 100), (1, 2, 3))
+    assert cold["markers"][1]["text"] == "warming up"
 
 
 @pytest.mark.parametrize("camera", ["../../x", "a/b", "", "..", "x" * 65, "front\n"])

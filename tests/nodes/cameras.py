@@ -20,12 +20,24 @@ def grey(level: int, size=(48, 64)) -> np.ndarray:
 
 
 class LevelSession:
-    """The event is the picture's brightness over 20; the score says how many pictures are remembered."""
+    """The event is the picture's brightness over 20; the score says how many pictures are remembered.
+
+    warm_after: pictures before the caches are warm. period: only every so many-th picture is a step, its answer is held
+    in between.
+    """
 
     engine = "by hand"
 
-    def __init__(self, delay_s: float = 0.0, error: Exception | None = None, trained: bool = True) -> None:
-        self.delay_s, self.error = delay_s, error
+    def __init__(
+        self,
+        delay_s: float = 0.0,
+        error: Exception | None = None,
+        trained: bool = True,
+        warm_after: int = 0,
+        period: int = 1,
+    ) -> None:
+        self.delay_s, self.error, self.warm_after, self.period = delay_s, error, warm_after, period
+        self.last: dict[str, SimpleNamespace] = {}
         self.remembered: dict[str, int] = {}
         self.resets: list[str | None] = []
         self.facts = SimpleNamespace(trained=trained)
@@ -41,10 +53,14 @@ class LevelSession:
         found = {}
         for camera, rgb in frames.items():
             count = self.remembered[camera] = self.remembered.get(camera, 0) + 1
+            if (count - 1) % self.period:
+                found[camera] = SimpleNamespace(**{**vars(self.last[camera]), "held": True})
+                continue
             label = min(int(rgb.mean()) // 20, len(EVENTS) - 1)
             scores = np.full(len(EVENTS), (1 - 0.5 - count / 1000) / (len(EVENTS) - 1), np.float32)
             scores[label] = 0.5 + count / 1000
-            found[camera] = SimpleNamespace(scores=scores, label=label, warm=count > 2)
+            found[camera] = SimpleNamespace(scores=scores, label=label, warm=count > self.warm_after, held=False)
+            self.last[camera] = found[camera]
         return found
 
     def reset(self, camera=None):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from perception_nodes.classes import EVENTS as EVENT_NAMES
 from tests.nodes.cameras import LevelSession, jpeg, raw
 from tests.nodes.conftest import DOMAIN, QUICK, stamp_s, status, tsm_node
 
@@ -113,11 +114,38 @@ def test_boxes_go_out_as_markers_and_to_whoever_records(stage):
     out.publish(jpeg(1.0, 7))
     stage.until(lambda: markers and found)
     assert [m.ns for m in markers[0].markers] == ["events/front", "events/front", "events/front/boxes"]
-    assert markers[0].markers[1].text == "cut_out 0.50, warming up" or "cut_out" in markers[0].markers[1].text
+    assert markers[0].markers[1].text == "cut_out 0.50"
     topic, raw = found[0]
     boxes = read_detections2d(from_bytes(raw, "vision_msgs/msg/Detection2DArray"))
     assert (topic, boxes.stamp_ns) == ("/tsm_node/output/detections", 10**9)
     assert boxes.box.tolist() == [[0.0, 0.0, 32.0, 24.0]]
+
+
+def test_until_warm_only_that_is_said_and_held_answers_are_marked_and_not_timed(stage):
+    from sensor_msgs.msg import CompressedImage
+    from std_msgs.msg import Float64, String
+    from visualization_msgs.msg import MarkerArray
+
+    node = start(stage, LevelSession(warm_after=2, period=2), detector=OneBox())
+    total = stage.listen(Float64, "/tsm_node/debug/processing_time/total_ms")
+    markers = stage.listen(MarkerArray, "/tsm_node/output/markers")
+    got = stage.listen(String, EVENTS)
+    out = stage.publisher(CompressedImage, INPUT)
+    stage.connected(out)
+    names = ("~/output/events", "~/output/markers")
+    stage.until(lambda: all(node._out[name].get_subscription_count() for name in names))
+    stage.until(lambda: node._timing._publishers["~/debug/processing_time/total_ms"].get_subscription_count())
+    for i in range(6):
+        out.publish(jpeg(1 + i / 10, i))
+        stage.until(lambda n=i + 1: len(got) >= n)
+    rows = [json.loads(message.data) for message in got]
+    assert [row["event"] for row in rows] == ["warming_up"] * 2 + [EVENT_NAMES[2]] * 2 + [EVENT_NAMES[4]] * 2
+    assert [row["held"] for row in rows] == [False, True] * 3 and rows[0]["scores"] == rows[1]["scores"] == {}
+    assert [row["stamp"] for row in rows] == [round((1 + i / 10) * 1e9) for i in range(6)]
+    stage.until(lambda: node.health.counter("processing", "held") == 3)
+    assert node.health.counter("processing", "processed") == 3
+    stage.until(lambda: len(total) == 3 and len(markers) == 3)
+    assert markers[0].markers[1].text == "warming up"
 
 
 def test_while_nobody_listens_nothing_is_computed_and_the_past_is_forgotten(stage):
@@ -163,7 +191,7 @@ def test_a_real_network_runs_in_the_node_and_its_randomness_is_said(stage):
         stage.until(lambda n=2 * i + 2: len(got) >= n, timeout=60.0)
     rows = [json.loads(m.data) for m in got]
     assert [row["camera"] for row in rows] == ["front", "rear"] * 3
-    assert all(sum(row["scores"].values()) == pytest.approx(1, abs=1e-4) and not row["warm"] for row in rows)
+    assert all((row["event"], row["scores"], row["warm"]) == ("warming_up", {}, False) for row in rows)
     assert node.session.session.cache_bytes > 0
     assert any("untrained" in s.message for s in node.health.report() if s.name == "model")
 

@@ -10,6 +10,7 @@ from perception_nodes.bags.writer import BagWriter
 from perception_nodes.nodes.replay import replay
 from perception_nodes.streaming.bag_inputs import camera_name
 from perception_nodes.systems import spvcnn, tsm
+from perception_nodes.systems.evaluate import evaluate
 from perception_nodes.systems.offline import offline
 from perception_nodes.systems.run import SystemRun, find_runs
 from perception_nodes.systems.tsm.declaration import networks_of
@@ -123,3 +124,18 @@ def test_the_inputs_of_a_bag_are_found_by_type(tmp_path):
 )  # fmt: skip
 def test_cameras_are_named_by_their_topics(topic, name):
     assert camera_name(topic) == name
+
+
+def test_held_and_cold_pictures_are_counted_apart_live_and_offline(tmp_path):
+    """They are neither answered nor dropped, and a held answer's latency is no latency."""
+    bag = write_camera_bag(tmp_path / "bag", frames=9)
+    runs = [pictures(warm_after=2, period=2)]
+    off = offline(bag, tmp_path / "off", runs)
+    live = replay(bag, tmp_path / "live", runs, rate=0)
+    for result in (off, live):
+        assert (result.frames_in, result.frames_out, result.dropped) == (9, 4, 0)
+        assert result.apart == {"held": 4, "warming_up": 1}
+    with BagReader(tmp_path / "live") as reader:
+        assert reader.topics()["/tsm_node/debug/processing_time/total_ms"].count == 5
+    metrics = json.loads((evaluate(tmp_path / "live", bag, tmp_path / "r") / "metrics.json").read_text())
+    assert metrics["frames"] == {"in": 9, "out": 4, "dropped": 0, "apart": {"held": 4, "warming_up": 1}}

@@ -9,7 +9,7 @@ import numpy as np
 from perception_nodes.evaluation import events_report
 from perception_nodes.evaluation.scorer import Recording, Scored, Scorer
 from perception_nodes.messages.detections2d import detections2d_values
-from perception_nodes.messages.events import event_stamp, event_values
+from perception_nodes.messages.events import event_stamp, event_state, event_values
 from perception_nodes.messages.image_markers import image_marker_values
 from perception_nodes.systems.inputs import CAMERAS
 from perception_nodes.systems.launch import CAMERA, IMAGE_IN, Argument, Launch
@@ -87,16 +87,18 @@ def encode_event(answer: Answer) -> dict:
     return event_values(_seen(answer).event)
 
 
-def encode_markers(answer: Answer) -> dict:
-    """The event's name and the boxes, for RViz."""
+def encode_markers(answer: Answer) -> dict | None:
+    """The event's name and the boxes, for RViz; nothing where they are those of the picture before."""
     event, boxes = _seen(answer)
+    if event.held:
+        return None
     image, session = answer.moment.values[answer.stream], answer.session
     colour = session.colours.get(event.event, (255, 255, 255))
     return image_marker_values(event, image.frame_id, image.size, colour, boxes, session.box_colours)
 
 
 def encode_detections(answer: Answer) -> dict | None:
-    """The boxes of a camera's picture."""
+    """The boxes of a camera's picture; nothing while warming up, and where they are those of the picture before."""
     boxes = _seen(answer).boxes
     return None if boxes is None else detections2d_values(boxes)
 
@@ -161,7 +163,7 @@ SYSTEM = System(
     networks=networks,
     outputs=(
         Output(
-            "events", STRING, encode_event, EVENTS, each=True, stamp=event_stamp, recorded=True,
+            "events", STRING, encode_event, EVENTS, each=True, stamp=event_stamp, state=event_state, recorded=True,
             classes=lambda networks: class_table_text(networks.session),
         ),
         Output("markers", "visualization_msgs/msg/MarkerArray", encode_markers, f"{EVENTS}/markers", each=True),

@@ -13,6 +13,7 @@ from perception_nodes.classes import EVENTS, ClassInfo, event_colour
 from perception_nodes.messages.clock import json_values
 from perception_nodes.messages.detections2d import Detections2D
 from perception_nodes.messages.events import CameraEvent
+from perception_nodes.messages.states import HELD, WARMING_UP
 from perception_nodes.systems.system import Moment, is_trained
 
 
@@ -20,7 +21,8 @@ class VideoSession(Protocol):
     """What a video model must offer (models/tsm/session.py): one cache a camera."""
 
     def step(self, frames: dict[str, NDArray[np.uint8]], stamps_ns: dict[str, int] | None = None) -> Mapping[str, Any]:
-        """RGB uint8 [H, W, 3] by camera -> `scores` float32 [K] (softmax), `label` int, `warm` bool by camera."""
+        """RGB uint8 [H, W, 3] by camera -> `scores` float32 [K] (softmax), `label` int, `warm` bool and, where
+        frames may be held, `held` bool, by camera."""
 
     def reset(self, camera: str | None = None) -> None:
         """Forgets the past of one camera, or of all."""
@@ -54,11 +56,15 @@ def box_colours(detector: Any) -> dict[str, tuple[int, int, int]]:
 def class_table_text(session: Any) -> str:
     """The class table that travels with the events, as JSON; `untrained` marks events that mean nothing."""
     rows = [{"id": i, "name": c.name, "rgb": list(c.rgb)} for i, c in enumerate(event_classes(session))]
-    return str(json_values({"classes": rows, "untrained": not is_trained(session)})["data"])
+    states = {
+        WARMING_UP: "the network has seen too few pictures: no answer",
+        HELD: "the picture came sooner than the network's period: the answer is that of the picture before",
+    }
+    return str(json_values({"classes": rows, "states": states, "untrained": not is_trained(session)})["data"])
 
 
 class Seen(NamedTuple):
-    """What was found in one camera's picture; boxes None: there is no detector."""
+    """What was found in one camera's picture; boxes None: no detector, or none of this picture."""
 
     event: CameraEvent
     boxes: Detections2D | None
@@ -113,11 +119,17 @@ class VideoNetworks:
         }
 
     def _event(self, camera: str, stamp_ns: int, result: Any) -> CameraEvent:
+        held = bool(getattr(result, "held", False))
+        if not result.warm:
+            return CameraEvent.warming_up(stamp_ns, camera, held)
         scores = {info.name: float(score) for info, score in zip(self.classes, result.scores, strict=True)}
         name = self.classes[int(result.label)].name
-        return CameraEvent(stamp_ns, camera, name, scores[name], scores, bool(result.warm))
+        return CameraEvent(stamp_ns, camera, name, scores[name], scores, True, held)
 
-    def _boxes(self, image: Any, result: Any) -> Detections2D:
+    def _boxes(self, image: Any, result: Any) -> Detections2D | None:
+        """None while the detector is warming up, and where the boxes are those of the picture before."""
+        if getattr(result, "held", False) or not getattr(result, "warm", True):
+            return None
         keep = np.flatnonzero(np.asarray(result.score) >= self._min_score)
         one = np.zeros(len(keep), np.int64)  # an object has one class: doubles of different classes are dropped, too
         keep = keep[suppress(result.box[keep], result.score[keep], one, self._max_overlap)]
