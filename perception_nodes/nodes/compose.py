@@ -113,7 +113,8 @@ def up(config_path: str | Path | None = None, composed: bool = True, network: bo
 def ros_arguments(node: ResolvedNode) -> list[str]:
     """`--ros-args …` that give a node its name, parameter file and remaps."""
     rules = [part for old, new in node.remaps.items() for part in ("-r", f"{old}:={new}")]
-    return ["--ros-args", "--params-file", str(node.config), *rules]
+    where = ["-r", f"__ns:=/{node.namespace.strip('/')}"] if node.namespace.strip("/") else []
+    return ["--ros-args", "--params-file", str(node.config), *where, *rules]
 
 
 def process_command(node: ResolvedNode) -> list[str]:

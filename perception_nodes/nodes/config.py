@@ -23,7 +23,20 @@ class Playback(Section):
     paused: bool = Field(default=False, description="wait for ~/resume or ~/step before the first message")
     topics: list[str] = Field(default=[""], description="topics to play; ['']: all")
     wait_for: list[str] = Field(default=[""], description="topics that must have a subscriber before the start")
-    wait_s: float = Field(default=10.0, ge=0, description="seconds to wait for subscribers before playing all the same")
+    wait_nodes: list[str] = Field(
+        default=[""], description="nodes whose subscriptions to wait_for count, one each; ['']: anybody's"
+    )
+    wait_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="seconds to wait; a node of wait_nodes that is missing then is an error, anybody else a warning",
+    )
+
+    @model_validator(mode="after")
+    def _whose(self) -> "Playback":
+        if any(self.wait_nodes) and len(self.wait_nodes) != len(self.wait_for):
+            raise ValueError(f"{len(self.wait_nodes)} wait_nodes and {len(self.wait_for)} wait_for; expected one each")
+        return self
 
 
 class ClockOut(Section):

@@ -14,6 +14,7 @@ from perception_nodes.bags.reader import BagMessage
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.nodes.message_types import find_message_type
+from perception_nodes.nodes.names import in_namespace
 from perception_nodes.systems import SYSTEMS
 from perception_nodes.systems.inputs import CLOUD
 from perception_nodes.systems.system import Output
@@ -111,7 +112,7 @@ class TopicLockstep:
             kind = find_message_type(types[question] if output is None else output.type)
             if kind is not None:  # else nobody here can answer
                 receive, qos = self._receiver(answer, _stamp_reader(output)), QoSProfile(depth=20)
-                self._subscriptions.append(node.create_subscription(kind, answer, receive, qos, raw=True))
+                self._subscriptions.append(node.create_subscription(kind, in_namespace(answer), receive, qos, raw=True))
 
     def _receiver(self, answer: str, stamp_of: Callable[[bytes], int]) -> Callable[[bytes], None]:
         def receive(raw: bytes) -> None:
@@ -139,7 +140,7 @@ class TopicLockstep:
         return all([self._wait(wait, halt) for wait in self._waits])
 
     def _wait(self, wait: "_Wait", halt: threading.Event) -> bool:
-        if not wait.due or not self._node.count_publishers(wait.answer):
+        if not wait.due or not self._node.count_publishers(in_namespace(wait.answer)):
             return True  # nobody there who could answer
         end = time.monotonic() + (ANSWER_S if self._any else FIRST_ANSWER_S)
         with self._changed:

@@ -11,6 +11,7 @@ from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagMessage, BagReader, Topic
 from perception_nodes.config import Qos
 from perception_nodes.nodes.config import PlayerConfig
+from perception_nodes.nodes.names import in_namespace
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.tf_type import raw_message_type
 from perception_nodes.streaming.health import Level
@@ -50,7 +51,7 @@ class Outlets:
             qos = self._qos(topic)
             if qos.durability == "transient_local":
                 self._latched.add(topic.name)
-            self._publishers[topic.name] = node.advertise(kind, topic.name, qos)
+            self._publishers[topic.name] = node.advertise(kind, in_namespace(topic.name), qos)
 
     def _qos(self, topic: Topic) -> Qos:
         config = self._node.config

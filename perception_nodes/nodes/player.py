@@ -18,13 +18,16 @@ from perception_nodes.config import Qos
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.nodes.config import PlayerConfig
+from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.lockstep import Lockstep, TopicLockstep
+from perception_nodes.nodes.names import in_namespace
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.outlets import Outlets, matches
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.pacing import Pacer
 
 LATE_S = 0.1  # a player this far behind its own schedule says so
+SAY_S = 10.0  # between two sentences about who is waited for
 SETTLE_S = 0.3  # from knowing a subscriber to its knowing this publisher: what is sent before comes late, or never
 
 
@@ -111,7 +114,8 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
                 self.health.count("playback", "loops")
             if self._outlets is not None and not self._halt.is_set():
                 self._outlets.flush(5.0)
-        except BagError as error:
+            code = self._missed()
+        except (BagError, NodeError) as error:
             self.last_error = str(error)
             self.get_logger().error(self.last_error)
             code = 1
@@ -123,25 +127,46 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
             self.finish(code)
 
     def _wait_for_subscribers(self) -> None:
-        assert self._outlets is not None
-        wanted = [t for t in self.config.playback.wait_for if t]
-        end = time.monotonic() + self.config.playback.wait_s
-        start_ns = self._span[0] + round(self.config.playback.start_s * 1e9)
-        settled = time.monotonic() + SETTLE_S if wanted else 0.0
+        """Waits for subscribers of `wait_for`; raises NodeError where a node of `wait_nodes` does not come."""
+        play = self.config.playback
+        nodes = play.wait_nodes if any(play.wait_nodes) else [""] * len(play.wait_for)
+        wanted = [(topic, node) for topic, node in zip(play.wait_for, nodes) if topic]
+        began = said = time.monotonic()
+        start_ns = self._span[0] + round(play.start_s * 1e9)
+        settled = began + SETTLE_S if wanted else 0.0
         while not self._halt.wait(0.02):
             self._send_clock(start_ns)  # time stands at the beginning, but it is there
             now = time.monotonic()
-            missing = [t for t in wanted if not self._outlets.subscribers(t)]
+            missing = [(topic, node) for topic, node in wanted if not self._is_heard(topic, node)]
             if not missing:
                 if now >= settled:
                     return
                 continue
             settled = now + SETTLE_S
-            if now > end:
-                text = f"nobody subscribes to {', '.join(missing)}: playing all the same"
-                self.health.event("playback", "no_subscriber", Level.WARN, text)
-                self.get_logger().warning(text)
+            text = ", ".join(f"{node or 'nobody'} to {topic}" for topic, node in missing)
+            if now - said > SAY_S:
+                said = now
+                self.get_logger().info(f"waiting for subscriptions: {text}")
+            if now - began > play.wait_s:
+                self._give_up(missing, text)
                 return
+
+    def _is_heard(self, topic: str, node: str) -> bool:
+        """True where a topic has a subscription, of this node where one is named."""
+        assert self._outlets is not None
+        if not node:
+            return bool(self._outlets.subscribers(topic))
+        found = self.get_subscriptions_info_by_topic(in_namespace(topic))
+        own = self.get_namespace()
+        return any(info.node_name == node and info.node_namespace == own for info in found)
+
+    def _give_up(self, missing: list[tuple[str, str]], text: str) -> None:
+        seconds = self.config.playback.wait_s
+        if any(node for _, node in missing):
+            raise NodeError(f"after {seconds:g} s no subscription of {text}: is the node running, on this topic?")
+        text = f"nobody subscribes to {', '.join(topic for topic, _ in missing)}: playing all the same"
+        self.health.event("playback", "no_subscriber", Level.WARN, text)
+        self.get_logger().warning(text)
 
     def _play_once(self) -> None:
         play, outlets = self.config.playback, self._outlets
@@ -186,6 +211,15 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
                 self._on_sent(message.topic)
                 if self._lockstep is not None:
                     self._lockstep.sent(message)
+
+    def _missed(self) -> int:
+        """Exit code at the end of the bag: 1 where answers that were waited for never came, and nobody else says so."""
+        missed = self.health.counter("playback", "unanswered")
+        if not missed or self._own_lockstep is not None:
+            return 0
+        self.last_error = f"{missed} messages got no answer on {', '.join(dict.fromkeys(self.config.answer.topics))}"
+        self.get_logger().error(self.last_error)
+        return 1
 
     def _unanswered(self) -> None:
         self.health.event("playback", "unanswered", Level.WARN, "a message got no answer in time")

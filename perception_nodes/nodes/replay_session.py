@@ -128,13 +128,15 @@ class ReplaySession:
     def _player_parameters(self) -> dict[str, Any]:
         plan = self._plan
         fed = {topic: lane.run.system.answer.topic for lane in self._lanes for topic in lane.inputs}
-        read = list(dict.fromkeys(topic for lane in self._lanes for topic in lane.sent))
+        rows = [(topic, lane.name if topic in lane.inputs else "") for lane in self._lanes for topic in lane.sent]
+        read = list(dict.fromkeys(topic for topic, _ in rows))
         return {
             "bag": str(self._bag),
             "playback.rate": float(plan.rate),
             "playback.start_s": float(plan.start),
             "playback.duration_s": float(plan.duration or 0.0),
-            "playback.wait_for": read,
+            "playback.wait_for": [topic for topic, _ in rows],
+            "playback.wait_nodes": [node for _, node in rows],
             "playback.wait_s": 60.0,
             # Ground truth is in the bag already: only what the nodes read goes over DDS.
             "playback.topics": list(dict.fromkeys([*read, *plan.topics])),

@@ -16,6 +16,7 @@ from perception_nodes.bags.typestore import make, to_bytes
 from perception_nodes.config import Qos
 from perception_nodes.messages.assign import fill
 from perception_nodes.nodes.config import SimulatorConfig
+from perception_nodes.nodes.names import in_namespace
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.tf_type import raw_message_type
 from perception_nodes.simulator.drive import Drive
@@ -155,7 +156,7 @@ class SimulatorNode(PerceptionNode[SimulatorConfig]):
         def build(values: dict) -> Any:
             return to_bytes(make(message.type_name, **values)) if only_bytes else fill(kind(), values)
 
-        return build, self.advertise(kind, message.topic, Qos(durability=durability, depth=wanted.depth))
+        return build, self.advertise(kind, in_namespace(message.topic), Qos(durability=durability, depth=wanted.depth))
 
     # --- /clock ---------------------------------------------------------------------------------------------------
 

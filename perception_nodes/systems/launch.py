@@ -23,12 +23,15 @@ def camera_info_topic(camera: str) -> str:
 
 @dataclass(frozen=True)
 class Argument:
-    """A launch argument: its name, default (None: required), type and sentence."""
+    """A launch argument: its name, default (None: required), type and sentence.
+
+    kind: `topic` is a text whose default follows the namespace; `list` is names, as in [front, left].
+    """
 
     name: str
     default: str | None
     description: str
-    kind: Literal["str", "int", "float", "bool"] = "str"
+    kind: Literal["str", "topic", "int", "float", "bool", "list"] = "str"
     choices: tuple[str, ...] = ()
 
 
@@ -40,9 +43,12 @@ class Ref:
 
 
 # Arguments that several systems may share.
-POINTS_IN = Argument("points", POINTS_TOPIC, "topic of the LiDAR's PointCloud2")
-IMAGE_IN = Argument("image", image_topic("front"), "topic of the camera's Image or CompressedImage")
+POINTS_IN = Argument("points", POINTS_TOPIC, "topic of the LiDAR's PointCloud2", "topic")
+IMAGE_IN = Argument(
+    "image", image_topic("front"), "topic of the camera's Image or CompressedImage; {camera}: its name", "topic"
+)
 CAMERA = Argument("camera", "front", "name of the camera in the outputs")
+CAMERAS_IN = Argument("cameras", "", "names of several cameras, as [front, left]; empty: the one of `camera`", "list")
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,9 @@ class Launch:
         plan: name of the launch file that starts this node alone. description: its sentence.
         switch: bool argument of the plans of several nodes that turns this node on or off.
         topics: input topic of the node (`~/input/points`) -> argument that holds the topic to read.
-        parameters: dotted parameter -> argument; a list of arguments makes a list. `perception replay` has an option
-            for each of these arguments that is not in a list.
+        parameters: dotted parameter -> argument; a list of arguments makes a list, in which an argument of kind `list`
+            that is not empty replaces the others. `perception replay` has an option for each argument that is not in
+            a list.
         alone: dotted parameter -> the argument that takes its place where the node is started alone.
     """
 

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.ros
 START = START_NS * 1e-9
 
 
-def player(stage, bag, start=True, **overrides):
+def player(stage, bag, start=True, namespace="", **overrides):
     from perception_nodes.nodes.player import PlayerNode
 
     codes: list[int] = []
-    node = PlayerNode(overrides={**QUICK, "bag": str(bag), **overrides}, context=stage.context)
+    node = PlayerNode(overrides={**QUICK, "bag": str(bag), **overrides}, context=stage.context, namespace=namespace)
     node.finish = codes.append
     stage.add(node, start=start)
     return node, codes
@@ -47,6 +47,46 @@ def test_stored_bytes_come_out_as_they_were_at_the_rate_asked_for(stage, clouds,
     for got, was in zip(clouds, stored):
         assert bytes(got.data) == was.data.tobytes() and got.header.stamp.nanosec == was.header.stamp.nanosec
     assert len(serialize_message(clouds[0])) > 8000
+
+
+def test_the_node_under_test_is_waited_for_not_any_subscriber(stage, clouds, tmp_path):
+    """`clouds` subscribes, as a viewer or a recorder would; the node comes later."""
+    wait = {**WAIT, "playback.wait_nodes": ["spvcnn_node"], "playback.rate": 0.0}
+    node, codes = player(stage, write_bag(tmp_path / "bag", frames=3), **wait)
+    time.sleep(1.0)
+    assert not clouds and not codes
+    remap = ["--ros-args", "-r", "~/input/points:=/lidar/points"]
+    stage.add(spvcnn_node(lambda config: HeightSession(), context=stage.context, cli_args=remap))
+    stage.until(lambda: codes)
+    assert codes == [0] and len(clouds) == 3
+
+
+def test_a_node_under_test_that_does_not_come_is_an_error(stage, clouds, tmp_path):
+    wait = {**WAIT, "playback.wait_nodes": ["spvcnn_node"], "playback.wait_s": 0.5}
+    node, codes = player(stage, write_bag(tmp_path / "bag"), **wait)
+    stage.until(lambda: codes)
+    assert codes == [1] and not clouds
+    assert "no subscription of spvcnn_node to /lidar/points" in node.last_error
+
+
+def test_an_answer_that_never_comes_ends_with_code_1(stage, clouds, tmp_path, monkeypatch):
+    from sensor_msgs.msg import PointCloud2
+
+    monkeypatch.setattr("perception_nodes.nodes.lockstep.FIRST_ANSWER_S", 0.2)
+    stage.publisher(PointCloud2, "/labels")  # it is there and says nothing
+    answers = {"answer.inputs": ["/lidar/points"], "answer.topics": ["/labels"], "playback.rate": 0.0}
+    node, codes = player(stage, write_bag(tmp_path / "bag", frames=2), **WAIT, **answers)
+    stage.until(lambda: codes)
+    assert codes == [1] and "2 messages got no answer on /labels" in node.last_error
+
+
+def test_a_namespaced_player_plays_in_its_namespace(stage, tmp_path):
+    from sensor_msgs.msg import PointCloud2
+
+    got = stage.listen(PointCloud2, "/left/lidar/points")
+    node, codes = player(stage, write_bag(tmp_path / "bag", frames=3), namespace="left", **WAIT)
+    stage.until(lambda: codes)
+    stage.until(lambda: len(got) == 3)
 
 
 def test_who_is_waited_for_gets_the_first_message_and_time_to_know_the_player(stage, tmp_path):

@@ -146,10 +146,7 @@ def test_the_player_ends_with_code_0_at_the_end_of_the_bag(start, tmp_path):
 def test_up_starts_and_ends_the_stack_in_processes(start, tmp_path):
     bag = write_bag(tmp_path / "bag", frames=3)
     stack = tmp_path / "stack.yaml"
-    stack.write_text(
-        f"plan: replay\narguments: {{bag: {bag}, model: 'random:spvcnn-lite'}}\n"
-        "parameters: {player_node: {playback.wait_s: 0.5}}\n"
-    )
+    stack.write_text(f"plan: replay\narguments: {{bag: {bag}, model: 'random:spvcnn-lite'}}\n")
     code = f"from perception_nodes.nodes.compose import up; raise SystemExit(up({str(stack)!r}, composed=False))"
     child = start("-c", code)
     said, _ = child.communicate(timeout=60)

@@ -12,7 +12,7 @@ from perception_nodes.messages.detections2d import detections2d_values
 from perception_nodes.messages.events import event_stamp, event_state, event_values
 from perception_nodes.messages.image_markers import image_marker_values
 from perception_nodes.systems.inputs import CAMERAS
-from perception_nodes.systems.launch import CAMERA, IMAGE_IN, Argument, Launch
+from perception_nodes.systems.launch import CAMERA, CAMERAS_IN, IMAGE_IN, Argument, Launch
 from perception_nodes.systems.system import Answer, Decoded, Moment, Network, Output, System
 from perception_nodes.systems.tsm.config import TsmConfig
 from perception_nodes.systems.tsm.video import Seen, VideoDetector, VideoNetworks, VideoSession, class_table_text
@@ -140,7 +140,7 @@ LAUNCH = Launch(
     switch=Argument("events", "false", "say what happens in front of the camera", "bool"),
     topics={"~/input/image": IMAGE_IN},
     parameters={
-        "cameras": [CAMERA],
+        "cameras": [CAMERA, CAMERAS_IN],
         "model.name": Argument("video_model", "tsm-events-online", "video network: a name or folder, as `model`"),
         "model.runtime": Argument("runtime", "auto", "what computes it", choices=RUNTIMES),
         "detector.model": Argument("detector", "", "2-D detector: a name or folder, as `model`; empty: none"),
