@@ -58,7 +58,8 @@ def test_the_node_under_test_is_waited_for_not_any_subscriber(stage, clouds, tmp
     remap = ["--ros-args", "-r", "~/input/points:=/lidar/points"]
     stage.add(spvcnn_node(lambda config: HeightSession(), context=stage.context, cli_args=remap))
     stage.until(lambda: codes)
-    assert codes == [0] and len(clouds) == 3
+    stage.until(lambda: len(clouds) == 3)
+    assert codes == [0]
 
 
 def test_a_node_under_test_that_does_not_come_is_an_error(stage, clouds, tmp_path):
