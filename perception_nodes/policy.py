@@ -33,6 +33,7 @@ TRUTH = (
     "/ground_truth/boxes/attributes",
     "/ground_truth/markers",
     *(f"/ground_truth/map/{info.name}" for info in MAP_CLASSES),
+    "/ground_truth/map/shapes",
 )
 SENSORS = (
     POINTS_TOPIC,

@@ -32,7 +32,7 @@ def default_qos(topic: str, type_name: str) -> TopicQos:
     """The offer for a topic by its name and type: latched for /tf_static, class tables and maps."""
     if topic == "/tf_static" or topic.endswith("/tf_static"):
         return TopicQos(latched=True, depth=100)
-    if topic.endswith("/classes") or type_name in LATCHED_TYPES:
+    if topic.endswith(("/classes", "/map/shapes")) or type_name in LATCHED_TYPES:
         return TopicQos(latched=True, depth=1)
     if type_name in SENSOR_TYPES:
         return TopicQos(depth=5)  # reliable offers serve best-effort subscribers too

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.calibration.errors import CalibrationError
-from perception_nodes.calibration.se3 import apply
+from perception_nodes.calibration.se3 import apply, compose
 from perception_nodes.calibration.source import CalibrationSource
 from perception_nodes.evaluation.detection3d import Detection3dScorer, countable
 from perception_nodes.evaluation.detection3d_match import match_class
 from perception_nodes.evaluation.errors import EvaluationError
 from perception_nodes.evaluation.nuscenes_protocol import NUSCENES, attributes_by_speed
+from perception_nodes.evaluation.nuscenes_results import write_results
 from perception_nodes.evaluation.recorded import POINTS
 from perception_nodes.evaluation.recorded_boxes import TRUTH, boxes_by_stamp
+from perception_nodes.evaluation.recorded_poses import RecordedPoses
 from perception_nodes.evaluation.scorer import Recording, Scored
 from perception_nodes.evaluation.segmentation import NO_DATA
 from perception_nodes.messages.detections import Detections3D
@@ -36,6 +38,7 @@ from perception_nodes.streaming.bag_calibration import bag_calibration
 
 OUTPUT = "/perception/detections"
 RACKS = "/ground_truth/bicycle_racks"
+TOKENS = "/ground_truth/sample_token"
 BASE = "base_link"
 MATCH_M = 2.0  # of the worst frames
 
@@ -82,9 +85,28 @@ def evaluate_detections3d(recording: Recording, topic: str = OUTPUT, truth_topic
         },
     }
     worst = worst_frames(pairs, scorer.best_scores(MATCH_M))[: recording.pictures]
+    write_result_file(recording.folder, truth_bag, {stamp: pair.found for stamp, pair in pairs.items()})
     points = truth_bag.topics().get(POINTS)
     shown = _draw(recording.folder, truth_bag, pairs, worst, recording.note)
     return Scored(metrics, shown, len(found), points.count if points is not None else None)
+
+
+def write_result_file(folder: Path, truth_bag: BagReader, found: dict[int, Detections3D]) -> None:
+    """folder/detections_nuscenes.json: the boxes (in base_link) as the official devkit reads them; nothing where the
+    bag has no pose of base_link.
+
+    Tokens are those of the ground truth's /ground_truth/sample_token (bags made from nuScenes), else the stamps in ns.
+    Boxes are in the map frame, moved by the bag's note `map_origin` where it has one.
+    """
+    poses = RecordedPoses(truth_bag)
+    if not len(poses) or any(boxes.frame_id != BASE for boxes in found.values()):
+        return
+    global_from_map = compose(np.eye(3), truth_bag.note_table("map_origin").get("xyz", (0.0, 0.0, 0.0)))
+    tokens = {stamp: str(stamp) for stamp in found}
+    for _, kind, stamp, raw in truth_bag.messages([TOKENS]) if TOKENS in truth_bag.topics() else ():
+        tokens[stamp] = str(truth_bag.decode(raw, kind).data)
+    frames = {tokens[s]: boxes.moved("global", global_from_map @ poses.at(s)) for s, boxes in found.items()}
+    write_results(folder / "detections_nuscenes.json", frames, use_lidar=True, use_camera=True)
 
 
 def paired(truth_bag: BagReader, truth: dict[int, Detections3D], found: dict[int, Detections3D]) -> dict[int, Pair]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.calibration.se3 import from_euler, yaw_of
+from perception_nodes.calibration.se3 import Matrix, from_euler, yaw_of
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import as_int, header_fields, ns_to_stamp, read_header
 from perception_nodes.messages.transforms import pose_values, read_pose
@@ -43,8 +43,30 @@ def grid_values(grid: Grid) -> dict:
     }
 
 
+class Cells(NamedTuple):
+    """A grid as it comes: `percent` int8 [rows, columns] 0..100, -1 unknown; the rest as in Grid."""
+
+    percent: NDArray[np.int8]
+    resolution: float
+    origin: tuple[float, float]
+    yaw: float
+    frame_id: str
+    stamp_ns: int
+
+    @property
+    def frame_from_grid(self) -> Matrix:
+        """float64 [4, 4]: from the grid's corner and axes to `frame_id`."""
+        return from_euler(0.0, 0.0, self.yaw, (*self.origin, 0.0))
+
+
 def read_grid(msg: Any, threshold: int = 50) -> Grid:
     """Cells of at least `threshold` per cent hold, unknown ones (-1) do not. Raises MessageError."""
+    cells = read_cells(msg)
+    return Grid(cells.percent >= threshold, *cells[1:])
+
+
+def read_cells(msg: Any) -> Cells:
+    """OccupancyGrid -> Cells. Raises MessageError."""
     frame_id, stamp_ns = read_header(msg)
     try:
         info, data = msg.info, np.asarray(msg.data)
@@ -58,4 +80,5 @@ def read_grid(msg: Any, threshold: int = 50) -> Grid:
         raise MessageError(f"a grid resolution of {resolution} m; a positive number was expected")
     pose = read_pose(info.origin, "grid origin")
     origin = (float(pose[0, 3]), float(pose[1, 3]))
-    return Grid(data.reshape(rows, columns) >= threshold, resolution, origin, yaw_of(pose), frame_id, stamp_ns)
+    percent = data.reshape(rows, columns).astype(np.int8)
+    return Cells(percent, resolution, origin, yaw_of(pose), frame_id, stamp_ns)

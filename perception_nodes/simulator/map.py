@@ -11,11 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from perception_nodes.calibration.se3 import from_euler
 from perception_nodes.classes import MAP_CLASSES
-from perception_nodes.simulator.map_masks import LINE_CELLS
+from perception_nodes.messages.map_shapes import MapShapes
 from perception_nodes.simulator.scene import World
-
-FRACTION = 6  # bits of sub-cell position that OpenCV keeps
 
 
 def masks_around(
@@ -26,33 +25,21 @@ def masks_around(
     Cell (r, c) covers base x = c * resolution - size[0] / 2 and base y = r * resolution - size[1] / 2 onwards: rows go
     left, columns forward, as an OccupancyGrid in the base frame wants it. Raises ValueError for an empty rectangle.
     """
-    import cv2
-
     columns, rows = round(size[0] / resolution), round(size[1] / resolution)
     if columns < 1 or rows < 1:
         raise ValueError(f"a map of {size} m at {resolution} m a cell has no cells; give a larger size")
-    c, s = np.cos(yaw), np.sin(yaw)
+    base_from_grid = from_euler(0.0, 0.0, 0.0, (-size[0] / 2, -size[1] / 2, 0.0))
+    map_from_grid = from_euler(0.0, 0.0, yaw, (x, y, 0.0)) @ base_from_grid
     reach = float(np.hypot(*size)) / 2 + 1.0
 
-    def cells(points: NDArray[np.float64]) -> NDArray[np.int32] | None:
+    def near(points: NDArray[np.float64]) -> bool:
         delta = np.asarray(points, np.float64)[:, :2] - (x, y)
-        if (delta.min(0) > reach).any() or (delta.max(0) < -reach).any():
-            return None
-        base = np.stack([c * delta[:, 0] + s * delta[:, 1], c * delta[:, 1] - s * delta[:, 0]], -1)
-        place = (base + np.asarray(size) / 2) / resolution - 0.5
-        return np.round(place * (1 << FRACTION)).astype(np.int32)
+        return not ((delta.min(0) > reach).any() or (delta.max(0) < -reach).any())
 
-    masks = np.zeros((len(MAP_CLASSES), rows, columns), np.uint8)
-    for canvas, info in zip(masks, MAP_CLASSES):
-        for polygon in world.map_polygons.get(info.name, ()):
-            place = cells(polygon)
-            if place is not None:
-                cv2.fillPoly(canvas, [place], 1, shift=FRACTION)
-        for line in world.map_lines.get(info.name, ()):
-            place = cells(line)
-            if place is not None:
-                cv2.polylines(canvas, [place], False, 1, LINE_CELLS, shift=FRACTION)
-    return masks.astype(bool)
+    polygons = {name: [[p] for p in shapes if near(p)] for name, shapes in world.map_polygons.items()}
+    lines = {name: [line for line in shapes if near(line)] for name, shapes in world.map_lines.items()}
+    shapes = MapShapes(polygons, lines, "map")
+    return np.stack([shapes.mask(c.name, (rows, columns), resolution, map_from_grid) for c in MAP_CLASSES])
 
 
 def occupancy(mask: NDArray[np.bool_]) -> NDArray[np.int8]:

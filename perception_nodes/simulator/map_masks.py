@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.classes import MAP_CLASSES
+from perception_nodes.messages.map_shapes import MapShapes
 from perception_nodes.simulator.scene import World
-
-LINE_CELLS = 2  # width of a drawn divider, the line thickness of the nuScenes devkit's map masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,25 +22,20 @@ class MapMasks:
     resolution: float
 
 
+def shapes_of(world: World, frame_id: str = "map") -> MapShapes:
+    """The world's map as polygons and lines; every class is there, be it empty."""
+    names = [c.name for c in MAP_CLASSES]
+    polygons = {name: [[polygon] for polygon in world.map_polygons.get(name, ())] for name in names}
+    return MapShapes(polygons, {name: list(world.map_lines.get(name, ())) for name in names}, frame_id)
+
+
 def rasterise(world: World, resolution: float = 0.5) -> MapMasks:
     """Masks of the whole world at `resolution` m a cell; a cell holds where its centre lies in a polygon or a line's
     stroke reaches it."""
-    import cv2
-
     x0, y0, x1, y1 = world.extent
     columns, rows = int(np.ceil((x1 - x0) / resolution)), int(np.ceil((y1 - y0) / resolution))
-    fraction = 6  # bits of sub-cell position that OpenCV keeps
-
-    def cells(points: NDArray[np.float64]) -> NDArray[np.int32]:
-        place = (np.asarray(points, np.float64)[:, :2] - (x0, y0)) / resolution - 0.5
-        return np.round(place * (1 << fraction)).astype(np.int32)
-
-    masks: dict[str, NDArray[np.bool_]] = {}
-    for info in MAP_CLASSES:
-        canvas = np.zeros((rows, columns), np.uint8)
-        for polygon in world.map_polygons.get(info.name, ()):
-            cv2.fillPoly(canvas, [cells(polygon)], 1, shift=fraction)
-        for line in world.map_lines.get(info.name, ()):
-            cv2.polylines(canvas, [cells(line)], False, 1, LINE_CELLS, shift=fraction)
-        masks[info.name] = canvas.astype(bool)
+    shapes = shapes_of(world)
+    map_from_grid = np.eye(4)
+    map_from_grid[:2, 3] = x0, y0
+    masks = {c.name: shapes.mask(c.name, (rows, columns), resolution, map_from_grid) for c in MAP_CLASSES}
     return MapMasks(masks, (float(x0), float(y0)), resolution)

@@ -21,10 +21,11 @@ from perception_nodes.messages.cloud_layout import point_cloud2_layout, point_cl
 from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
 from perception_nodes.messages.grid import Grid, grid_values
 from perception_nodes.messages.image import compressed_image_values, encode_jpeg
+from perception_nodes.messages.map_shapes import map_shapes_values
 from perception_nodes.messages.markers import marker_array_values
 from perception_nodes.messages.odometry import Odometry, odometry_values
 from perception_nodes.messages.transforms import Transform, tf_values
-from perception_nodes.simulator.map_masks import rasterise
+from perception_nodes.simulator.map_masks import rasterise, shapes_of
 
 if TYPE_CHECKING:
     from perception_nodes.simulator.camera import CameraImage
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MAP, BASE, LIDAR = "map", "base_link", "lidar"
 BOXES = "/ground_truth/boxes"
+MAP_SHAPES = "/ground_truth/map/shapes"
 
 
 class Outgoing(NamedTuple):
@@ -66,6 +68,8 @@ def opening(drive: Drive, start_ns: int, truth: bool = True) -> Iterator[Outgoin
         ("/ground_truth/events", events),
     ):
         yield Outgoing(f"{topic}/classes", "std_msgs/msg/String", class_table_values(classes), start_ns)
+    shapes = map_shapes_values(shapes_of(drive.world, MAP))
+    yield Outgoing(MAP_SHAPES, "std_msgs/msg/String", shapes, start_ns)
     masks = rasterise(drive.world)
     for name, mask in masks.masks.items():
         grid = Grid(mask, masks.resolution, masks.origin, 0.0, MAP, start_ns)

@@ -12,6 +12,7 @@ from perception_nodes.calibration.se3 import from_euler, invert
 from perception_nodes.evaluation import report
 from perception_nodes.evaluation.detection3d_report import OUTPUT, detection3d_scorer
 from perception_nodes.evaluation.errors import EvaluationError
+from perception_nodes.evaluation.nuscenes_results import read_results
 from perception_nodes.evaluation.recorded_boxes import TRUTH
 from perception_nodes.evaluation.scorer import UNTRAINED, Recording
 from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
@@ -19,6 +20,7 @@ from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud
 from perception_nodes.messages.transforms import Transform, tf_values
 
 STAMPS = [10**9 + i * 10**8 for i in range(3)]
+MAP_FROM_BASE = from_euler(0, 0, np.pi / 2, (10.0, 20.0, 0.0))
 BASE_FROM_LIDAR = from_euler(0, 0, 0.5, (1.0, 0.0, 1.8))
 
 
@@ -43,6 +45,11 @@ def bags(folder, found, truth=None, with_tf=True, with_attributes=True):
         if with_tf:
             link = Transform("base_link", "lidar", BASE_FROM_LIDAR, STAMPS[0])
             bag.write("/tf_static", make("tf2_msgs/msg/TFMessage", **tf_values([link])), STAMPS[0])
+            for stamp in STAMPS:
+                pose = Transform("map", "base_link", MAP_FROM_BASE, stamp)
+                bag.write("/tf", make("tf2_msgs/msg/TFMessage", **tf_values([pose])), stamp)
+            bag.write("/ground_truth/sample_token", make("std_msgs/msg/String", data="token 0"), STAMPS[0])
+            bag.note("map_origin", json.dumps({"xyz": [1000, 0, 0]}))
         for each in truth:
             xyz = np.random.default_rng(0).uniform(-40, 40, (300, 3)).astype(np.float32)
             cloud = make_point_cloud2(point_cloud2_layout({"xyz": xyz}), "lidar", each.stamp_ns)
@@ -61,6 +68,10 @@ def test_boxes_in_the_lidars_frame_are_compared_in_base_link(tmp_path):
     assert scored.metrics["map_present"] == 1.0 and scored.metrics["nds_present"] == pytest.approx(1.0, abs=1e-3)
     assert scored.metrics["boxes"]["car"] == 6 and scored.metrics["attributes"] == "by speed"
     assert (scored.answered, scored.given) == (3, 3)
+    frames, _ = read_results(tmp_path / "results/detections_nuscenes.json")
+    assert list(frames) == ["token 0", str(STAMPS[1]), str(STAMPS[2])]
+    x, y, _ = boxes(0).centre[0]
+    assert any(np.allclose(c[:2], (1010 - y, 20 + x)) for c in frames["token 0"].centre)
 
 
 def test_the_worst_frame_is_drawn_first_and_the_report_holds_tables_and_curves(tmp_path):
