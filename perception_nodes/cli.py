@@ -197,6 +197,14 @@ def convert_nuscenes(src: Path, out: OutPath) -> None:
     print(convert(src, out).summary())
 
 
+@convert_app.command("pandaset")
+def convert_pandaset(src: Path, out: OutPath) -> None:
+    """A PandaSet sequence in the plain layout (calibration.json, frames/) to a bag with ground truth."""
+    from perception_nodes.datasets.convert_pandaset import convert_pandaset as convert
+
+    print(convert(src, out).summary())
+
+
 @convert_app.command("argoverse2")
 def convert_argoverse2(src: Path, out: OutPath) -> None:
     """An Argoverse 2 log (annotations.json and sweeps/) to a bag with ground-truth boxes."""

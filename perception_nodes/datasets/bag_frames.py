@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,12 @@ from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.se3 import Matrix
 from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
+from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
 from perception_nodes.messages.class_table import class_table_values
 from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
-from perception_nodes.messages.image import compressed_image_values
+from perception_nodes.messages.errors import MessageError
+from perception_nodes.messages.image import compressed_image_values, decode_picture
 from perception_nodes.messages.markers import marker_array_values
 from perception_nodes.messages.odometry import Odometry, odometry_values
 from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud2_layout
@@ -60,6 +63,16 @@ def write_boxes(bag: BagWriter, boxes: Detections3D) -> None:
     bag.write(f"{BOXES}/attributes", make("std_msgs/msg/String", **attributes_values(boxes)), stamp)
     markers = make("visualization_msgs/msg/MarkerArray", **marker_array_values(boxes, "ground_truth"))
     bag.write("/ground_truth/markers", markers, stamp)
+
+
+def write_camera(bag: BagWriter, name: str, path: Path, k: NDArray[np.float64], stamp_ns: int) -> None:
+    """A rectified JPEG file as it is, with the camera_info of its size; raises DatasetError."""
+    try:
+        jpeg = path.read_bytes()
+        height, width = decode_picture(jpeg).shape[:2]
+    except (OSError, MessageError) as err:
+        raise DatasetError(f"cannot read the picture {path}: {err}") from err
+    write_picture(bag, name, jpeg, CameraModel(width, height, k, np.zeros(5), "plumb_bob", f"camera_{name}", stamp_ns))
 
 
 def write_picture(bag: BagWriter, name: str, jpeg: bytes, camera: CameraModel) -> None:

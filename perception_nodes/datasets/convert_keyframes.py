@@ -14,9 +14,8 @@ from perception_nodes.datasets import bag_frames
 from perception_nodes.datasets.argoverse2 import BOX_CLASS_OF, ArgoverseSweep, open_argoverse_log
 from perception_nodes.datasets.convert import Converted
 from perception_nodes.datasets.errors import DatasetError
-from perception_nodes.datasets.nuscenes import KeyframeCamera, NuScenesKeyframe, read_nuscenes_keyframe
+from perception_nodes.datasets.nuscenes import NuScenesKeyframe, read_nuscenes_keyframe
 from perception_nodes.datasets.progress import progress
-from perception_nodes.messages.camera_info import CameraModel
 from perception_nodes.messages.detections import Detections3D
 
 KNOWN = tuple(c.name for c in BOX_CLASSES)
@@ -38,7 +37,7 @@ def convert_nuscenes(
         bag_frames.write_box_classes(bag, first)
         for camera in sorted(frame.cameras.values(), key=lambda c: c.stamp_ns):
             bag_frames.write_pose(bag, _local(camera.map_from_base, frame.map_from_base), camera.stamp_ns)
-            _write_camera(bag, camera)
+            bag_frames.write_camera(bag, camera.name, camera.path, camera.k, camera.stamp_ns)
         _write_keyframe(bag, frame)
     return Converted(bag.path, 1, len(frame.cameras), 0, 1 + len(frame.cameras), ())
 
@@ -83,17 +82,6 @@ def _write_sweep(bag: BagWriter, sweep: ArgoverseSweep, origin: Matrix) -> None:
     }
     bag_frames.write_sweep(bag, columns, sweep.stamp_ns)
     bag_frames.write_boxes(bag, _known(sweep.boxes, BOX_CLASS_OF))
-
-
-def _write_camera(bag: BagWriter, camera: KeyframeCamera) -> None:
-    frame_id = f"camera_{camera.name}"
-    size = (camera.width, camera.height)
-    model = CameraModel(*size, camera.k, np.zeros(5), "plumb_bob", frame_id, camera.stamp_ns)
-    try:
-        jpeg = camera.path.read_bytes()
-    except OSError as err:
-        raise DatasetError(f"cannot read the picture {camera.path}: {err.strerror or err}") from err
-    bag_frames.write_picture(bag, camera.name, jpeg, model)
 
 
 def _local(map_from_base: Matrix, origin: Matrix) -> Matrix:

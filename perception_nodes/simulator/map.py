@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.calibration.se3 import from_euler
 from perception_nodes.classes import MAP_CLASSES
 from perception_nodes.messages.map_shapes import MapShapes
 from perception_nodes.simulator.scene import World
@@ -28,8 +27,9 @@ def masks_around(
     columns, rows = round(size[0] / resolution), round(size[1] / resolution)
     if columns < 1 or rows < 1:
         raise ValueError(f"a map of {size} m at {resolution} m a cell has no cells; give a larger size")
-    base_from_grid = from_euler(0.0, 0.0, 0.0, (-size[0] / 2, -size[1] / 2, 0.0))
-    map_from_grid = from_euler(0.0, 0.0, yaw, (x, y, 0.0)) @ base_from_grid
+    map_from_grid = np.eye(4)
+    map_from_grid[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
+    map_from_grid[:2, 3] = (x, y) - map_from_grid[:2, :2] @ np.asarray(size) / 2
     reach = float(np.hypot(*size)) / 2 + 1.0
 
     def near(points: NDArray[np.float64]) -> bool:
