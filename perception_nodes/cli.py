@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from perception_nodes.children import Ended, end_cleanly_on_signals
-from perception_nodes.commands.options import with_system_options
+from perception_nodes.commands.options import plain, with_system_options
 
 OURS = ("perception_nodes", "models", "training", "benchmarks")
 
@@ -104,7 +104,7 @@ def replay(
 
     run(
         bag, record, rate=rate, start=start, duration=duration, nodes=split(nodes), cameras=split(cameras),
-        offline=offline, view=view, report=report, network=network, domain=domain, **options,
+        points=points, offline=offline, view=view, report=report, network=network, domain=domain, **options,
     )  # fmt: skip
 
 
@@ -121,11 +121,13 @@ def evaluate(
     pictures: Annotated[int, typer.Option(help="How many sweeps to draw.")] = 6,
 ) -> None:
     """Score recorded outputs without ROS: metrics.json and report.html with pictures."""
+    from perception_nodes.commands.words import say_next
     from perception_nodes.evaluation.show import print_metrics
     from perception_nodes.systems import SCORERS
     from perception_nodes.systems.evaluate import evaluate as score
 
     print_metrics(score(output, truth, root, pictures), SCORERS)
+    say_next(*("view", output, *(("--with", truth) if truth is not None else ())))
 
 
 @app.command()
@@ -165,6 +167,14 @@ def simulate(
     raise typer.Exit(code)
 
 
+def say_converted(converted: Any, bag: Path) -> None:
+    """What a converter wrote, and the next command."""
+    from perception_nodes.commands.words import say_next
+
+    print(converted.summary())
+    say_next("replay", bag)
+
+
 @convert_app.command("kitti-raw")
 def convert_kitti_raw(
     src: Path,
@@ -174,7 +184,7 @@ def convert_kitti_raw(
     """KITTI raw (date folder, or one …_sync drive) to a bag."""
     from perception_nodes.datasets.convert import convert_kitti_raw as convert
 
-    print(convert(src, out, drive).summary())
+    say_converted(convert(src, out, drive), out)
 
 
 @convert_app.command("semantickitti")
@@ -186,7 +196,7 @@ def convert_semantickitti(
     """SemanticKITTI (the folder that holds sequences/, or one sequence) to a bag with ground truth."""
     from perception_nodes.datasets.convert import convert_semantickitti as convert
 
-    print(convert(src, out, sequence).summary())
+    say_converted(convert(src, out, sequence), out)
 
 
 @convert_app.command("nuscenes")
@@ -194,7 +204,7 @@ def convert_nuscenes(src: Path, out: OutPath) -> None:
     """A nuScenes keyframe folder (sample.json, pictures, LIDAR_TOP.bin) to a bag with ground-truth boxes."""
     from perception_nodes.datasets.convert_keyframes import convert_nuscenes as convert
 
-    print(convert(src, out).summary())
+    say_converted(convert(src, out), out)
 
 
 @convert_app.command("pandaset")
@@ -210,12 +220,14 @@ def convert_argoverse2(src: Path, out: OutPath) -> None:
     """An Argoverse 2 log (annotations.json and sweeps/) to a bag with ground-truth boxes."""
     from perception_nodes.datasets.convert_keyframes import convert_argoverse2 as convert
 
-    print(convert(src, out).summary())
+    say_converted(convert(src, out), out)
 
 
 Camera = Annotated[str, typer.Option(help="Name of the camera in topic and frame.")]
 Encoding = Annotated[str, typer.Option(help="jpeg or png (CompressedImage); rgb8, bgr8 or mono8 (Image).")]
-Topic = Annotated[str, typer.Option(help="Topic of the pictures (default: /camera/<camera>/image[/compressed]).")]
+Topic = Annotated[
+    str, typer.Option(help=plain("Topic of the pictures (default: /camera/<camera>/image[/compressed])."))
+]
 Width = Annotated[int | None, typer.Option(help="Reduce wider pictures to this width, px.")]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG.")]
 
@@ -235,7 +247,7 @@ def convert_video(
     from perception_nodes.datasets.convert_video import PictureOut
     from perception_nodes.datasets.convert_video import convert_video as convert
 
-    print(convert(file, out, PictureOut(camera, encoding, topic, width, quality), fps).summary())
+    say_converted(convert(file, out, PictureOut(camera, encoding, topic, width, quality), fps), out)
 
 
 @convert_app.command("images")
@@ -253,7 +265,7 @@ def convert_images(
     from perception_nodes.datasets.convert_video import PictureOut
     from perception_nodes.datasets.convert_video import convert_images as convert
 
-    print(convert(folder, out, PictureOut(camera, encoding, topic, width, quality), fps).summary())
+    say_converted(convert(folder, out, PictureOut(camera, encoding, topic, width, quality), fps), out)
 
 
 @weights_app.command("list")
@@ -311,12 +323,15 @@ def export(
 def view(
     file: Annotated[Path, typer.Argument(help="A bag (inputs or recorded outputs) or an .rrd file.")],
     save: Annotated[Path | None, typer.Option(help="Write an .rrd file instead of opening the viewer.")] = None,
+    with_: Annotated[
+        Path | None, typer.Option("--with", help="Show this bag, too: the cameras and clouds behind recorded outputs.")
+    ] = None,
 ) -> None:
     """Look at a bag in rerun: labelled cloud, camera, latency."""
     from perception_nodes.systems import PANELS
     from perception_nodes.viewer.view import view as show
 
-    show(file, save, PANELS)
+    show(file, save, PANELS, with_)
 
 
 @app.command()

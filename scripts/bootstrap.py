@@ -42,15 +42,28 @@ def main() -> int:
         )
     start = time.monotonic()
     for title, arguments in install_steps(args.extras):
-        print(f"setup: {title}", flush=True)
-        if subprocess.run(
-            [venv / "bin" / "python", "-m", "pip", *arguments], cwd=ROOT, env=quiet_environment()
-        ).returncode:
+        if run_showing_time(f"setup: {title}", [str(venv / "bin" / "python"), "-m", "pip", *arguments]):
             return fail(f"'{title}' failed: see pip's words above; type: make setup to try again")
-    print(
-        f"setup: done in {time.monotonic() - start:.0f} s; {venv / 'bin' / 'perception'} doctor tells what will be used"
-    )
+    activate = f"source {os.path.relpath(venv)}/bin/activate"
+    print(f"setup: done in {time.monotonic() - start:.0f} s\nnext: {activate} && perception doctor")
     return 0
+
+
+def run_showing_time(title: str, command: list[str]) -> int:
+    """Run a command that says nothing itself; on a terminal the seconds count up beside its title. Its exit code."""
+    terminal, start = sys.stdout.isatty(), time.monotonic()
+    print(title, end="" if terminal else "\n", flush=True)
+    with subprocess.Popen(command, cwd=ROOT, env=quiet_environment()) as child:
+        while True:
+            try:
+                code = child.wait(1.0)
+                break
+            except subprocess.TimeoutExpired:
+                if terminal:
+                    print(f"\r{title}: {time.monotonic() - start:.0f} s", end="", flush=True)
+    if terminal:
+        print()
+    return code
 
 
 def make_venv(venv: Path) -> bool:

@@ -19,16 +19,21 @@ class DemoError(RuntimeError):
 
 def run(seconds: float = 12.0, root: Path = Path("results"), model: str | None = None) -> Path:
     """Simulate (once: the drive is kept in root/demo_drive), replay, evaluate; returns the results folder."""
+    from models.facts import load_facts
     from perception_nodes.commands.replay import run as replay
+    from perception_nodes.evaluation.results import check_root
 
     if seconds < LEAST_SECONDS:
         raise DemoError(f"found --seconds {seconds:g}, expected at least {LEAST_SECONDS:g}")
+    check_root(root)
+    if model is not None:
+        load_facts(model)
     drive = demo_drive(seconds, Path(root))
     print("2/3 replay at real time through every node that the drive has input for, over DDS", flush=True)
     folder = replay(drive, rate=1.0, model=model, root=Path(root))
     if folder is None:
         raise DemoError("the replay wrote no results")
-    print(f"3/3 done. Look at {Path(root) / 'latest' / 'report.html'} (or: perception view {drive})", flush=True)
+    print(f"3/3 done. Look at {Path(root) / 'latest' / 'report.html'}", flush=True)
     return folder
 
 

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from perception_nodes.commands.words import say_next
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -124,13 +126,14 @@ def dense_runtime() -> str:
 
 def runtime_table() -> Table:
     """What was measured of every dense network on this machine; the chosen candidate is marked."""
+    from rich.markup import escape
     from rich.table import Table
 
     from models.runtime.decisions import folder, known
 
     table = Table("network", "threads", "candidate", "ms", "largest difference", "task", "chosen")
     decisions = known()
-    table.title = f"Runtimes of dense networks, measured on this machine ({folder()})"
+    table.title = f"Runtimes of dense networks, measured on this machine ({escape(str(folder()))})"
     if not decisions:
         table.title += ": none yet; a network is measured at its first use, or by `perception doctor --measure`"
     for decision in decisions:
@@ -138,10 +141,10 @@ def runtime_table() -> Table:
             chosen = (row.runtime, row.precision) == (decision.chosen.runtime, decision.chosen.precision)
             task = "" if row.agreement is None else f"{decision.task} {row.agreement:.0%}"
             table.add_row(
-                decision.network, str(decision.threads), f"{row.runtime} {row.precision}",
+                escape(decision.network), str(decision.threads), f"{row.runtime} {row.precision}",
                 "" if row.ms is None else f"{row.ms:.2f}",
                 "" if row.difference is None else f"{row.difference:.1e}",
-                task, "yes" if chosen else row.refused,
+                task, "yes" if chosen else escape(row.refused),
             )  # fmt: skip
     return table
 
@@ -188,6 +191,7 @@ def dds() -> str:
 def examine(measure: bool = False) -> int:
     """Print every finding; returns 1 if something needed is missing, else 0. measure: measure the runtimes again."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if measure:
@@ -197,8 +201,11 @@ def examine(measure: bool = False) -> int:
     ill = 0
     for finding in findings():
         ill |= finding.state == "missing"
-        table.add_row(finding.part, f"[{colours[finding.state]}]{finding.state}", finding.found, finding.remedy)
+        state = f"[{colours[finding.state]}]{finding.state}"
+        table.add_row(escape(finding.part), state, escape(finding.found), escape(finding.remedy))
     console = Console()
     console.print(table)
     console.print(runtime_table())
+    if not ill:
+        say_next("demo")
     return int(ill)

@@ -15,6 +15,11 @@ TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
 F = TypeVar("F", bound=Callable[..., None])
 
 
+def plain(text: str) -> str:
+    """A help text without markup: typer hands it to rich, which would take [x] for a style."""
+    return text.replace("[", r"\[")
+
+
 def system_options() -> dict[str, Argument]:
     """Name -> argument of every system."""
     return {argument.name: argument for system in SYSTEMS for argument in system.launch.options().values()}
@@ -32,7 +37,7 @@ def with_system_options(command: F) -> F:
             inspect.Parameter(
                 argument.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=Annotated[kind, typer.Option(help=f"{words}{choices}.")],
+                annotation=Annotated[kind, typer.Option(help=plain(f"{words}{choices}."))],
                 default=kind(argument.default),
             )
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.commands.words import say_next
+from perception_nodes.config import parameters_of
 from perception_nodes.streaming.bag_inputs import PICTURES
 from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems import PANELS, SCORERS
@@ -56,6 +58,11 @@ def run(
         runs = find_runs(reader, nodes, cameras, options, points=points)
     if not nodes:
         runs = _runnable(runs, options)
+    check_models(runs)
+    if report:
+        from perception_nodes.evaluation.results import check_root
+
+        check_root(root)
     played = dict.fromkeys(topic for run in runs for topic in run.topics.values())
     messages = sum(topics[name].count for name in played)
     part: dict[str, Any] = {"start": start, "duration": duration}
@@ -68,6 +75,8 @@ def run(
             print(f"recorded: {record}")
         if not report:
             refuse_silence(result)
+            if record is not None:
+                say_next("evaluate", record, "--truth", bag)
             return None
         if not any(node.replies for node in result.nodes.values()):
             raise ReplayError(f"{bag}: {_why_nothing(result, runs, start, duration)}; there is nothing to score")
@@ -77,7 +86,29 @@ def run(
         folder = evaluate(out, bag, root)
         print_metrics(folder, SCORERS)
         refuse_silence(result)
+        say_next(*(("view", record, "--with", bag) if record is not None else ("view", bag)))
         return folder
+
+
+def check_models(runs: Sequence[SystemRun]) -> None:
+    """Raises ModelError where a network that was asked for is not here, ConfigError for a value that is not allowed."""
+    from models.facts import load_facts
+
+    for run in runs:
+        if run.open_session is None:
+            values = dict(parameters_values(run.config))
+            for parameter in run.system.launch.options():
+                if (parameter == "model.name" or parameter.endswith(".model")) and values.get(parameter):
+                    load_facts(values[parameter])
+
+
+def parameters_values(config: Any) -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of every parameter of a config."""
+    for parameter in parameters_of(type(config)):
+        value = config
+        for part in parameter.name.split("."):
+            value = getattr(value, part)
+        yield parameter.name, value
 
 
 def check_part(bag: Path, seconds: float, start: float, duration: float | None) -> None:
@@ -130,22 +161,35 @@ def play(
     """Run the replay with a progress bar, live (optionally watched) or offline."""
     from rich.progress import Progress
 
+    names = ", ".join(run.system.node_name for run in runs)
     with Progress() as bar:
+        task = bar.add_task(f"loading {names}", total=None)  # until the first progress
+        if not bar.console.is_terminal:
+            print(f"loading {names} …", flush=True)
         if offline:
             from perception_nodes.systems.offline import offline as replay_offline
 
-            task = bar.add_task("reading", total=messages)
-            return replay_offline(bag, out, runs, progress=lambda done: bar.update(task, completed=done), **part)
+            def read(done: float) -> None:
+                bar.update(task, description="reading", total=messages, completed=done)
+
+            return replay_offline(bag, out, runs, progress=read, **part)
         from perception_nodes.nodes.replay import replay
 
-        task = bar.add_task("replaying over DDS", total=part["duration"] or seconds)
+        length = part["duration"] or seconds - part["start"]
+
+        def played(at: float) -> None:
+            done = min(max(at - part["start"], 0.0), length)
+            bar.update(task, description="replaying over DDS", total=length, completed=done)
+
         watch = Watch(bag) if view else None
         try:
             extra = watch.options() if watch else {}
-            part = part | live | extra
-            return replay(bag, out, runs, rate=rate, progress=lambda at: bar.update(task, completed=at), **part)
+            result = replay(bag, out, runs, rate=rate, progress=played, **part, **live, **extra)
+            bar.update(task, total=length, completed=length)
+            return result
         finally:
             if watch:
+                bar.stop()  # it would write over the prompt
                 watch.close()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from perception_nodes.commands.words import say_next
+
 
 class SimulateError(ValueError):
     """What was asked for cannot be simulated; the message says what can."""
@@ -31,10 +33,7 @@ def run(
     if show_list:
         return print_scenarios()
     if contact_sheet is not None:
-        from perception_nodes.simulator.contact_sheet import contact_sheet as draw
-
-        draw(contact_sheet)
-        print(f"wrote {contact_sheet}")
+        draw_contact_sheet(contact_sheet)
         return 0
     check_names(scenario, rig)
     if live:
@@ -58,8 +57,26 @@ def run(
         cameras=cameras, lidar=lidar, image_width=image_width, compensate=compensate, storage=storage,
         compress=compress,
     )  # fmt: skip
-    print(f"wrote {path}; replay it with: perception replay {path}")
+    print(f"wrote {path}")
+    say_next("replay", path)
     return 0
+
+
+def draw_contact_sheet(file: Path) -> None:
+    """Draw the sheet with a progress bar. Raises SimulateError before the work where the file cannot be written."""
+    from rich.progress import Progress
+
+    from perception_nodes.simulator.contact_sheet import contact_sheet
+
+    if not file.absolute().parent.is_dir():
+        raise SimulateError(f"cannot write {file}: found no folder {file.parent}; make it first")
+    with Progress() as bar:
+        task = bar.add_task("drawing", total=None)
+        contact_sheet(
+            file, progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+        )
+    print(f"wrote {file}")
+    say_next("simulate", "--list")
 
 
 def check_names(scenario: str, rig: str) -> None:
@@ -84,4 +101,5 @@ def print_scenarios() -> int:
     for name, scenario in SCENARIOS.items():
         table.add_row(name, scenario.description, scenario.conditions.daytime, scenario.conditions.weather)
     Console().print(table)
+    say_next("simulate", "--scenario", next(iter(SCENARIOS)), "--out", "drive")
     return 0

@@ -37,15 +37,18 @@ def event_rows(events: dict) -> list[dict]:
 
 def event_table(events: dict) -> Any:
     """Recall, precision, average precision and spans of each event."""
+    from rich.markup import escape
     from rich.table import Table
 
-    title = f"events of camera {events['camera']}, {events['frames']} pictures with ground truth"
+    title = f"events of camera {escape(events['camera'])}, {events['frames']} pictures with ground truth"
     table = Table("event", "pictures", "recall", "precision", "AP", "spans hit", "latency, s", title=title)
     for name, row in events["by_event"].items():
         if row["frames"] or row["precision"] != "no data":
             hit = f"{row['spans_hit']} of {row['spans']}" if row["spans"] else ""
             shares = (number(row[key]) for key in ("recall", "precision", "ap"))
-            table.add_row(name, f"{row['frames']:,}", *shares, hit, number(row["latency_s"]) if row["spans"] else "")
+            table.add_row(
+                escape(name), f"{row['frames']:,}", *shares, hit, number(row["latency_s"]) if row["spans"] else ""
+            )
     spans = events["spans"]
     hits = f"{spans['hit']} of {spans['count']}"
     table.add_row("[bold]top-1", "", f"[bold]{number(events['top1'])}", "", number(events["map"]), hits, "")

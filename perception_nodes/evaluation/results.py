@@ -10,6 +10,19 @@ from pathlib import Path
 import yaml
 
 
+def check_root(root: str | Path = "results") -> None:
+    """Raises OSError where no results can be written into `root`: found before the work, not after it."""
+    root = Path(root)
+    link = root / "latest"
+    if link.exists() and not link.is_symlink():
+        raise OSError(f"{link} is not a link: move it away, it is where the newest results are to be found")
+    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise OSError(f"cannot write results into {root}: {there} is a file, expected a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OSError(f"cannot write results into {root}: no permission to write into {there}")
+
+
 def new_folder(root: str | Path = "results") -> Path:
     """Make and return results/<UTC stamp>/ with an empty pictures/ inside; a second one in a second gets a suffix."""
     stamp = datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S")

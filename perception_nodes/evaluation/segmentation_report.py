@@ -30,13 +30,14 @@ def context(metrics: dict) -> dict[str, Any]:
 
 def tables(metrics: dict) -> list[Any]:
     """IoU of each class."""
+    from rich.markup import escape
     from rich.table import Table
 
     if "iou" not in metrics:
         return []
     table = Table("class", "IoU", "points", title=f"{metrics['sweeps']} sweeps with ground truth")
     for name, value in metrics["iou"].items():
-        table.add_row(name, number(value), f"{metrics['points_by_class'][name]:,}")
+        table.add_row(escape(name), number(value), f"{metrics['points_by_class'][name]:,}")
     table.add_row("[bold]mean", f"[bold]{number(metrics['miou'])}", f"{metrics['points']:,}")
     table.add_row(f"mean of {common_words(metrics)}", number(metrics["miou10"]), "")
     return [table]

@@ -21,12 +21,12 @@ def print_metrics(folder: Path, scorers: Iterable[Scorer]) -> None:
             console.print(table)
     console.print(f"frames: {counts(frames)}")
     for node, count in frames.get("nodes", {}).items():
-        console.print(f"  {node}: {counts(count)}")
+        console.print(f"  {node}: {counts(count)}", markup=False)
     for node, figures in metrics["latency"]["nodes"].items():
         latency = figures.get("pipeline_ms")
         if isinstance(latency, dict):
             console.print(f"{node}, message to message: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms")
-    console.print(f"report: {folder / 'report.html'}")
+    console.print(f"report: {folder / 'report.html'}", markup=False)
 
 
 def counts(frames: dict) -> str:

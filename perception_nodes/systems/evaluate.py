@@ -30,6 +30,7 @@ def evaluate(
     are reported. Raises BagError for bags that cannot be read and EvaluationError where nothing was recorded or the
     ground truth does not match: then no folder is left behind.
     """
+    results.check_root(root)
     out = BagReader(output)
     truth_bag = None if truth is None else BagReader(truth)
     held = [(s, scorer) for s in systems for scorer in s.scorers if scorer.topic in out.topics()]

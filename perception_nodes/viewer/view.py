@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
-from perception_nodes.viewer.live import BIND, LiveViewer
+from perception_nodes.viewer.live import BIND, LiveViewer, has_display, viewer_program
 from perception_nodes.viewer.log import Log, ViewerError
 from perception_nodes.viewer.panel import Panel
 
@@ -21,36 +21,61 @@ SHOWN = ("PointCloud2", "Image", "Float64", "Detection3DArray")
 POINTS, TRUTH = "/lidar/points", "/ground_truth/segmentation"
 
 
-def view(file: Path, save: Path | None = None, panels: Sequence[Panel] = ()) -> None:
-    """Show a file, or convert a bag to `save`, with the systems' panels. Raises BagError or ViewerError."""
+def view(file: Path, save: Path | None = None, panels: Sequence[Panel] = (), beside: Path | None = None) -> None:
+    """Show a file, or convert a bag to `save`, with the systems' panels; of the bag `beside` everything that the file
+    does not hold itself. Raises BagError or ViewerError."""
     if file.suffix == ".rrd":
-        if not file.is_file():
-            raise ViewerError(f"no file {file}; write one with: perception view BAG --save {file}")
-        subprocess.run([sys.executable, "-m", "rerun", "--bind", BIND, str(file)], check=False)
+        open_recording(file)
         return
-    reader = BagReader(file)  # before the viewer: a bad bag opens no window
+    readers = [BagReader(path) for path in (beside, file) if path is not None]  # a bad bag opens no window
+    held = frozenset(readers[-1].topics())
     if save is not None:
-        log = Log(file.name, save=save, panels=panels)
-        log_bag(reader, log, panels)
-        log.close()
-        print(f"wrote {save} ({save.stat().st_size / 1e6:.1f} MB); look at it with: perception view {save}")
+        partial = save.with_name(f".{save.name}.partial")
+        try:
+            log = Log(file.name, save=partial, panels=panels)
+            _log_all(readers, log, panels, held)
+            log.close()
+            partial.replace(save)
+        finally:
+            partial.unlink(missing_ok=True)
+        print(f"wrote {save} ({save.stat().st_size / 1e6:.1f} MB)\nnext: perception view {save}")
         return
     viewer = LiveViewer(file.name, panels=panels)
     try:
-        log_bag(reader, viewer.log, panels)
-        input("the whole bag is in the viewer; press Enter to close it ")
-    except EOFError:
-        pass
+        _log_all(readers, viewer.log, panels, held)
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            input("the whole bag is in the viewer; press Enter to close it ")
     finally:
         viewer.close()
 
 
-def log_bag(reader: BagReader, log: Log, panels: Sequence[Panel] = ()) -> None:
-    """Stream every topic that the viewer can show into a log, with a progress bar; memory stays bounded."""
+def open_recording(file: Path) -> None:
+    """A window with an .rrd file. Raises ViewerError where there is no file, no display, or the viewer fails."""
+    if not file.is_file():
+        raise ViewerError(f"no file {file}; write one with: perception view BAG --save {file}")
+    if not has_display():
+        raise ViewerError(
+            f"found no display to show {file} on (DISPLAY and WAYLAND_DISPLAY are empty): open it on a machine with "
+            "one, or look at the bag in a browser with: perception view BAG"
+        )
+    done = subprocess.run([*viewer_program(), "--bind", BIND, str(file)], check=False)
+    if done.returncode:
+        raise ViewerError(f"the viewer ended with code {done.returncode}: see its words above")
+
+
+def _log_all(readers: Sequence[BagReader], log: Log, panels: Sequence[Panel], held: frozenset[str]) -> None:
+    """The last bag whole, of the others the topics that it does not have."""
+    for reader in readers:
+        log_bag(reader, log, panels, without=frozenset() if reader is readers[-1] else held)
+
+
+def log_bag(reader: BagReader, log: Log, panels: Sequence[Panel] = (), without: frozenset[str] = frozenset()) -> None:
+    """Stream every topic that the viewer can show, but those in `without`, into a log, with a progress bar; memory
+    stays bounded."""
     from rich.progress import track
 
     own = {topic for panel in panels for topic in panel.topics}
-    known = [t for t in reader.topics().values() if t.known]
+    known = [t for t in reader.topics().values() if t.known and t.name not in without]
     shown = {t.name: t.type for t in known if t.type.endswith(SHOWN) or t.name in own}
     if not shown:
         raise ViewerError(f"{reader.path} holds no topic to look at (clouds, pictures, events, figures)")
