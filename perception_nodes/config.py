@@ -168,6 +168,18 @@ class FusedConfig(CamerasConfig):
         return self
 
 
+class Mounting(Section):
+    """Where a LiDAR sits on the vehicle."""
+
+    rig: str = Field(default="", description="path of a rig YAML (config/rigs); empty: /tf_static")
+
+
+class PlacedCloudConfig(PipelineConfig):
+    """Parameters of a node that reads a LiDAR and must know where it sits."""
+
+    calibration: Mounting = Mounting()
+
+
 class Calibration(Section):
     """Where the sensors sit and what the cameras see with."""
 

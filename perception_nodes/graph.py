@@ -63,7 +63,7 @@ def system_node(system: System, sim_time: Any = Ref("use_sim_time"), alone: bool
     """A system's node: parameters from arguments, topics by the stack's names; `alone`: without its switch."""
     launch = system.launch
     cameras = {f"~/input/{name}/image": image_topic(name) for name in CAMERAS} if system.inputs.cameras else {}
-    if system.inputs.calibrated:
+    if system.inputs.calibrated and system.inputs.cameras:
         cameras |= {f"~/input/{name}/camera_info": camera_info_topic(name) for name in CAMERAS}
     outputs = {output.own_name: output.topic for output in system.outputs if output.topic}
     tables = {f"{o.own_name}/classes": f"{o.topic}/classes" for o in system.outputs if o.topic and o.classes}

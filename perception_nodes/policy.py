@@ -86,7 +86,8 @@ def published(system: System) -> list[str]:
 
 def subscribed(system: System) -> list[str]:
     """What a system's node reads."""
-    calibration = ("/tf_static", "/tf", *INFOS) if system.inputs.calibrated else ()
+    places = ("/tf_static", "/tf", *INFOS) if system.inputs.cameras else ("/tf_static",)
+    calibration = places if system.inputs.calibrated else ()
     pictures = PICTURES if system.inputs.cameras else ()
     return [*([POINTS_TOPIC] if system.inputs.cloud else []), *pictures, *calibration]
 

@@ -47,6 +47,7 @@ class CalibrationSource:
         self._camera_changes = 0
         self._of_rig: frozenset[str] = frozenset()
         self._rig_cameras: frozenset[str] = frozenset()
+        self._rig_lidars: frozenset[str] = frozenset()
         if rig is not None:
             self._read_rig(rig)
 
@@ -136,6 +137,16 @@ class CalibrationSource:
         with self._lock:
             return self._tree.lookup(_frame(target), _frame(source), stamp_ns)
 
+    def frames_below(self, frame: str) -> list[str]:
+        """All frames that hang below one, sorted; [] for an unknown frame."""
+        with self._lock:
+            return self._tree.below(_frame(frame))
+
+    @property
+    def lidar_frames(self) -> frozenset[str]:
+        """The frames of the rig's LiDARs."""
+        return self._rig_lidars
+
     def is_moving(self, target: str, source: str) -> bool:
         """True where the lookup depends on the stamp. Raises: see `lookup`."""
         with self._lock:
@@ -204,6 +215,7 @@ class CalibrationSource:
             self._cameras[mount.name] = mount.model
         self._of_rig = frozenset(transform.child for transform in rig.transforms())
         self._rig_cameras = frozenset(self._cameras)
+        self._rig_lidars = frozenset(mount.frame for mount in rig.lidars)
         self._camera_changes += 1
 
     def _add(self, message: Any, moving: bool) -> None:

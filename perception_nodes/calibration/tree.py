@@ -82,6 +82,10 @@ class TransformTree:
         """All known frames, sorted."""
         return sorted(set(self._links) | {link.parent for link in self._links.values()})
 
+    def below(self, frame: str) -> list[str]:
+        """All frames that hang below one, sorted."""
+        return [child for child in sorted(self._links) if frame in self._ancestors(child)[1:]]
+
     def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Matrix:
         """target_from_source, float64 [4, 4], at a stamp (None: the newest).
 

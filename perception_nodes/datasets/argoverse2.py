@@ -39,6 +39,8 @@ BOX_CLASS_OF = {
     "CONSTRUCTION_CONE": "traffic_cone",
     "CONSTRUCTION_BARREL": "barrier",
 }
+# The vehicles' upper LiDAR in the ego frame, m: of the fleet, since the logs here come without their calibration.
+LIDAR_POSITION = (1.35, 0.0, 1.64)
 VELOCITY_SPAN_S = 0.25  # speeds come from the track's neighbours at most this far away
 
 

@@ -40,9 +40,9 @@ def write_class_table(bag: BagWriter, stamp_ns: int) -> None:
     bag.write(f"{SEGMENTATION}/classes", make("std_msgs/msg/String", **class_table_values(POINT_CLASSES)), stamp_ns)
 
 
-def write_sweep(bag: BagWriter, columns: dict[str, NDArray], stamp_ns: int) -> None:
+def write_sweep(bag: BagWriter, columns: dict[str, NDArray], stamp_ns: int, frame_id: str = LIDAR_FRAME) -> None:
     """/lidar/points from columns as of `point_cloud2_layout`."""
-    bag.write(POINTS, make_point_cloud2(point_cloud2_layout(columns), LIDAR_FRAME, stamp_ns), stamp_ns)
+    bag.write(POINTS, make_point_cloud2(point_cloud2_layout(columns), frame_id, stamp_ns), stamp_ns)
 
 
 def write_labels(bag: BagWriter, label: NDArray[np.uint8], instance: NDArray[np.uint16], stamp_ns: int) -> None:

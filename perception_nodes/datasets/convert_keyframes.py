@@ -11,7 +11,7 @@ from perception_nodes.bags.writer import BagWriter
 from perception_nodes.calibration.se3 import Matrix
 from perception_nodes.classes import BOX_CLASSES
 from perception_nodes.datasets import bag_frames
-from perception_nodes.datasets.argoverse2 import BOX_CLASS_OF, ArgoverseSweep, open_argoverse_log
+from perception_nodes.datasets.argoverse2 import BOX_CLASS_OF, LIDAR_POSITION, ArgoverseSweep, open_argoverse_log
 from perception_nodes.datasets.convert import Converted
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.nuscenes import NuScenesKeyframe, read_nuscenes_keyframe
@@ -45,7 +45,7 @@ def convert_nuscenes(
 def convert_argoverse2(
     src: str | Path, out: str | Path, storage: str = "mcap", compression: str | None = None, overwrite: bool = False
 ) -> Converted:
-    """An Argoverse 2 log -> bag: sweeps (in the ego frame, which is lidar and base_link alike), boxes, pose.
+    """An Argoverse 2 log -> bag: sweeps (in the ego frame, base_link), the LiDAR's place, boxes, pose.
 
     Raises DatasetError or BagError, one sentence each.
     """
@@ -55,8 +55,10 @@ def convert_argoverse2(
     first = int(log.rows[0]["timestamp_ns"])
     with BagWriter(out, storage, compression, overwrite) as bag:
         bag.note("source", f"Argoverse 2, {log.folder.name}; CC BY-NC-SA 4.0")
-        bag.note("lidar", "the publisher gives points in the ego frame; lidar and base_link are the same frame here")
-        bag_frames.write_static(bag, [(bag_frames.LIDAR_FRAME, np.eye(4))], first)
+        bag.note("lidar", f"points are in base_link, as published; lidar is at {LIDAR_POSITION} m, the fleet's place")
+        base_from_lidar = np.eye(4)
+        base_from_lidar[:3, 3] = LIDAR_POSITION
+        bag_frames.write_static(bag, [(bag_frames.LIDAR_FRAME, base_from_lidar)], first)
         bag_frames.write_box_classes(bag, first)
         origin: Matrix | None = None
         for sweep in progress(log.sweeps(), len(log), log.folder.name):
@@ -80,7 +82,7 @@ def _write_sweep(bag: BagWriter, sweep: ArgoverseSweep, origin: Matrix) -> None:
         "ring": sweep.ring,
         "time": sweep.time,
     }
-    bag_frames.write_sweep(bag, columns, sweep.stamp_ns)
+    bag_frames.write_sweep(bag, columns, sweep.stamp_ns, bag_frames.BASE_FRAME)
     bag_frames.write_boxes(bag, _known(sweep.boxes, BOX_CLASS_OF))
 
 

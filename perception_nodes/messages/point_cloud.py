@@ -49,8 +49,9 @@ class PointCloud:
 
     xyz float32 [N, 3] m in `frame_id`, often a strided view of the message · intensity float32 [N] (0..1 for integer
     sources; float sources unchanged) · intensity_kind: numpy type code of its field ("f4"; "": no field) · rows int64
-    [N], the message's point numbers, or None: all of them, in order · total: points in the message · warnings: what was
-    missing or left out, for diagnostics.
+    [N], the message's point numbers, or None: all of them, in order · total: points in the message · sensor: float32
+    [3] m, where the sensor stands in `frame_id`; None: at its origin · warnings: what was missing or left out, for
+    diagnostics.
     """
 
     xyz: NDArray[np.float32]
@@ -62,6 +63,7 @@ class PointCloud:
     source: RawCloud = field(repr=False)
     has_intensity: bool = True
     intensity_kind: str = ""
+    sensor: NDArray[np.float32] | None = None
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -136,7 +138,8 @@ def decode_point_cloud2(msg: Any, max_points: int | None = None, intensity_scale
     xyz = _xyz(raw, axes, rows)
     intensity = _intensity(raw, name, rows, len(xyz), intensity_scale)
     kind = raw.fields[name].dtype.str[1:] if name else ""
-    return PointCloud(xyz, intensity, frame_id, stamp_ns, total, rows, raw, name is not None, kind, tuple(warnings))
+    said = tuple(warnings)
+    return PointCloud(xyz, intensity, frame_id, stamp_ns, total, rows, raw, name is not None, kind, warnings=said)
 
 
 def even_rows(total: int, keep: int) -> NDArray[np.int64]:

@@ -155,11 +155,14 @@ class SystemNode(PerceptionNode[Any]):
             self.get_logger().warning(line)
 
     def _listen_to_calibration(self, source: CalibrationSource) -> CalibrationListener:
-        """TF and CameraInfo; without TF where there is a rig and the middleware cannot carry TFMessage here."""
+        """TF and CameraInfo; without TF where the middleware cannot carry TFMessage here and the system works without:
+        there is a rig, or there are no cameras to be placed."""
         feeds, settings = self.system.inputs.calibration_topics(self.config), self.config.calibration
-        if settings.rig and raw_message_type(TF_MESSAGE) is None:
+        without = bool(settings.rig) or not self.system.inputs.cameras
+        if without and raw_message_type(TF_MESSAGE) is None:
             feeds = {feed: topic for feed, topic in feeds.items() if feed not in (TF_STATIC, TF)}
-        return CalibrationListener(self, source, feeds, settings.rectified, lambda feed: self.arrived.update([feed]))
+        rectified = getattr(settings, "rectified", False)
+        return CalibrationListener(self, source, feeds, rectified, lambda feed: self.arrived.update([feed]))
 
     def _advertise(self, runner: Runner) -> None:
         qos, cameras = self.config.qos.output, len(self.config.cameras) if self.system.inputs.cameras else 1

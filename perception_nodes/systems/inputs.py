@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from perception_nodes.config import CalibratedConfig, CamerasConfig, FusedConfig, PipelineConfig
+from perception_nodes.config import CalibratedConfig, CamerasConfig, FusedConfig, PipelineConfig, PlacedCloudConfig
 from perception_nodes.streaming.inputs import IMAGE, POINT_CLOUD, Input, Stream
 
 POINTS = "points"  # name of the LiDAR's stream
@@ -15,7 +15,7 @@ TRANSPORTS = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage":
 @dataclass(frozen=True)
 class Inputs:
     """cloud: one LiDAR · cameras: as many as the parameter `cameras` names · noun: word for its input messages ·
-    calibrated: it must know where the cameras sit beside the cloud (/tf_static, /tf, CameraInfo, a rig YAML)."""
+    calibrated: it must know where the sensors sit (/tf_static, a rig YAML; with cameras /tf and CameraInfo, too)."""
 
     cloud: bool
     cameras: bool
@@ -26,7 +26,7 @@ class Inputs:
     def config(self) -> type[PipelineConfig]:
         """The class that the config of such a system is derived from."""
         if self.calibrated:
-            return CalibratedConfig
+            return CalibratedConfig if self.cameras else PlacedCloudConfig
         if not self.cameras:
             return PipelineConfig
         return FusedConfig if self.cloud else CamerasConfig
@@ -53,9 +53,10 @@ class Inputs:
 
     def calibration_topics(self, config: Any) -> dict[str, str]:
         """What feeds the calibration (see `calibration.source.feeds_of`) -> its topic in the node."""
-        from perception_nodes.calibration.source import feeds_of
+        from perception_nodes.calibration.source import TF_STATIC, feeds_of
 
-        feeds = feeds_of(config.cameras) if self.calibrated else ()
+        feeds = feeds_of(config.cameras) if self.cameras else (TF_STATIC,)  # a LiDAR alone does not move on its vehicle
+        feeds = feeds if self.calibrated else ()
         return {feed: f"~/input/{feed}" if "/" in feed else f"/{feed}" for feed in feeds}
 
     def open(self, config: Any) -> Input:
@@ -78,6 +79,7 @@ class Inputs:
 
 
 CLOUD = Inputs(cloud=True, cameras=False, noun="sweeps")
+PLACED_CLOUD = Inputs(cloud=True, cameras=False, noun="sweeps", calibrated=True)
 CAMERAS = Inputs(cloud=False, cameras=True, noun="pictures")
 CLOUD_AND_CAMERAS = Inputs(cloud=True, cameras=True, noun="sweeps")
 CALIBRATED_CLOUD_AND_CAMERAS = Inputs(cloud=True, cameras=True, noun="sweeps", calibrated=True)

@@ -114,7 +114,8 @@ class _Pass:
     def _calibrate(self, message: BagMessage) -> None:
         assert self._runner.calibration is not None
         try:
-            self._runner.calibration.take(self.feeds[message.topic], message.raw, self.run.config.calibration.rectified)
+            rectified = getattr(self.run.config.calibration, "rectified", False)
+            self._runner.calibration.take(self.feeds[message.topic], message.raw, rectified)
         except (MessageError, CalibrationError) as error:
             self.remarks.note(f"{message.topic}: {error}")
 

@@ -101,6 +101,8 @@ def _run(
 ) -> SystemRun:
     topics = _topics(reader, system, cameras, points)
     feeds = calibration_topics(reader, topics) if system.inputs.calibrated else {}
+    if not system.inputs.cameras:
+        feeds.pop(TF, None)  # see Inputs.calibration_topics
     return SystemRun(system, topics, _parameters(system, options), calibration=feeds)
 
 

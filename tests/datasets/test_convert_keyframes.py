@@ -47,6 +47,10 @@ def test_an_argoverse_log_in_a_bag(shared, tmp_path):
     assert done.sweeps == 1 and "no pictures" in done.remarks[0]
     messages = load(tmp_path / "bag")
     cloud, boxes = decode_point_cloud2(messages["/lidar/points"][0]), boxes_of(messages)
+    assert cloud.frame_id == "base_link"
+    tree = TransformTree()
+    tree.add_message(messages["/tf_static"][0])
+    np.testing.assert_allclose(tree.lookup("base_link", "lidar")[:3, 3], (1.35, 0, 1.64))
     assert len(cloud) == 100_660 and 0.1 < cloud.time.max() < 0.11
     assert np.array_equal(points_in_boxes(cloud.xyz, boxes.centre, boxes.size, boxes.yaw), boxes.points)
     assert sorted(set(boxes.category)) == ["bus", "car", "pedestrian", "truck"] and len(boxes) == 47 - 6

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from perception_nodes.classes import IGNORE, POINT_CLASSES, point_class
-from perception_nodes.datasets.argoverse2 import BOX_CLASS_OF, open_argoverse_log
+from perception_nodes.datasets.argoverse2 import BOX_CLASS_OF, LIDAR_POSITION, open_argoverse_log
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.nuscenes import read_nuscenes_keyframe
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
@@ -25,8 +25,6 @@ KINDS = {
     "two-wheeler": (("bicycle", "motorcycle"), ("bicycle", "motorcycle", "bicyclist", "motorcyclist")),
 }
 EGO_REACH = 3.0  # m around the sensor: returns of the car that carries it
-# Argoverse 2's points are in the frame of the rear axle; its upper LiDAR sits about here in it (m).
-ARGOVERSE_LIDAR = np.float32([1.35, 0.0, 1.64])
 
 
 def semantickitti_confusion(folder: Path, label: Labeller) -> torch.Tensor | None:
@@ -115,7 +113,8 @@ def boxed_sweeps(data: Path) -> Iterator[tuple[str, Any, Any, Any, Any, list[str
     try:
         for sweep in open_argoverse_log(data / "argoverse2").sweeps():
             category = [BOX_CLASS_OF.get(str(c), "") for c in sweep.boxes.category]
-            yield "argoverse2", sweep.xyz - ARGOVERSE_LIDAR, sweep.intensity, sweep.xyz, sweep.boxes, category
+            seen = sweep.xyz - np.float32(LIDAR_POSITION)  # as spvcnn_node does with the converted bag
+            yield "argoverse2", seen, sweep.intensity, sweep.xyz, sweep.boxes, category
     except DatasetError:
         pass
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from perception_nodes.classes import POINT_CLASSES
-from perception_nodes.config import LIVE, PipelineConfig, Section
+from perception_nodes.config import LIVE, PlacedCloudConfig, Section
 
 
 class Model(Section):
@@ -29,6 +29,11 @@ class CloudInput(Section):
     intensity_scale: str = Field(
         default="auto",
         description="full scale of the intensities: 1, 255, another number; auto: found from the first clouds",
+    )
+
+    sensor_frame: str = Field(
+        default="auto",
+        description="frame of the LiDAR; auto: the cloud's own, or a LiDAR's below it in TF or the rig",
     )
 
     @field_validator("intensity_scale", mode="before")
@@ -73,7 +78,7 @@ class Filtered(Section):
         return names
 
 
-class SpvcnnConfig(PipelineConfig):
+class SpvcnnConfig(PlacedCloudConfig):
     """spvcnn_node."""
 
     model: Model = Model()

@@ -11,7 +11,7 @@ from perception_nodes.messages.cloud_layout import CloudLayout, point_cloud2_lay
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.inputs import Note
-from perception_nodes.systems.inputs import CLOUD, POINTS
+from perception_nodes.systems.inputs import PLACED_CLOUD, POINTS
 from perception_nodes.systems.launch import POINTS_IN, Argument, Launch
 from perception_nodes.systems.spvcnn.config import SpvcnnConfig
 from perception_nodes.systems.spvcnn.labels import (
@@ -115,7 +115,7 @@ SYSTEM = System(
     name="spvcnn",
     title="a class for every LiDAR point",
     config=SpvcnnConfig,
-    inputs=CLOUD,
+    inputs=PLACED_CLOUD,
     open=open_session,
     decode=decode,
     step=step,

@@ -67,14 +67,16 @@ class Segmented:
 
 
 def segment(session: Session, cloud: PointCloud) -> Segmented:
-    """Labels every point of a cloud; points that are not finite never reach the network and get `IGNORE`."""
+    """Labels every point of a cloud, as seen from its sensor; points that are not finite never reach the network and
+    get `IGNORE`."""
+    xyz = cloud.xyz if cloud.sensor is None else cloud.xyz - cloud.sensor
     if len(cloud) and cloud.finite.all():  # the usual cloud: nothing is copied
-        points = _step(session, cloud.xyz, cloud.intensity)
+        points = _step(session, xyz, cloud.intensity)
         label, score = points.label, points.score
     else:
         label, score = np.full(len(cloud), IGNORE, np.uint8), np.zeros(len(cloud), np.float32)
         if cloud.finite.any():
-            points = _step(session, cloud.xyz[cloud.finite], cloud.intensity[cloud.finite])
+            points = _step(session, xyz[cloud.finite], cloud.intensity[cloud.finite])
             label[cloud.finite], score[cloud.finite] = points.label, points.score
     return Segmented(cloud, cloud.expand(label, IGNORE), cloud.expand(score, 0.0))
 
