@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.runtime.compiled import Array, Compiled, Shapes, Signature, Stream
 from models.runtime.graph import to_onnx
+from models.runtime.openvino_import import import_openvino
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,7 +21,7 @@ BATCHES = 4  # shapes kept compiled
 
 def bf16() -> bool:
     """True where this processor multiplies bf16 faster than float32, by OpenVINO's own word."""
-    import openvino as ov
+    ov = import_openvino()
 
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -33,7 +34,7 @@ class OpenVinoCompiled(Compiled):
     def __init__(
         self, module: nn.Module, examples: tuple[Tensor, ...], signature: Signature, threads: int, precision: str
     ):
-        import openvino as ov
+        ov = import_openvino()
 
         super().__init__(signature, threads, precision)
         self._core = ov.Core()
@@ -63,7 +64,7 @@ class OpenVinoCompiled(Compiled):
 
     def _model(self, shapes: Shapes) -> Any:
         """The graph with inputs of these shapes."""
-        import openvino as ov
+        ov = import_openvino()
 
         model = self._core.read_model(self._graph)
         model.reshape({name: ov.PartialShape(list(s)) for name, s in zip(self.signature.inputs, shapes)})
@@ -105,7 +106,7 @@ class OpenVinoCompiled(Compiled):
 
     def describe(self) -> str:
         """See Compiled."""
-        import openvino as ov
+        ov = import_openvino()
 
         return f"OpenVINO {ov.__version__.split('-')[0]}, {self.precision}, {self.threads} threads"
 
@@ -156,7 +157,7 @@ class OpenVinoStream(Stream):
 
     def load(self, caches: Sequence[NDArray[Any]]) -> None:
         """See Stream."""
-        import openvino as ov
+        ov = import_openvino()
 
         self.check_caches(caches)
         for row, states in enumerate(self._states):
@@ -172,7 +173,7 @@ def crop_by_padding(model: Any) -> int:
     around it: +20 % for MobileNetV2, +38 % for ResNet-50. A padding by a negative width is the same crop and is left
     alone.
     """
-    import openvino as ov
+    ov = import_openvino()
     from openvino.passes import ConstantFolding, Manager
 
     fold = Manager()
@@ -199,6 +200,6 @@ def crop_by_padding(model: Any) -> int:
 
 def shared(array: Array) -> Any:
     """An OpenVINO tensor over the array's own memory."""
-    import openvino as ov
+    ov = import_openvino()
 
     return ov.Tensor(array, shared_memory=True)

@@ -20,6 +20,7 @@ from models.runtime.agreement import difference
 from models.runtime.candidates import HOW_TO_GET
 from models.runtime.compiled import Signature
 from models.runtime.graph import to_onnx
+from models.runtime.openvino_import import import_openvino
 from models.tsm.network import VideoNetwork
 from models.tsm.preprocess import ImageFacts
 from models.tsm.step import FlatStep
@@ -104,7 +105,7 @@ def _write(graph: bytes, path: Path, form: str) -> None:
     if form == "onnx":
         path.write_bytes(graph)
         return
-    import openvino as ov
+    ov = import_openvino()
 
     ov.save_model(ov.Core().read_model(graph), str(path), compress_to_fp16=False)
 
