@@ -41,7 +41,7 @@ def test_package_xml_names_the_message_packages_that_are_used_and_no_others():
     imported = {name for text in sources for name in re.findall(r"^\s*from (\w+)\.(?:msg|srv) import", text, re.M)}
     named = {name for text in sources for name in re.findall(r"[\"'](\w+)/msg/\w+", text)}
     assert imported <= needed and {"std_srvs", "rcl_interfaces"} <= imported
-    declared = {name for name in needed if name.endswith("_msgs") or name.endswith(("_interfaces", "_srvs"))}
+    declared = {name for name in needed if name.endswith(("_msgs", "_interfaces", "_srvs"))}
     assert declared <= imported | named, "declared and never used"
 
 
