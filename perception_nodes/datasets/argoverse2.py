@@ -105,7 +105,7 @@ class ArgoverseLog:
             [b["size"] for b in boxes],
             [b["yaw"] for b in boxes],
             [b["category"] for b in boxes],
-            velocity=[turn @ _velocity(self.tracks.get(b["track_uuid"]), seconds) for b in boxes],
+            velocity=[turn @ track_velocity(self.tracks.get(b["track_uuid"]), seconds) for b in boxes],
             track=[b["track_uuid"] for b in boxes],
             points=[b["num_interior_pts"] for b in boxes],
         )
@@ -154,7 +154,7 @@ def _track_items(content: Any) -> list[tuple[str, dict]]:
     return [(t["track_uuid"], t) for t in tracks]
 
 
-def _velocity(track: NDArray[np.float64] | None, seconds: float) -> NDArray[np.float64]:
+def track_velocity(track: NDArray[np.float64] | None, seconds: float) -> NDArray[np.float64]:
     """(vx, vy) m/s in city by the central difference of a track's neighbours; NaN where it has none."""
     if track is None or len(track) < 2:
         return np.array([np.nan, np.nan])

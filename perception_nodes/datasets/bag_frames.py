@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
-from perception_nodes.calibration.se3 import Matrix
+from perception_nodes.calibration.se3 import Matrix, compose
 from perception_nodes.classes import BOX_CLASSES, POINT_CLASSES
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.messages.camera_info import CameraModel, camera_info_values
@@ -18,6 +18,7 @@ from perception_nodes.messages.class_table import class_table_values
 from perception_nodes.messages.detections import Detections3D, attributes_values, detections3d_values
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.image import compressed_image_values, decode_picture
+from perception_nodes.messages.map_shapes import MapShapes, map_shapes_values
 from perception_nodes.messages.markers import marker_array_values
 from perception_nodes.messages.odometry import Odometry, odometry_values
 from perception_nodes.messages.point_cloud import make_point_cloud2, point_cloud2_layout
@@ -26,6 +27,8 @@ from perception_nodes.messages.transforms import Transform, tf_values
 POINTS = "/lidar/points"
 SEGMENTATION = "/ground_truth/segmentation"
 BOXES = "/ground_truth/boxes"
+MAP_SHAPES = "/ground_truth/map/shapes"
+KNOWN = tuple(c.name for c in BOX_CLASSES)
 LIDAR_FRAME, BASE_FRAME, MAP_FRAME = "lidar", "base_link", "map"
 
 
@@ -59,10 +62,32 @@ def write_box_classes(bag: BagWriter, stamp_ns: int) -> None:
 def write_boxes(bag: BagWriter, boxes: Detections3D) -> None:
     """/ground_truth/boxes, their attributes and markers, at the boxes' stamp."""
     stamp = boxes.stamp_ns
-    bag.write(BOXES, make("vision_msgs/msg/Detection3DArray", **detections3d_values(boxes)), stamp)
+    write_detections(bag, BOXES, boxes)
     bag.write(f"{BOXES}/attributes", make("std_msgs/msg/String", **attributes_values(boxes)), stamp)
     markers = make("visualization_msgs/msg/MarkerArray", **marker_array_values(boxes, "ground_truth"))
     bag.write("/ground_truth/markers", markers, stamp)
+
+
+def write_detections(bag: BagWriter, topic: str, boxes: Detections3D) -> None:
+    """A Detection3DArray alone, at the boxes' stamp."""
+    message = make("vision_msgs/msg/Detection3DArray", **detections3d_values(boxes))
+    bag.write(topic, message, boxes.stamp_ns)
+
+
+def write_map_shapes(bag: BagWriter, shapes: MapShapes, stamp_ns: int) -> None:
+    """The latched true map as polygons and lines."""
+    bag.write(MAP_SHAPES, make("std_msgs/msg/String", **map_shapes_values(shapes)), stamp_ns)
+
+
+def known_boxes(boxes: Detections3D, names: Mapping[str, str]) -> Detections3D:
+    """Boxes of the ten classes only, under their names there; names: the data set's category -> class."""
+    category = [names.get(c, c) for c in boxes.category]
+    return boxes.renamed(category).select(np.array([c in KNOWN for c in category], bool))
+
+
+def from_origin(pose: Matrix, origin: NDArray[np.float64]) -> Matrix:
+    """The pose in a map that begins at `origin` [3] m: float32 viewers lose centimetres at 1 km."""
+    return compose(pose[:3, :3], pose[:3, 3] - origin)
 
 
 def write_camera(bag: BagWriter, name: str, path: Path, k: NDArray[np.float64], stamp_ns: int) -> None:
