@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.bevfusion.build import OBJECTS
 from models.bevfusion.calibration import CameraCalibration, matrices_of
 from models.bevfusion.fused_encoder import FusedSparseEncoder
 from models.bevfusion.geometry import CameraMatrices, depth_images
@@ -33,6 +34,7 @@ from models.bevfusion.network import BEVFusion
 from models.bevfusion.pool.reduce import sum_cells
 from models.bevfusion.results import OLD, BevMap, Detections3D, bev_map, detections
 from models.bevfusion.stages import BevStage, LiftStage
+from models.bevfusion.sweeps import SWEEPS
 from models.bevfusion.voxelise import VoxelGrid, voxelise
 from models.facts import ModelError, ModelFacts, load_network
 from models.runtime import Compiled, compile_network
@@ -57,8 +59,12 @@ class BevFusionSession:
     """Runs one model on the CPU. Not for several threads at once: give each its own.
 
     facts: the model's facts; `facts.trained` is False for random weights · seconds: wall time of the last step's stages
-    (images, camera, pool, lidar, bev, heads) · x_forward: axes of points, calibration and answer.
+    (images, camera, pool, lidar, bev, heads) · x_forward: axes of points, calibration and answer · past_sweeps: which
+    the points should hold beside the newest · repeats_first: without a past the newest takes its place · temporal:
+    whether `step` takes the vehicle's motion.
     """
+
+    past_sweeps, repeats_first, temporal = SWEEPS, True, False
 
     def __init__(
         self,
@@ -110,6 +116,23 @@ class BevFusionSession:
         if not isinstance(network, BEVFusion):
             raise ModelError(f"{facts.name} is a {facts.architecture}: expected a bevfusion; `perception weights list`")
         return cls(network, facts, **options)
+
+    @property
+    def uses_cameras(self) -> bool:
+        """True with a camera encoder."""
+        return self.network.camera is not None
+
+    @property
+    def uses_points(self) -> bool:
+        """True with a LiDAR encoder."""
+        return self.network.lidar is not None
+
+    @property
+    def classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of (box classes, map classes)."""
+        names = self.facts.class_names
+        boxes = len(OBJECTS) if self.network.objects is not None else 0
+        return names[:boxes], names[boxes:]
 
     def _channels(self) -> list[int]:
         camera, lidar = self.network.camera, self.network.lidar
@@ -268,12 +291,9 @@ class BevFusionSession:
         self, found: list[Tensor], present: list[str], cloud: NDArray[np.float32] | None, calibration: Calibration
     ) -> BevAnswer:
         predicted = self._bev_stage.predictions(found)
-        names, boxes, layers = self.facts.class_names, None, None
-        if self.network.maps is not None and predicted.map is not None:
-            scope = self.facts.network["map"]["output"]
-            classes = names[-predicted.map.shape[1] :]
-            layers = bev_map(predicted.map[0].numpy(), classes, scope, self.x_forward)
-            names = names[: -predicted.map.shape[1]]
+        (names, layer_names), boxes, layers = self.classes, None, None
+        if predicted.map is not None:
+            layers = bev_map(predicted.map[0].numpy(), layer_names, self.facts.network["map"]["output"], self.x_forward)
         if self.network.objects is not None and predicted.objects is not None:
             (decoded,) = self.network.objects.decode(predicted.objects)  # type: ignore[arg-type]
             boxes = detections(*decoded, names, self._convention, self.x_forward)

@@ -60,12 +60,19 @@ class CameraModel:
             return rgb
         import cv2
 
+        maps = self.undistortion_maps()
+        return cv2.remap(rgb, maps[0], maps[1], cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+    def undistortion_maps(self) -> tuple[NDArray, NDArray]:
+        """The tables that `undistort` looks pixels up in (of cv2.remap): costly, the same while the model stays."""
+        import cv2
+
         size = (self.width, self.height)
         if self.model == "equidistant":
-            maps = cv2.fisheye.initUndistortRectifyMap(self.k, self.d, np.eye(3), self.k, size, cv2.CV_16SC2)
+            found = cv2.fisheye.initUndistortRectifyMap(self.k, self.d, np.eye(3), self.k, size, cv2.CV_16SC2)
         else:
-            maps = cv2.initUndistortRectifyMap(self.k, self.d, np.eye(3), self.k, size, cv2.CV_16SC2)
-        return cv2.remap(rgb, maps[0], maps[1], cv2.INTER_LINEAR)  # type: ignore[return-value]
+            found = cv2.initUndistortRectifyMap(self.k, self.d, np.eye(3), self.k, size, cv2.CV_16SC2)
+        return np.asarray(found[0]), np.asarray(found[1])
 
     def project(self, points: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Points [N, 3] in the optical frame -> pixels float64 [N, 2] and depths [N] (m; not ahead: <= 0, pixel NaN).

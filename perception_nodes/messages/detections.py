@@ -6,8 +6,9 @@ in boxes' order, with the same stamp in the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -162,15 +163,16 @@ def detections3d_values(boxes: Detections3D) -> dict:
     return {"header": header, "detections": detections}
 
 
-def attributes_values(boxes: Detections3D) -> dict:
+def attributes_values(boxes: Detections3D, more: Mapping[str, Any] = MappingProxyType({})) -> dict:
     """std_msgs/String with JSON: velocity, points and visibility of the boxes, null where unknown; nuScenes' attributes
-    where there are any."""
+    where there are any; `more`: keys beside them."""
 
     def known(values: NDArray) -> list:
         return [None if not np.isfinite(v).all() else np.round(v, 4).tolist() for v in values]
 
     points = [None if p < 0 else int(p) for p in boxes.points]
     content = {
+        **more,
         "stamp_ns": boxes.stamp_ns,
         "velocity": known(boxes.velocity),
         "visibility": known(boxes.visibility),

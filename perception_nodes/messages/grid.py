@@ -27,6 +27,17 @@ class Grid(NamedTuple):
 
 def grid_values(grid: Grid) -> dict:
     """OccupancyGrid as plain values: 100 where the mask holds, 0 elsewhere."""
+    return _values(grid, grid.mask.astype(np.int8) * np.int8(100))
+
+
+def probability_grid_values(grid: Grid, probability: NDArray[np.float32]) -> dict:
+    """OccupancyGrid as plain values, in per cent. probability float32 [rows, columns] 0..1, of the same cells as
+    `grid.mask`; a cell of the mask has 50 per cent or more, any other one less, so that readers see the mask."""
+    percent = np.clip(np.rint(probability * 100), np.where(grid.mask, 50, 0), np.where(grid.mask, 100, 49))
+    return _values(grid, percent.astype(np.int8))
+
+
+def _values(grid: Grid, data: NDArray[np.int8]) -> dict:
     sec, nanosec = ns_to_stamp(grid.stamp_ns)
     rows, columns = grid.mask.shape
     pose = from_euler(0.0, 0.0, grid.yaw, (*grid.origin, 0.0))
@@ -39,7 +50,7 @@ def grid_values(grid: Grid) -> dict:
             "height": rows,
             "origin": pose_values(pose),
         },
-        "data": (grid.mask.reshape(-1) * np.int8(100)).astype(np.int8),
+        "data": data.reshape(-1),
     }
 
 

@@ -27,6 +27,7 @@ class Subscriptions:
         topics: stream -> topic in the node. receive: called with stream and bytes. chosen: told a stream's ROS type.
         lacking: stream -> why it is missing in the samples (`Input.lacking`). label: stream -> what to call it.
         patience_s: seconds before a stream without any message is reported.
+        has_status: whether a stream also has a status of its own on /diagnostics, named as its label.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Subscriptions:
         lacking: Callable[[], dict[str, str]],
         label: Callable[[str], str],
         patience_s: float,
+        has_status: Callable[[str], bool] = lambda stream: False,
     ) -> None:
         self._node, self._topics, self._qos = node, dict(topics), qos
         self._receive, self._chosen, self._lacking, self._label = receive, chosen, lacking, label
         self._patience_s, self._began = patience_s, time.monotonic()
+        self._has_status = has_status
         self._made: dict[str, Subscription[Any]] = {}
         self._types: dict[str, str] = {}
         self._look()
@@ -67,9 +70,15 @@ class Subscriptions:
             if name in lacking and (waited or name in self._types and "no image" not in lacking[name]):
                 text = f"{what}: {self._why(stream, lacking[name])}"
                 level = Level.ERROR if stream.kinds == POINT_CLOUD else Level.WARN  # without a cloud there is no answer
-                self._node.health.condition("input", what, level, text)
+                for aspect in self._aspects(name):
+                    self._node.health.condition(aspect, what, level, text)
             elif name not in lacking:
-                self._node.health.clear("input", what)
+                for aspect in self._aspects(name):
+                    self._node.health.clear(aspect, what)
+
+    def _aspects(self, stream: str) -> tuple[str, ...]:
+        """Statuses in which a missing stream is reported."""
+        return ("input", self._label(stream)) if self._has_status(stream) else ("input",)
 
     def _find(self, stream: Stream) -> None:
         kinds = stream.kinds

@@ -119,6 +119,8 @@ class SystemNode(PerceptionNode[Any]):
         self.worker.start()
         self._input = self.system.inputs.open(config)
         self.arrived.clear()
+        for stream in filter(self._has_status, config.cameras if self.system.inputs.cameras else ()):
+            self.health.count(self._label(stream), "received", 0)
         if runner.calibration is not None:
             self._calibration = self._listen_to_calibration(runner.calibration)
         self._subscribed = Subscriptions(
@@ -130,6 +132,7 @@ class SystemNode(PerceptionNode[Any]):
             self._lacking,
             self._label,
             config.collect.patience_s if self.system.inputs.cameras else PATIENCE_S,
+            self._has_status,
         )
         if not self.get_parameter("use_sim_time").value:  # a replay is decided by stamps alone
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -186,6 +189,8 @@ class SystemNode(PerceptionNode[Any]):
         """One message of a stream, as it comes."""
         try:
             self.health.count("input", "received")
+            if self._has_status(stream):
+                self.health.count(self._label(stream), "received")
             now_ns = self._now_ns(raw)
             with self._input_lock:
                 assert self._input is not None
@@ -231,6 +236,8 @@ class SystemNode(PerceptionNode[Any]):
     def _note(self, note: Note) -> None:
         if note.level:
             self.health.event("input", note.counter, note.level, note.sentence, note.by)
+            if self._has_status(note.stream):
+                self.health.event(self._label(note.stream), note.counter, note.level, note.sentence, note.by)
         else:
             self.health.count("input", note.counter, note.by)
         if note.log:
@@ -246,10 +253,16 @@ class SystemNode(PerceptionNode[Any]):
     def _reject(self, stream: str, error: MessageError) -> None:
         """A malformed message is dropped, counted and reported."""
         of = "" if stream == POINTS else f"{self._label(stream)}: "
+        if self._has_status(stream):
+            self.health.event(self._label(stream), "rejected", Level.ERROR, f"message rejected: {error}")
         self.report("input", "rejected", Level.ERROR, error, f"{of}message rejected: {error}")
 
     def _label(self, stream: str) -> str:
         return "the LiDAR" if self.system.inputs.cloud and stream == POINTS else f"camera {stream}"
+
+    def _has_status(self, stream: str) -> bool:
+        """True for the cameras beside a LiDAR: each has a status of its own on /diagnostics, named as its label."""
+        return self.system.inputs.cloud and self.system.inputs.cameras and stream != POINTS
 
     def _lacking(self) -> dict[str, str]:
         with self._input_lock:

@@ -53,8 +53,9 @@ def camera_name(topic: str) -> str:
     return name if re.match(r"[A-Za-z]", name) else f"camera{'_' * bool(name)}{name}"
 
 
-def chosen_cameras(reader: BagReader, wanted: Sequence[str] = ()) -> dict[str, str]:
-    """Name -> topic of the cameras asked for; none: of "front" where it is there, else of the first.
+def chosen_cameras(reader: BagReader, wanted: Sequence[str] = (), every: bool = False) -> dict[str, str]:
+    """Name -> topic of the cameras asked for; none: of all (`every`), or of "front", or of the first where that is
+    missing.
 
     Raises:
         BagError: no camera at all, or not the one asked for.
@@ -66,5 +67,7 @@ def chosen_cameras(reader: BagReader, wanted: Sequence[str] = ()) -> dict[str, s
     for name in wanted:
         if name not in found:
             raise BagError(f"the bag {reader.path} has no camera {name!r}; its cameras are {', '.join(found)}")
+    if every and not wanted:
+        return found
     names = list(wanted) or ["front" if "front" in found else next(iter(found))]
     return {name: found[name] for name in names}

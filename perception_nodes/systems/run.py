@@ -80,7 +80,8 @@ def find_runs(
     """The systems asked for (none: all that the bag has input for), with their topics and parameters.
 
     Args:
-        names: of systems. cameras: names; none: "front" where it is there, else the first.
+        names: of systems. cameras: names; none: all of them for a system that reads a cloud too, else "front" where it
+            is there, else the first.
         options: launch argument -> value, for the parameters of every system that has this argument.
         points: topic of the clouds; "": see `points_topic`.
 
@@ -123,7 +124,7 @@ def _topics(reader: BagReader, system: System, cameras: Sequence[str], points: s
         held = ", ".join(reader.topics_of(CLOUD)) or "none"
         raise BagError(f"the bag {reader.path} has no points on {points}; its PointCloud2 topics are {held}")
     topics = {POINTS: points_topic(reader, points or _default_points(system))} if system.inputs.cloud else {}
-    return topics | (chosen_cameras(reader, cameras) if system.inputs.cameras else {})
+    return topics | (chosen_cameras(reader, cameras, every=bool(topics)) if system.inputs.cameras else {})
 
 
 def _default_points(system: System) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from perception_nodes.bags.typestore import make, to_bytes
+from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.inputs import Note, Sample
@@ -122,9 +123,14 @@ class Runner:
         with watch.stage("inference"):
             try:
                 result = self.system.step(self.session, moment)
+            except CalibrationError as error:
+                heard.note(Note("uncalibrated", Level.ERROR, f"not answered: {error}", self._answered[0]))
+                return
             except BaseException:
                 self.reset()
                 raise
+        for note in self.system.notes(result):
+            heard.note(note)
         yield from self._encode(result, moment, wanted, watch)
 
     def _follow(self, sample: Sample) -> None:
@@ -151,6 +157,8 @@ class Runner:
                 continue
             values[stream] = decoded.value
             heard.tell(decoded.notes, decoded.figures)
+        if not any(stream in values for stream in self._answered):
+            return None
         placed: dict[str, PlacedCamera] = {}
         if self.calibration is not None:
             placed, lacks = place_cameras(self.calibration, values, sample.stamps, self._cameras)
@@ -159,8 +167,6 @@ class Runner:
                 heard.note(Note("uncalibrated_views", Level.WARN, text, camera))
                 del values[camera]
             sample = sample.without(lacks)
-        if not any(stream in values for stream in self._answered):
-            return None
         moment = Moment(sample.stamp_ns, values, sample.stamps, sample.masked, placed, self.calibration)
         if self._prepare is None:
             return moment

@@ -154,7 +154,8 @@ class System:
         config: its parameters. inputs: what it reads.
         open: config -> session; loads weights, raises one sentence that says what to do.
         decode: (stream, ROS type, serialised message, config) -> Decoded; raises MessageError.
-        step: (session, moment) -> result; the only place where the network runs.
+        step: (session, moment) -> result; the only place where the network runs. May raise CalibrationError: the moment
+            is not answered, and what is missing is reported.
         reset: (session, stream) -> None; forgets the past of one stream, or (None) everything.
         outputs: the first one is the answer: every input message is answered by it, or was dropped.
         networks: (session, config) -> its networks, the main one first.
@@ -164,6 +165,7 @@ class System:
         recording_overrides: parameters of a replay that is recorded and scored.
         scorers, panels: its parts of the evaluation and of the viewer.
         memory_advice: what to do where memory runs out.
+        notes: result -> what to count and to report of it.
     """
 
     name: str
@@ -183,6 +185,7 @@ class System:
     scorers: tuple[Scorer, ...] = ()
     panels: tuple[Panel, ...] = ()
     memory_advice: str = "Give the node more memory"
+    notes: Callable[[Any], Iterable[Note]] = lambda result: ()
 
     def __post_init__(self) -> None:
         for problem in _problems(self):

@@ -109,7 +109,8 @@ def test_the_inputs_of_a_bag_are_found_by_type(tmp_path):
             find_runs(reader, ("spvcnn",))
     with BagReader(both(tmp_path / "two", 2)) as reader:
         found = {run.system.name: dict(run.topics) for run in find_runs(reader)}
-        assert found == {"spvcnn": {"points": "/lidar/points"}, "tsm": {"front": front}}
+        fused = {"points": "/lidar/points", "front": front}  # every camera of the bag
+        assert found == {"spvcnn": {"points": "/lidar/points"}, "tsm": {"front": front}, "bevfusion": fused}
         assert [run.system.name for run in find_runs(reader, ("tsm",))] == ["tsm"]
         (run,) = find_runs(reader, ("spvcnn",), options={"model": "other", "threads": 1, "video_model": "x"})
         assert (run.config.model.name, run.config.model.threads) == ("other", 1)

@@ -19,6 +19,7 @@ PARTS = {  # messages, scorers, pictures and panels that belong to one system al
         "evaluation/recorded_segmentation.py",
         "evaluation/segmentation*.py",
     ),
+    "bevfusion": ("evaluation/detection3d*.py", "evaluation/recorded_detections3d.py"),
     "tsm": (
         "evaluation/recorded_events.py",
         "evaluation/recorded_detections2d.py",
@@ -65,7 +66,7 @@ def mentions(text, system):
     topics = [topic for output in system.outputs for topic in output.topics]
     name = system.name
     named = re.search(rf"(?<![a-zA-Z]){name}(?![a-z])|(?:{name.capitalize()}|{name.upper()})(?![a-z])", text)
-    return ([named.group(0)] if named else []) + [topic for topic in topics if topic in text]
+    return ([named.group(0)] if named else []) + [t for t in topics if re.search(re.escape(t) + r"(?!\w)", text)]
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

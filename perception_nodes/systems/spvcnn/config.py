@@ -1,11 +1,11 @@
 """Parameters of spvcnn_node."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from perception_nodes.classes import POINT_CLASSES
-from perception_nodes.config import LIVE, PlacedCloudConfig, Section
+from perception_nodes.config import LIVE, CloudSettings, PlacedCloudConfig, Section
 
 
 class Model(Section):
@@ -20,42 +20,16 @@ class Model(Section):
     threads: int = Field(default=2, ge=1, le=256, description="CPU threads of the network")
 
 
-class CloudInput(Section):
+class CloudInput(CloudSettings):
     """What of a cloud is used."""
 
     max_points: int = Field(
         default=200_000, ge=1, description="points used of one cloud; the others are labelled 255 (ignore)"
     )
-    intensity_scale: str = Field(
-        default="auto",
-        description="full scale of the intensities: 1, 255, another number; auto: found from the first clouds",
-    )
-
     sensor_frame: str = Field(
         default="auto",
         description="frame of the LiDAR; auto: the cloud's own, or a LiDAR's below it in TF or the rig",
     )
-
-    @field_validator("intensity_scale", mode="before")
-    @classmethod
-    def _full_scale(cls, value: Any) -> Any:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = f"{value:g}"  # ROS and YAML make a number of 255
-        if value != "auto" and not (isinstance(value, str) and _is_positive(value)):
-            raise ValueError("expected auto, or the sensor's full scale as a number above 0 (1, 255, 65535)")
-        return value
-
-    @property
-    def full_scale(self) -> float | None:
-        """The given full scale; None: it is to be found."""
-        return None if self.intensity_scale == "auto" else float(self.intensity_scale)
-
-
-def _is_positive(text: str) -> bool:
-    try:
-        return 0 < float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 class Filtered(Section):

@@ -6,11 +6,9 @@ from typing import Any
 
 from perception_nodes.evaluation import segmentation_report
 from perception_nodes.evaluation.scorer import Recording, Scored, Scorer
-from perception_nodes.messages.cloud_cdr import read_point_cloud2, write_point_cloud2
+from perception_nodes.messages.cloud_cdr import write_point_cloud2
 from perception_nodes.messages.cloud_layout import CloudLayout, point_cloud2_layout
-from perception_nodes.messages.point_cloud import decode_point_cloud2
-from perception_nodes.streaming.health import Level
-from perception_nodes.streaming.inputs import Note
+from perception_nodes.systems.clouds import decode_cloud
 from perception_nodes.systems.inputs import PLACED_CLOUD, POINTS
 from perception_nodes.systems.launch import POINTS_IN, Argument, Launch
 from perception_nodes.systems.spvcnn.config import SpvcnnConfig
@@ -45,13 +43,7 @@ def open_session(config: SpvcnnConfig) -> Session:
 
 def decode(stream: str, kind: str, raw: bytes, config: SpvcnnConfig) -> Decoded:
     """A serialised PointCloud2 -> PointCloud with raw intensities; its points stay in the message's bytes."""
-    cloud = decode_point_cloud2(read_point_cloud2(raw), config.input.max_points, intensity_scale=1.0)
-    notes = tuple(Note(_counter(text), Level.WARN, text, stream) for text in cloud.warnings)
-    return Decoded(cloud, notes, {"points": len(cloud)})
-
-
-def _counter(warning: str) -> str:
-    return "empty" if "empty" in warning else "no_intensity" if "intensity" in warning else "capped"
+    return decode_cloud(stream, raw, config.input.max_points)
 
 
 def step(session: Session, moment: Moment) -> Segmented:
