@@ -14,6 +14,7 @@ from benchmarks.common import real_sweeps
 from models.bevfusion.calibration import CameraCalibration
 
 SWEEPS = 10
+PERIOD = 0.05  # s between two sweeps
 FOCAL = 0.79  # of nuScenes' cameras, in picture widths
 OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # camera axes in a frame with x forward
 
@@ -39,7 +40,7 @@ def frame_of(cameras: int, size: tuple[int, int], sweeps: Path, seed: int) -> Fr
     parts = []
     for i in range(SWEEPS):
         xyz = sweep[:, :3] + rng.normal(0, 0.02 * (i > 0), (len(sweep), 3))
-        parts.append(np.column_stack([xyz, sweep[:, 3] * 255, np.full(len(sweep), 0.05 * i)]))
+        parts.append(np.column_stack([xyz, sweep[:, 3] * 255, np.full(len(sweep), PERIOD * i)]))
     height, width = size
     intrinsics = [[FOCAL * width, 0, width / 2], [0, FOCAL * width, height / 2], [0, 0, 1]]
     images, calibration = {}, {}
@@ -62,6 +63,11 @@ def with_cameras(frame: Frame, count: int) -> Frame:
         images={n: frame.images[n] for n in names},
         calibration={n: frame.calibration[n] for n in names},
     )
+
+
+def newest_sweeps(frame: Frame, count: int) -> Frame:
+    """The frame with the points of its newest `count` sweeps."""
+    return replace(frame, points=frame.points[frame.points[:, 4] < (count - 0.5) * PERIOD])
 
 
 def with_points(frame: Frame, share: float) -> Frame:

@@ -22,11 +22,14 @@ import numpy as np
 import torch
 
 from benchmarks.bev_pooling import compare_pooling
-from benchmarks.bev_scene import Frame, draw_rows, frame_of, with_cameras, with_points
+from benchmarks.bev_scene import Frame, draw_rows, frame_of, newest_sweeps, with_cameras, with_points
 from benchmarks.common import DEFAULT_SWEEPS, machine, median_ms, progress, write_json
 from models.facts import family_of, load_facts, load_network
 
-SESSIONS = {"bevfusion": "models.bevfusion.session:BevFusionSession"}
+SESSIONS = {
+    "bevfusion": "models.bevfusion.session:BevFusionSession",
+    "bevfusion-lite": "models.bevfusion.lite.session:LiteSession",
+}
 SHARES = (0.25, 0.5, 1.0)  # of the points, and of the range that the BEV grid covers
 
 
@@ -105,7 +108,7 @@ def scaling(name: str, frame: Frame, given: argparse.Namespace) -> dict[str, lis
     if session.facts.image is not None:
         for count in range(1, len(frame.images) + 1):
             out["cameras"].append([count, row(session, with_cameras(frame, count))])
-    if session.facts.network.get("lidar"):
+    if session.uses_points:
         for share in SHARES:
             fewer = with_points(frame, share)
             out["points"].append([len(fewer.points), row(session, fewer)])
@@ -113,6 +116,9 @@ def scaling(name: str, frame: Frame, given: argparse.Namespace) -> dict[str, lis
         facts = replace(session.facts, network=shrunk(session.facts.network, share), trained=False, sha256="")
         if "lidar" in facts.network:
             facts = replace(facts, point_range=tuple(facts.network["lidar"]["point_range"]))
+        elif "edge" in facts.network:
+            edge, (low, high) = facts.network["edge"], facts.network["heights"]
+            facts = replace(facts, point_range=(-edge, -edge, low, edge, edge, high))
         smaller = session_of(
             family_of(facts).build_network(facts, seed=0), facts, given.runtime, given.threads, given.precision
         )
@@ -125,6 +131,12 @@ def scaling(name: str, frame: Frame, given: argparse.Namespace) -> dict[str, lis
 def shrunk(config: dict[str, Any], share: float) -> dict[str, Any]:
     """The configuration on `share` of its range in x and y, in whole multiples of 16 BEV cells."""
     out = copy.deepcopy(config)
+    if "pillar" in out:  # bevfusion-lite
+        cell = 32 * out["pillar"]
+        out["edge"] = max(round(out["edge"] * share / cell), 1) * cell
+        out["map"] = [[-min(edge, out["edge"] - 0.8), min(edge, out["edge"] - 0.8), step]
+                      for _, edge, step in out["map"]]  # fmt: skip
+        return out
     source = out["camera"]["grid"][0] if "camera" in out else out["lidar"]["point_range"][0::3]
     cell = out["camera"]["grid"][0][2] * 2 if "camera" in out else out["lidar"]["voxel_size"][0] * 8
     edge = max(round(-source[0] * share / (8 * cell)), 1) * 8 * cell
@@ -146,6 +158,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     facts = load_facts(given.model)
     frame = frame_of(given.cameras, tuple(given.image_size), given.sweeps, seed=0)
     session = open_session(given.model, given.runtime, given.threads, given.precision)
+    frame = newest_sweeps(frame, session.past_sweeps + 1)
     whole, stages = times_of(session, frame, given.rounds)
     result: dict[str, Any] = {
         "machine": machine(),
@@ -172,7 +185,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     result["torch_stages_ms"] = {name: median_ms(seconds) for name, seconds in beside_stages.items()}
     result["torch_over_runtime"] = round(result["torch_ms"] / result["step_ms"], 3)
     result["dense_gmacs"] = round(dense_macs(session, frame), 1)
-    if session.facts.image is not None:
+    if session.facts.image is not None and facts.architecture == "bevfusion":
         pooling = compare_pooling(session, frame, given.threads, 3)
         pooling["share_of_total"] = round(result["stages_ms"]["pool"] / result["step_ms"], 4)
         result["bev_pool"] = pooling

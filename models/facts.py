@@ -33,6 +33,7 @@ RANDOM = "random:"
 FAMILIES = {
     "camera-lite": "models.bevfusion.lite.build",
     "bevfusion": "models.bevfusion.build",
+    "bevfusion-lite": "models.bevfusion.lite.fused_build",
     **dict.fromkeys(
         (
             "gan-resnet",

@@ -210,22 +210,7 @@ class BevFusionSession:
 
     def _present(self, images: Images, calibration: Calibration) -> list[str]:
         """Cameras that can be used, in the calibration's order."""
-        if self.network.camera is None:
-            return []
-        for name, image in images.items():
-            if name not in calibration:
-                raise ValueError(
-                    f"camera {name} has an image but no calibration: give its K, pose and size; "
-                    f"known: {', '.join(calibration) or 'none'}"
-                )
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ValueError(f"camera {name}: image {image.shape} {image.dtype}, expected uint8 [H, W, 3] RGB")
-            if image.shape[:2] != calibration[name].size:
-                raise ValueError(
-                    f"camera {name}: its image is {image.shape[0]} x {image.shape[1]} px (height x width), its "
-                    f"calibration says {calibration[name].size[0]} x {calibration[name].size[1]}; rescale one of them"
-                )
-        return [name for name in calibration if name in images]
+        return [] if self.network.camera is None else checked_cameras(images, calibration)
 
     def _camera_map(
         self, images: Images, present: list[str], cloud: NDArray[np.float32] | None, calibration: Calibration
@@ -248,7 +233,7 @@ class BevFusionSession:
         mark = self._note("camera", mark)
         association = camera.transform.associate(matrices)
         if len(present) < len(calibration):
-            depth, context = self._spread(depth, context, present, list(calibration))
+            depth, context = spread_rows(depth, context, present, list(calibration))
         if camera.transform.pool.builds != self._pooled_builds:  # other cells are filled from now on
             self._pooled[:] = 0
             self._pooled_builds = camera.transform.pool.builds
@@ -261,17 +246,6 @@ class BevFusionSession:
         empty = np.zeros((0, 3), np.float32)
         points = torch.from_numpy(empty if cloud is None else cloud)
         return depth_images([points], matrices.views(rows), self.geometry.size)[0]
-
-    @staticmethod
-    def _spread(
-        depth: NDArray[np.float32], context: NDArray[np.float32], present: list[str], cameras: list[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The arrays with rows of zeros for masked cameras: they take part in the association and add nothing."""
-        rows = [cameras.index(name) for name in present]
-        full = np.zeros((len(cameras), *depth.shape[1:]), np.float32)
-        wide = np.zeros((len(cameras), *context.shape[1:]), np.float32)
-        full[rows], wide[rows] = depth, context
-        return full, wide
 
     def _lidar_map(self, encoder: FusedSparseEncoder, cloud: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """The encoder's map [1, X * Y, C]; zeros without points."""
@@ -299,3 +273,35 @@ class BevFusionSession:
             boxes = detections(*decoded, names, self._convention, self.x_forward)
         masked = tuple(name for name in calibration if name not in present) if self.network.camera is not None else ()
         return BevAnswer(boxes, layers, masked, 0 if cloud is None else len(cloud))
+
+
+def checked_cameras(images: Images, calibration: Calibration) -> list[str]:
+    """Cameras that have an image, in the calibration's order.
+
+    Raises ValueError for an image without calibration, of another type, or of another size than its calibration says.
+    """
+    for name, image in images.items():
+        if name not in calibration:
+            raise ValueError(
+                f"camera {name} has an image but no calibration: give its K, pose and size; "
+                f"known: {', '.join(calibration) or 'none'}"
+            )
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"camera {name}: image {image.shape} {image.dtype}, expected uint8 [H, W, 3] RGB")
+        if image.shape[:2] != calibration[name].size:
+            raise ValueError(
+                f"camera {name}: its image is {image.shape[0]} x {image.shape[1]} px (height x width), its "
+                f"calibration says {calibration[name].size[0]} x {calibration[name].size[1]}; rescale one of them"
+            )
+    return [name for name in calibration if name in images]
+
+
+def spread_rows(
+    depth: NDArray[np.float32], context: NDArray[np.float32], present: list[str], cameras: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The arrays with rows of zeros for masked cameras: they take part in the association and add nothing."""
+    rows = [cameras.index(name) for name in present]
+    full = np.zeros((len(cameras), *depth.shape[1:]), np.float32)
+    wide = np.zeros((len(cameras), *context.shape[1:]), np.float32)
+    full[rows], wide[rows] = depth, context
+    return full, wide

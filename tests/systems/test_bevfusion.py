@@ -249,6 +249,17 @@ def test_random_weights_run_by_name_and_say_so_and_unknown_models_are_one_senten
         build_config(BevFusionConfig, {"cameras": []})
 
 
+def test_bevfusion_lite_runs_in_the_system_and_takes_the_vehicles_motion(tmp_path):
+    bag = write_bag(tmp_path / "bag")
+    given = {"model.name": "random:bevfusion-lite-tiny", "model.runtime": "torch", "model.threads": 1}
+    run = replace(run_on(bag, **given, **{"output.min_score": 0.0}), open_session=None)
+    assert not offline(bag, tmp_path / "out", [run]).warnings
+    rows = attributes(tmp_path / "out")
+    assert [row["motion"] for row in rows] == [False, True, True, True]
+    assert all(row["cameras"] == list(CAMERAS) and row["untrained"] and row["velocity"] for row in rows)
+    assert len(messages(tmp_path / "out", "/perception/map/walkway")) == 4
+
+
 def test_the_answer_is_read_back_from_its_bytes(tmp_path):
     bag = write_bag(tmp_path / "bag", frames=1)
     _, _, out = answer(tmp_path, bag)

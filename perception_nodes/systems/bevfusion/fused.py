@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bevfusion.calibration import CameraCalibration
-from models.bevfusion.results import BevMap
 from perception_nodes.calibration.se3 import Matrix, apply, invert
 from perception_nodes.messages.detections import Detections3D
 from perception_nodes.messages.point_cloud import PointCloud
@@ -22,6 +20,10 @@ from perception_nodes.systems.bevfusion.sweeps import SweepBuffer
 from perception_nodes.systems.bevfusion.undistort import Undistorter
 from perception_nodes.systems.inputs import POINTS
 from perception_nodes.systems.system import Moment
+
+if TYPE_CHECKING:
+    from models.bevfusion.calibration import CameraCalibration
+    from models.bevfusion.results import BevMap
 
 
 class BevNetwork(Protocol):
@@ -145,6 +147,8 @@ class FusedSession:
     def _views(
         self, moment: Moment, place: Place
     ) -> tuple[dict[str, NDArray[np.uint8]], dict[str, CameraCalibration]]:
+        from models.bevfusion.calibration import CameraCalibration  # torch
+
         images: dict[str, NDArray[np.uint8]] = {}
         for name, placed in moment.placed.items() if self.network.uses_cameras else ():
             model = placed.model
@@ -182,5 +186,7 @@ def shifted(layers: BevMap | None, shift: NDArray[np.float64]) -> BevMap | None:
     """The same layers in a frame that is `shift` m away."""
     if layers is None:
         return None
+    from models.bevfusion.results import BevMap  # torch
+
     origin = (layers.origin[0] + float(shift[0]), layers.origin[1] + float(shift[1]))
     return BevMap(layers.probability, layers.classes, origin, layers.cell)
