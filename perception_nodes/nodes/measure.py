@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,6 +85,7 @@ class _Spent(NamedTuple):
     cpu: float
     wall: float
     stolen: float
+    began: float  # monotonic s
 
 
 def measure(bag: Path, run: SystemRun, rate_hz: float | None, **what: Any) -> Measured:
@@ -155,7 +157,7 @@ def _run(child: "subprocess.Popen[bytes]", player: PlayerNode, topics: list[str]
             before, began, stolen = cpu_seconds(child.pid), time.monotonic(), stolen_seconds()
     wall, stolen = time.monotonic() - began, stolen_seconds() - stolen
     time.sleep(0.5)  # the last answer
-    return _Spent(cpu_seconds(child.pid) - (before or 0.0), wall, stolen)
+    return _Spent(cpu_seconds(child.pid) - (before or 0.0), wall, stolen, began)
 
 
 def _figures(
@@ -180,11 +182,18 @@ def _figures(
         "network_ms": network,
         "overhead_ms": total - network if total is not None and network is not None else None,
         "cpu_ms_per_frame": spent.cpu * 1e3 / len(answers) if answers else None,
-        "frames_per_s": len(answers) / spent.wall if answers and spent.wall > 0 else None,
+        "frames_per_s": _per_second(answers, spent.began),
         "dropped": frames - len(answers),
         "stolen_percent": 100.0 * spent.stolen / (spent.wall * (os.cpu_count() or 1)) if spent.wall > 0 else 0.0,
         "peak_mb": peak_mb(child.pid),
     }
+
+
+def _per_second(answers: Mapping[Any, float], began: float) -> float | None:
+    """Answers over the time from the first sending to the last answer: not to the end of the player, which waits for
+    acknowledgements."""
+    wall = max(answers.values(), default=began) - began
+    return len(answers) / wall if wall > 0 else None
 
 
 def _end(child: "subprocess.Popen[bytes]", nodes: list[Any], executor: Any, spinner: threading.Thread) -> None:

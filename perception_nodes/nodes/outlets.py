@@ -1,5 +1,6 @@
 """The publishers of a player: one per topic of the bag; each topic is checked until a first message decodes."""
 
+import time
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,6 +16,9 @@ from perception_nodes.nodes.names import in_namespace
 from perception_nodes.nodes.node import PerceptionNode
 from perception_nodes.nodes.tf_type import raw_message_type
 from perception_nodes.streaming.health import Level
+
+ACK_LOOK = Duration(nanoseconds=1_000_000)
+ACK_PAUSE_S = 0.01
 
 
 def matches(topic: str, patterns: list[str]) -> bool:
@@ -107,6 +111,12 @@ class Outlets:
         return True
 
     def flush(self, timeout_s: float) -> None:
-        """Waits until every reliable subscriber has what was sent."""
+        """Waits until every reliable subscriber has what was sent, at most so long.
+
+        rclpy holds the interpreter's lock while it waits, and acknowledgements may take Fast DDS's heartbeat of three
+        seconds: one long wait would stop every other thread of this process, a recorder's among them.
+        """
+        end = time.monotonic() + timeout_s
         for publisher in self._publishers.values():
-            publisher.wait_for_all_acked(Duration(nanoseconds=round(timeout_s * 1e9)))
+            while not publisher.wait_for_all_acked(ACK_LOOK) and time.monotonic() < end:
+                time.sleep(ACK_PAUSE_S)

@@ -48,6 +48,7 @@ class Subscriptions:
         self._has_status = has_status
         self._made: dict[str, Subscription[Any]] = {}
         self._types: dict[str, str] = {}
+        self._largest = 0  # bytes of a message
         self._look()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(LOOK_S, self._look, clock=steady)
@@ -98,9 +99,13 @@ class Subscriptions:
     def _subscribe(self, stream: Stream, kind: Any) -> Subscription[Any]:
         topic, own = self._topics[stream], profile(self._qos)
         events = subscription_events(self._node, topic, own, self._node.on_qos_mismatch)
-        events.message_lost = self._on_message_lost
+        events.message_lost = partial(self._on_message_lost, stream)
         how = {"event_callbacks": events, "callback_group": self._node.intake, "raw": True}
-        return self._node.create_subscription(kind, topic, partial(self._receive, stream.name), own, **how)
+        return self._node.create_subscription(kind, topic, partial(self._take, stream.name), own, **how)
+
+    def _take(self, name: str, raw: bytes) -> None:
+        self._largest = max(self._largest, len(raw))
+        self._receive(name, raw)
 
     def _published(self, stream: Stream) -> set[str]:
         """Message types that are published on a stream's topic."""
@@ -117,7 +122,19 @@ class Subscriptions:
             return f"{reason}: {topic} carries {', '.join(sorted(kinds))}, expected {' or '.join(wanted)}"
         return f"{reason} on {topic}" if "no" in reason.split() else reason
 
-    def _on_message_lost(self, info: Any) -> None:
-        lost = int(info.total_count_change)
-        text = "messages were lost on their way here"
-        self._node.health.event("input", "lost_in_transport", Level.WARN, text, by=lost)
+    def _on_message_lost(self, stream: Stream, info: Any) -> None:
+        topic = self._node.resolve_topic_name(self._topics[stream])
+        text = f"messages were lost on their way here: {cure_of_losses(topic, stream, self._qos, self._largest)}"
+        self._node.health.event("input", "lost_in_transport", Level.WARN, text, by=int(info.total_count_change))
+
+
+def cure_of_losses(topic: str, stream: Stream, qos: Qos, largest: int) -> str:
+    """What to change where messages of a topic, of at most `largest` bytes so far, are lost between processes."""
+    if qos.reliability == "reliable":
+        return f"{topic} comes faster than it is taken: lower its rate, or raise qos.input.depth (now {qos.depth})"
+    size = f"{largest / 1e6:.1f} MB" if largest else "this size"
+    smaller = "fewer points a message" if stream.kinds == POINT_CLOUD else "compressed pictures (CompressedImage)"
+    return (
+        f"best effort loses messages of {size} on {topic}: start this node with -p qos.input.reliability:=reliable (its "
+        f"publisher must be reliable, too), or send {smaller}"
+    )
