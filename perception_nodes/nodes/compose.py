@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from perception_nodes.nodes.main import StopRequest, catch_signals, run
 
 KEYS = ("plan", "arguments", "parameters")
 GRACE_S = 8.0
+EVERY_NODE = ("/clock", "/parameter_events", "/rosout", "/diagnostics")
+ASIDE = ("/transition_event", "/classes")
 
 
 def read_stack(path: str | Path | None = None) -> list[ResolvedNode]:
@@ -105,9 +107,31 @@ def up(config_path: str | Path | None = None, composed: bool = True, network: bo
     nodes = read_stack(config_path)
     if not network:
         isolate_environment()
+    print(f"loading {', '.join(node.name for node in nodes)} …", flush=True)
     if composed:
-        return run([_factory(node) for node in nodes], args=[])
+        return run([_factory(node) for node in nodes], args=[], started=say_what_runs)
     return _processes(nodes)
+
+
+def say_what_runs(nodes: Sequence[Any]) -> None:
+    """One line a node: the topics that it reads and writes."""
+    for node in nodes:
+        reads, writes = topics_of(node)
+        parts = [f"{verb} {', '.join(topics)}" for verb, topics in (("reads", reads), ("writes", writes)) if topics]
+        print(f"{node.get_name()} {'; '.join(parts) or 'waits to be configured and activated'}", flush=True)
+    print("running; Ctrl-C ends it", flush=True)
+
+
+def topics_of(node: Any) -> tuple[list[str], list[str]]:
+    """Topics that a node reads and writes, without those of every node, class tables and debug topics."""
+    reads = {subscription.topic_name for subscription in node.subscriptions} - set(EVERY_NODE)
+    system = getattr(node, "system", None)
+    if system is not None and node.worker is not None:  # a topic without a publisher has no subscription yet
+        streams = system.inputs.streams(node.config)
+        reads |= {node.resolve_topic_name(system.inputs.topic_of(s.name, node.config)) for s in streams}
+    writes = {publisher.topic_name for publisher in node.publishers} - set(EVERY_NODE)
+    writes = {topic for topic in writes if not topic.endswith(ASIDE) and "/debug/" not in topic}
+    return sorted(reads), sorted(writes)
 
 
 def ros_arguments(node: ResolvedNode) -> list[str]:

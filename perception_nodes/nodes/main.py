@@ -66,12 +66,17 @@ def _end_anyway_after(seconds: float, stop: StopRequest) -> None:
     timer.start()
 
 
-def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
+def run(
+    factories: Sequence[Factory],
+    args: Sequence[str] | None = None,
+    started: Callable[[Sequence[Any]], None] = lambda nodes: None,
+) -> int:
     """Builds nodes, spins them in one executor, configures and activates those with autostart, waits for the end.
 
     Args:
         factories: functions that build one node each; called after rclpy is initialised.
         args: command line with ROS arguments; sys.argv by default.
+        started: told of the nodes when those with autostart are active.
 
     Returns:
         The process's exit code: 0 after SIGINT, SIGTERM or a node that finished; 1 if a node could not be built or
@@ -110,6 +115,8 @@ def run(factories: Sequence[Factory], args: Sequence[str] | None = None) -> int:
             executor.add_node(node)
         spinner.start()
         _autostart_all(nodes, stop)
+        if not stop.wished:
+            started(nodes)
         freeze_objects()
         stop.wait()
     finally:

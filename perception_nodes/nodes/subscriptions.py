@@ -135,6 +135,6 @@ def cure_of_losses(topic: str, stream: Stream, qos: Qos, largest: int) -> str:
     size = f"{largest / 1e6:.1f} MB" if largest else "this size"
     smaller = "fewer points a message" if stream.kinds == POINT_CLOUD else "compressed pictures (CompressedImage)"
     return (
-        f"best effort loses messages of {size} on {topic}: start this node with -p qos.input.reliability:=reliable (its "
-        f"publisher must be reliable, too), or send {smaller}"
+        f"best effort loses messages of {size} on {topic}: start this node with -p qos.input.reliability:=reliable "
+        f"(its publisher must be reliable, too), or send {smaller}"
     )
