@@ -118,7 +118,7 @@ def say_what_runs(nodes: Sequence[Any]) -> None:
     for node in nodes:
         reads, writes = topics_of(node)
         parts = [f"{verb} {', '.join(topics)}" for verb, topics in (("reads", reads), ("writes", writes)) if topics]
-        print(f"{node.get_name()} {'; '.join(parts) or 'waits to be configured and activated'}", flush=True)
+        print(f"{node.get_name()} {'; '.join(parts) or 'has no topic open yet'}", flush=True)
     print("running; Ctrl-C ends it", flush=True)
 
 

@@ -20,4 +20,4 @@ def test_what_runs_is_said_with_its_topics(stage, capsys):
     assert first.startswith("spvcnn_node reads /spvcnn_node/input/points, /tf_static; writes /spvcnn_node/output/")
     assert "/spvcnn_node/output/segmentation" in first and "classes" not in first and "debug" not in first
     assert "tsm_node reads /tsm_node/input/front/image, /tsm_node/input/left/image; writes " in second
-    assert third == "second_node waits to be configured and activated" and last == "running; Ctrl-C ends it"
+    assert third == "second_node has no topic open yet" and last == "running; Ctrl-C ends it"
