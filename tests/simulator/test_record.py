@@ -12,8 +12,9 @@ from perception_nodes.messages.camera_info import read_camera_info
 from perception_nodes.messages.class_table import read_class_table
 from perception_nodes.messages.clock import read_events
 from perception_nodes.messages.detections import read_detections3d
-from perception_nodes.messages.grid import read_grid
+from perception_nodes.messages.grid import read_cells, read_grid
 from perception_nodes.messages.image import decode_image
+from perception_nodes.messages.map_shapes import read_map_shapes
 from perception_nodes.messages.odometry import read_odometry
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.messages.transforms import read_transforms
@@ -88,9 +89,14 @@ def test_boxes_map_events_and_class_tables_can_be_read(messages):
     read_events(messages["/ground_truth/events"][0][1])
     table = read_class_table(messages["/ground_truth/segmentation/classes"][0][1])
     assert [table[i].name for i in range(19)] == [c.name for c in POINT_CLASSES]
+    shapes = read_map_shapes(messages["/ground_truth/map/shapes"][0][1])
+    assert shapes.frame_id == "map" and set(shapes.classes()) == {c.name for c in MAP_CLASSES}
     for info in MAP_CLASSES:
-        (_, grid) = messages[f"/ground_truth/map/{info.name}"][0]
-        assert read_grid(grid).frame_id == "map"
+        (_, message) = messages[f"/ground_truth/map/{info.name}"][0]
+        grid, cells = read_grid(message), read_cells(message)
+        assert grid.frame_id == "map"
+        drawn = shapes.mask(info.name, grid.mask.shape, grid.resolution, cells.frame_from_grid)
+        assert (drawn != grid.mask).sum() <= 0.01 * grid.mask.sum()  # points are rounded to 1 mm in the message
     assert messages["/ground_truth/markers"][0][1].markers
 
 
