@@ -104,7 +104,7 @@ def plans_of(systems: Sequence[System]) -> dict[str, LaunchPlan]:
             (
                 Argument("bag", None, "path of the rosbag2 folder or file"),
                 RATE,
-                Argument("loop", "false", "start again at the end, for ever", "bool"),
+                Argument("loop", "false", "start again at the end, without limit", "bool"),
                 *switches,
                 *stacked,
                 *common,

@@ -55,7 +55,7 @@ def write_metrics(folder: Path, metrics: dict) -> Path:
 
 
 def write_config(folder: Path, config: dict) -> Path:
-    """config.yaml: what was really used, beside what came of it."""
+    """config.yaml: the settings that were used, beside the results."""
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     return path

@@ -17,19 +17,19 @@ class Playback(Section):
     rate: float = Field(
         default=1.0, ge=0, le=1000, description="times real time; 0: each message waits for the last one's answer"
     )
-    loop: bool = Field(default=False, description="start again at the end, for ever")
+    loop: bool = Field(default=False, description="start again at the end, without limit")
     start_s: float = Field(default=0.0, ge=0, description="seconds of the bag to skip")
     duration_s: float = Field(default=0.0, ge=0, description="seconds to play; 0: to the end")
     paused: bool = Field(default=False, description="wait for ~/resume or ~/step before the first message")
     topics: list[str] = Field(default=[""], description="topics to play; ['']: all")
     wait_for: list[str] = Field(default=[""], description="topics that must have a subscriber before the start")
     wait_nodes: list[str] = Field(
-        default=[""], description="nodes whose subscriptions to wait_for count, one each; ['']: anybody's"
+        default=[""], description="nodes whose subscriptions to wait_for count, one each; ['']: those of any node"
     )
     wait_s: float = Field(
         default=10.0,
         ge=0,
-        description="seconds to wait; a node of wait_nodes that is missing then is an error, anybody else a warning",
+        description="seconds to wait; a node of wait_nodes that is missing then is an error, any other a warning",
     )
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class SimulatorConfig(NodeConfig):
     rig: str = Field(default="kitti", description="sensor rig: nuscenes, kitti or vlp16")
     seed: int = Field(default=0, ge=0, description="the same seed gives the same drive")
     rate: float = Field(default=1.0, gt=0, le=100, description="times real time; slower where frames take longer")
-    seconds: float = Field(default=0.0, ge=0, description="length of the drive; 0: for ever")
+    seconds: float = Field(default=0.0, ge=0, description="length of the drive; 0: without limit")
     lidar: bool = Field(default=True, description="cast the LiDAR")
     compensate: Literal["auto", "always", "never"] = Field(
         default="auto", description="correct sweeps for the vehicle's motion; auto: as the rig's data set has them"

@@ -1,4 +1,4 @@
-"""Keeps a node's process from pausing in the middle of a frame: memory is kept, garbage is not looked for in vain."""
+"""Keeps a node's process from pausing during a frame: memory is kept, the garbage collector skips permanent objects."""
 
 import ctypes
 import gc

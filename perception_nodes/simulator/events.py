@@ -1,4 +1,4 @@
-"""Driving events from the true motion of everybody, each with its time span.
+"""Driving events from the true motion of all road users, each with its time span.
 
 Every event is defined by what the road users did, never by what a script meant them to do. Positions are taken in
 *path coordinates*: `u` metres ahead of the middle of the ego vehicle along the path that it drives, `w` metres left of
@@ -77,7 +77,7 @@ class Moment:
 
     @staticmethod
     def of(time: float, ego, flow, people) -> Moment:
-        """Path coordinates of everybody within 60 m; `ego` and others are `driver_model.Vehicle`s, `flow` theirs."""
+        """Path coordinates of road users within 60 m; `ego` and others are `driver_model.Vehicle`s, `flow` theirs."""
         path = _ego_path(ego, flow)
         rows = [(v.track_id, v.x, v.y, v.yaw, v.v, v.a, False) for v in flow.near(ego.x, ego.y, 60.0) if not v.is_ego]
         rows += [

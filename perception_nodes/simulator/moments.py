@@ -1,4 +1,4 @@
-"""Moments between two snapshots: where the ego vehicle and everybody else was in between, at steady motion."""
+"""Moments between two snapshots: poses of the ego vehicle and all road users in between, by constant motion."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """People on walkways and crossings.
 
 A person follows way points: along a walkway at an own offset, now and then over a crossing to the walkway on the other
-side. At the kerb it waits until everybody who comes can stop or has stopped. Groups walk side by side at one pace.
+side. At the kerb it waits until every approaching vehicle can stop or has stopped. Groups walk side by side at one
+pace.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Pedestrians:
         person.after = options[int(self.rng.integers(len(options)))] if options else (person.walkway, person.index)
 
     def step(self, dt: float, vehicles: list) -> set[int]:
-        """Moves everybody one tick; returns the crossings that vehicles must leave free."""
+        """Moves all pedestrians one tick; returns the crossings that vehicles must leave free."""
         closed: set[int] = set()
         sidestep = self._avoid(vehicles)
         for i, p in enumerate(self.people):
@@ -253,7 +254,7 @@ class Pedestrians:
         return float(x) - p.offset * float(d[1]) / norm, float(y) + p.offset * float(d[0]) / norm
 
     def _may_cross(self, p: Person, vehicles: list) -> bool:
-        """Whether everybody who comes stands, can stop, or will be through before."""
+        """Whether every approaching vehicle stands, can stop, or will have passed before."""
         lanes = self.world.crossings[p.crossing].lanes
         for v in vehicles:
             base = 0.0

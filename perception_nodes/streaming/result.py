@@ -51,7 +51,7 @@ class ReplayResult:
         rate: times real time; 0: each message waited for the last one's answer; None: without ROS.
         wall_s: seconds from the first message to the last answer.
         warnings: what the health of the nodes said at the end, one sentence each.
-        unanswered: at rate 0, messages whose answer was waited for in vain.
+        unanswered: at rate 0, messages whose answer did not arrive in time.
         nodes: the same figures of every node by its name.
     """
 

@@ -1,4 +1,4 @@
-"""Which seeds of the driving world are for training, which for validation, which for testing. Disjoint for ever.
+"""Which seeds of the driving world are for training, which for validation, which for testing. They never overlap.
 
 A seed makes a world, its traffic, weather and scenario (`random_scenario(seed)`), so a seed seen in training is a
 street seen in training. Held-out drives (demo, evaluation) take theirs from TEST.

@@ -40,7 +40,7 @@ def kerbside_spots(
 
 
 def spot_is_free(road: Road, side: int, t: float, crossings, keep_clear) -> bool:
-    """Whether a parked vehicle at t would stand in nobody's way."""
+    """Whether a parked vehicle at t keeps its distance from crossings and from `keep_clear`."""
     for crossing in crossings:
         if crossing.road is road and abs(crossing.t - t) < crossing.width / 2 + 5.5:
             return False

@@ -2,7 +2,7 @@
 
 Plan coordinates (u, v) in metres. A road is a directed line with a cross-section; offsets `o` are positive to its
 left. Right-hand traffic: lanes that go along the line lie at negative offsets. Every end of a road meets another
-road, so traffic can go on for ever.
+road, so traffic never has to stop.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
   at the end (`flush`), or when a `poll` finds that it has waited for `wait_s`.
 - An image further than `max_age_s` from where it should be is not used: stale and future alike. Neither is any image of
   a camera whose stamps are ahead of the LiDAR's by more than that.
-- A camera that was waited for in vain `absent_sets` times in a row is not waited for until its next image comes.
+- After `absent_sets` waits in a row without an image a camera is not waited for until its next image comes.
 - A set of fewer than `min_cameras` views is given up.
 
 Everything but `poll` is decided from stamps and their order: the same bytes in the same order give the same samples.
@@ -50,7 +50,7 @@ class FusedInput:
         max_age_s: greatest distance of an image to where it should be, s.
         wait_s: how long a sweep waits for images, s; 0: not at all.
         min_cameras: views that a sweep needs; 0: the LiDAR alone will do.
-        absent_sets: waits in vain after which a camera is not waited for.
+        absent_sets: waits without an image after which a camera is not waited for.
         offsets_s: camera -> s from a sweep's stamp to the moment of the image wanted (half a turn of the LiDAR for
             sweeps stamped at their begin); 0 where not given.
         gap_periods, jump_back_s, jump_back_periods: see `StampMonitor`; one judges each stream.

@@ -49,7 +49,7 @@ class FusedCamera:
     Args:
         offset_ns: the image wanted is the one nearest to the sweep's stamp plus this.
         max_age_ns: greatest distance of an image to that target, and of the camera's stamps to the LiDAR's.
-        absent_sets: so many waits in vain, and the camera is not waited for until an image comes.
+        absent_sets: after so many waits without an image the camera is not waited for until its next image.
         monitor: makes a judge of the camera's stamps.
     """
 
