@@ -16,7 +16,7 @@ LIMITS = """\
 - Learned from the embedded driving world alone. On real video it has not been scored: there are no labelled real
   drives here. Its answers there are illustrations.
 - Events are derived from the true motion of all road users, 1.5 s to both sides (perception_nodes/simulator/events.py).
-  Some spans show nothing that a front camera can see: a vehicle that was passed, one that is about to overtake, people in fog.
+  Some spans show nothing that a front camera can see: a passed vehicle, one about to overtake, people in fog.
 - One label a frame: where several events are under way the first of PRIORITY in training/video/cache.py counts.
 - Mirrored events are told apart by motion and by what one frame shows too: which way a body faces, on which side a
   vehicle stands in the first half of a cut-in, where the road goes in a turn. The figures of TSN and of standing clips
