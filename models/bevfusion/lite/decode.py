@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from models.bevfusion.pool.association import Grid
 from models.bevfusion.results import Detections3D
 
-MOST, LEAST = 200, 0.02  # boxes of a frame, and the least score
+MOST, LEAST = 200, 0.02  # boxes of a frame, and the minimum score
 # m between the centres of two boxes of one class, below which the worse one is left out; by the classes' order
 APART = (2.0, 2.5, 2.5, 3.0, 3.0, 1.0, 0.8, 0.8, 0.35, 0.3)
 
