@@ -11,7 +11,8 @@ from perception_nodes.classes import EVENTS
 from perception_nodes.simulator.camera import CameraImage
 from perception_nodes.simulator.rigs import rig
 from perception_nodes.simulator.scene import ActorState, EgoState, Mesh, Shape, Snapshot
-from training.video.boxes import BoxTracker, projected
+from training.common.outlines import projected
+from training.video.boxes import BoxTracker
 from training.video.cache import ClipFacts, FrameBoxes, VideoCache, write_clip
 from training.video.clips import EventClips
 from training.video.frame_lists import cache_videos

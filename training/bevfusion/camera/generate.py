@@ -28,7 +28,7 @@ from perception_nodes.simulator.camera import CameraImage, CameraRenderer
 from perception_nodes.simulator.rigs import CameraSpec, Rig, rotation
 from perception_nodes.simulator.rigs import rig as rig_by_name
 from perception_nodes.simulator.scenarios import random_scenario
-from perception_nodes.simulator.scene import ActorState, Snapshot
+from perception_nodes.simulator.scene import Snapshot
 from perception_nodes.simulator.traffic import Traffic
 from perception_nodes.simulator.truth import box_of
 from perception_nodes.simulator.world import build_world
@@ -43,8 +43,8 @@ from training.bevfusion.camera.pictures import (
     world_path,
     write_world,
 )  # fmt: skip
+from training.common.outlines import outline_of
 from training.common.seeds import SPLITS
-from training.video.boxes import projected
 
 RIG = "nuscenes"
 RATE = 5.0  # steps of traffic a second
@@ -115,31 +115,11 @@ def rows_of(snapshot: Snapshot, image: CameraImage, camera: CameraSpec) -> BoxRo
     for actor in snapshot.actors:
         pixels = int(counts[actor.track_id & 0xFFFF])  # ids in the picture have 16 bits
         if actor.box and actor.category in BOX_CLASS and pixels >= LEAST_PIXELS:
-            row = _row(actor, pose, camera, pixels)
-            if row is not None:
-                rows.append(row)
+            outline = outline_of(box_of(actor), pose, camera)
+            if outline is not None:
+                share = outline.visible(pixels, FILL[actor.category])
+                rows.append((outline.box, BOX_CLASS[actor.category], outline.distance, share))
     return BoxRows.build(*(zip(*rows) if rows else [[]] * 4))
-
-
-def _row(
-    actor: ActorState, pose: NDArray, camera: CameraSpec, pixels: int
-) -> tuple[list[float], int, float, float] | None:
-    """(box, label, distance, visible share) of an actor; None where its box is outside the picture."""
-    import cv2
-
-    points = projected(box_of(actor).corners(), pose, camera)
-    if points is None:
-        return None
-    (left, top), (right, bottom) = points.min(0), points.max(0)
-    box = [max(left, 0.0), max(top, 0.0), min(right, camera.width), min(bottom, camera.height)]
-    if box[2] - box[0] < 1.0 or box[3] - box[1] < 1.0:
-        return None
-    hull = cv2.convexHull(points.astype(np.float32))
-    frame = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], np.float32)
-    area = float(cv2.intersectConvexConvex(hull, frame)[0])
-    share = min(1.0, pixels / max(FILL[actor.category] * area, 1.0))
-    distance = float(np.linalg.norm(np.array(box_of(actor).centre) - pose[:3, 3]))
-    return box, BOX_CLASS[actor.category], distance, share
 
 
 def make_world(folder: Path, split: str, seed: int, moments: int = MOMENTS) -> int:

@@ -27,7 +27,7 @@ from perception_nodes.simulator.rigs import CameraSpec
 from perception_nodes.simulator.truth import Box
 from training.bevfusion.camera.pictures import BOX_CLASS, BOX_NAMES, BoxRows, Picture
 from training.bevfusion.camera.scores import answers
-from training.video.boxes import projected
+from training.common.outlines import outline_of
 
 VEHICLES = ("car", "truck", "bus", "trailer", "construction_vehicle")
 MIN_SCORE = 0.3
@@ -40,11 +40,20 @@ class Boxes3D(Protocol):
     """Upright boxes, as the data sets' readers give them: centre [B, 3] m, size [B, 3] (l, w, h) m, yaw [B] rad, points
     [B] LiDAR returns, category: B class names."""
 
-    centre: NDArray[np.float64]
-    size: NDArray[np.float64]
-    yaw: NDArray[np.float64]
-    points: NDArray[np.int64]
-    category: tuple[str, ...]
+    @property
+    def centre(self) -> NDArray[np.float64]: ...
+
+    @property
+    def size(self) -> NDArray[np.float64]: ...
+
+    @property
+    def yaw(self) -> NDArray[np.float64]: ...
+
+    @property
+    def points(self) -> NDArray[np.int64]: ...
+
+    @property
+    def category(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,15 +122,12 @@ def vehicle_rows(boxes: Boxes3D, camera: CameraSpec) -> BoxRows:
         centre = tuple(float(v) for v in boxes.centre[i])
         size = tuple(float(v) for v in boxes.size[i])
         box = Box(category, i, centre, size, float(boxes.yaw[i]), (0.0, 0.0), 1.0, 0)  # type: ignore[arg-type]
-        points = projected(box.corners(), pose, camera)
-        if points is None:
+        outline = outline_of(box, pose, camera)
+        if outline is None:
             continue
-        low, high = points.min(0), points.max(0)
-        edge = np.array([camera.width, camera.height])
-        cut = np.concatenate([low.clip(0, edge), high.clip(0, edge)])
-        inside = (cut[2:] - cut[:2]).prod() / max((high - low).prod(), 1e-9)
-        if inside >= 0.5 and not too_small(cut[None])[0]:
-            rows.append((cut, BOX_CLASS[category], np.linalg.norm(centre - pose[:3, 3]), 1.0))
+        sizes = [(b[2:] - b[:2]).prod() for b in (outline.box, outline.whole)]
+        if sizes[0] >= 0.5 * sizes[1] and not too_small(outline.box[None])[0]:
+            rows.append((outline.box, BOX_CLASS[category], outline.distance, 1.0))
     return BoxRows.build(*(zip(*rows) if rows else [[]] * 4))
 
 
