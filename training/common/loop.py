@@ -18,6 +18,8 @@ from training.common.log import MetricsLog, Smoothed
 from training.common.processes import Process, hardware
 from training.common.trainee import OptimiserConfig, Trainee
 
+LONGEST_STEP = 120.0  # s of a step that count: a stopped process (SIGSTOP) does not use up its schedule
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -144,7 +146,7 @@ def train(trainer: Trainer, out: Path, limits: Limits = Limits()) -> list[dict[s
                 continue
             if not losses:
                 training_since = now
-            trainer.elapsed += now - last
+            trainer.elapsed += min(now - last, LONGEST_STEP)
             trainer.cpu_seconds += used - cpu
             last, cpu = now, used
             if process.any(trainer.progress(limits.minutes) >= 1.0):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.facts import ModelError
-from training.common import command
+from training.common import command, loop
 from training.common.checkpoints import averaged_weights
 from training.common.loop import Limits, LoopConfig, Trainer, train
 from training.common.processes import Process, hardware
@@ -102,6 +102,20 @@ def test_a_schedule_in_minutes_counts_the_time_of_earlier_calls(tmp_path):
     made.elapsed = 121.0
     assert train(made, tmp_path, Limits(minutes=2.0)) == []  # the schedule is over
     assert any("validation" in row for row in log(tmp_path))
+
+
+def test_a_stopped_process_does_not_use_up_its_schedule(tmp_path, monkeypatch):
+    clock = {"now": 0.0}
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock["now"])
+    made = Line(Config(), data=3)
+
+    def pause():  # an hour passes before each step
+        clock["now"] += 3600.0
+        return True
+
+    made.collect = pause
+    losses = train(made, tmp_path, Limits(minutes=10.0))
+    assert len(losses) == 3 and made.elapsed == 3 * loop.LONGEST_STEP
 
 
 def test_a_call_can_end_before_the_schedule(tmp_path):
