@@ -79,15 +79,24 @@ class NodeConfig(Section):
     diagnostics: Diagnostics = Diagnostics()
 
 
+class InputConfig(Section):
+    """What every sensor's input has."""
+
+    patience_s: float = Field(
+        default=3.0, gt=0, description="seconds without a message before a sensor is a WARN; three times that: ERROR"
+    )
+
+
 class PipelineConfig(NodeConfig):
     """Parameters of a node that turns one sensor stream into results."""
 
     qos: QosGroup = QosGroup()
     stream: Stream = Stream()
     latency: Latency = Latency()
+    input: InputConfig = InputConfig()
 
 
-class CloudSettings(Section):
+class CloudSettings(InputConfig):
     """What of a cloud is used."""
 
     max_points: int = Field(default=200_000, ge=1, description="points used of one cloud")
@@ -118,7 +127,7 @@ def _is_positive(text: str) -> bool:
         return False
 
 
-class Pictures(Section):
+class Pictures(InputConfig):
     """How cameras send their pictures."""
 
     transport: Literal["auto", "raw", "compressed"] = Field(
@@ -136,7 +145,6 @@ class Collect(Section):
     )
     min_cameras: int = Field(default=1, ge=1, le=64, description="a set with fewer pictures is given up")
     absent_sets: int = Field(default=3, ge=1, description="a camera missing in so many sets is not waited for")
-    patience_s: float = Field(default=3.0, ge=0, description="seconds before a camera without a picture is reported")
 
 
 class CollectAroundCloud(Collect):
@@ -249,10 +257,13 @@ def parameters_of(config: type[Section] | Section, prefix: str = "") -> Iterator
         yield ParameterInfo(prefix + name, value, info.description or "", live)
 
 
+RENAMED = {"collect.patience_s": "input.patience_s"}
+
+
 def unknown_parameter(cls: type[NodeConfig], name: str, owner: str = "") -> str:
     """The sentence that refuses a parameter: the nearest known one, and all of them."""
     known = [p.name for p in parameters_of(cls)]
-    near = difflib.get_close_matches(name, known, n=1)
+    near = [RENAMED[name]] if RENAMED.get(name) in known else difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"no parameter {name!r}{f' of {owner}' if owner else ''}: {hint}known: {', '.join(known)}"
 

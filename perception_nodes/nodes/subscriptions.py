@@ -16,6 +16,7 @@ from perception_nodes.streaming.health import Level
 from perception_nodes.streaming.inputs import POINT_CLOUD, Stream
 
 LOOK_S = 0.1  # between looks at the graph
+ERROR_AFTER = 3.0  # times the patience: no longer a WARN
 
 
 class Subscriptions:
@@ -26,7 +27,8 @@ class Subscriptions:
     Args:
         topics: stream -> topic in the node. receive: called with stream and bytes. chosen: told a stream's ROS type.
         lacking: stream -> why it is missing in the samples (`Input.lacking`). label: stream -> what to call it.
-        patience_s: seconds before a stream without any message is reported.
+        patience_s: seconds without a message before a stream is a WARN. Three times that it is an ERROR: a LiDAR,
+            or a camera where every stream is silent (else its view is missing, and the others go on).
         has_status: whether a stream also has a status of its own on /diagnostics, named as its label.
     """
 
@@ -46,6 +48,9 @@ class Subscriptions:
         self._receive, self._chosen, self._lacking, self._label = receive, chosen, lacking, label
         self._patience_s, self._began = patience_s, time.monotonic()
         self._has_status = has_status
+        self._simulated = bool(node.get_parameter("use_sim_time").value)
+        self._last: dict[str, float] = {}  # stream -> when its last message came, by `_now`
+        self._elsewhere: dict[str, tuple[float, str]] = {}
         self._made: dict[str, Subscription[Any]] = {}
         self._types: dict[str, str] = {}
         self._largest = 0  # bytes of a message
@@ -66,20 +71,75 @@ class Subscriptions:
             if stream.name not in self._types:
                 self._find(stream)
         lacking, waited = self._lacking(), time.monotonic() - self._began > self._patience_s
+        silent = {stream.name: self._silent_s(stream.name) for stream in self._topics}
+        dead = {name for name, seconds in silent.items() if seconds > self._patience_s}
         for stream in self._topics:
-            what, name = self._label(stream.name), stream.name
-            if name in lacking and (waited or name in self._types and "no image" not in lacking[name]):
-                text = f"{what}: {self._why(stream, lacking[name])}"
-                level = Level.ERROR if stream.kinds == POINT_CLOUD else Level.WARN  # without a cloud there is no answer
-                for aspect in self._aspects(name):
-                    self._node.health.condition(aspect, what, level, text)
-            elif name not in lacking:
-                for aspect in self._aspects(name):
-                    self._node.health.clear(aspect, what)
+            what, name, cloud = self._label(stream.name), stream.name, stream.kinds == POINT_CLOUD
+            if name in dead:
+                reason = lacking.get(name) or f"no {'cloud' if cloud else 'image'} for {silent[name]:.1f} s"
+                long = silent[name] > ERROR_AFTER * self._patience_s and (cloud or len(dead) == len(silent))
+                text = f"{what}: {self._why(stream, reason)}{self._hint(stream)}"
+                self._state(name, Level.ERROR if long else Level.WARN, text)
+            elif not cloud and name in lacking:
+                if waited or name in self._types and "no image" not in lacking[name]:
+                    text = f"{what}: {self._why(stream, lacking[name])}"
+                    self._state(name, Level.WARN, text)
+            else:
+                self._state(name)
+
+    def _state(self, name: str, level: Level = Level.OK, text: str = "") -> None:
+        """States what a stream lacks, or (OK) that it lacks nothing, in every status of it."""
+        for aspect in self._aspects(name):
+            if level == Level.OK:
+                self._node.health.clear(aspect, self._label(name))
+            else:
+                self._node.health.condition(aspect, self._label(name), level, text)
 
     def _aspects(self, stream: str) -> tuple[str, ...]:
         """Statuses in which a missing stream is reported."""
         return ("input", self._label(stream)) if self._has_status(stream) else ("input",)
+
+    def _now(self) -> float:
+        """Seconds by the clock that silence is measured with: a replay that stands still is not a silent sensor."""
+        return self._node.get_clock().now().nanoseconds * 1e-9 if self._simulated else time.monotonic()
+
+    def _silent_s(self, name: str) -> float:
+        """Seconds since a stream's last message, or since the clock began to run."""
+        now, last = self._now(), self._last.get(name, 0.0)
+        if not last or now < last:
+            self._last[name] = last = now
+        return now - last
+
+    def _hear(self, name: str, raw: bytes) -> None:
+        self._last[name] = self._now()
+        self._largest = max(self._largest, len(raw))
+        self._receive(name, raw)
+
+    def _hint(self, stream: Stream) -> str:
+        """What to do about a silent stream, looked up once a second."""
+        at, text = self._elsewhere.get(stream.name, (0.0, ""))
+        if time.monotonic() - at < 1.0:
+            return text
+        if self._published(stream) & set(stream.kinds):
+            topic = self._node.resolve_topic_name(self._topics[stream])
+            text = f"; it has a publisher: {cure_of_losses(topic, stream, self._qos, self._largest)}"
+        elif others := self._topics_of(stream.kinds):
+            text = f"; {', '.join(others[:5])} carries that type: remap {self._topics[stream]}"
+        else:
+            text = f"; no topic carries {' or '.join(stream.kinds)}: is the sensor's driver running?"
+        self._elsewhere[stream.name] = (time.monotonic(), text)
+        return text
+
+    def _topics_of(self, kinds: tuple[str, ...]) -> list[str]:
+        """Topics with one of these types that another node publishes."""
+        node = self._node
+        own = (node.get_name(), node.get_namespace())
+        found = [topic for topic, types in node.get_topic_names_and_types() if set(types) & set(kinds)]
+        return sorted(
+            topic
+            for topic in found
+            if any((i.node_name, i.node_namespace) != own for i in node.get_publishers_info_by_topic(topic))
+        )
 
     def _find(self, stream: Stream) -> None:
         kinds = stream.kinds
@@ -101,11 +161,7 @@ class Subscriptions:
         events = subscription_events(self._node, topic, own, self._node.on_qos_mismatch)
         events.message_lost = partial(self._on_message_lost, stream)
         how = {"event_callbacks": events, "callback_group": self._node.intake, "raw": True}
-        return self._node.create_subscription(kind, topic, partial(self._take, stream.name), own, **how)
-
-    def _take(self, name: str, raw: bytes) -> None:
-        self._largest = max(self._largest, len(raw))
-        self._receive(name, raw)
+        return self._node.create_subscription(kind, topic, partial(self._hear, stream.name), own, **how)
 
     def _published(self, stream: Stream) -> set[str]:
         """Message types that are published on a stream's topic."""

@@ -31,7 +31,6 @@ from perception_nodes.systems.runner import Heard, Made, Runner
 from perception_nodes.systems.system import System, is_trained
 
 POLL_S = 0.02  # between looks at waits that may be over
-PATIENCE_S = 3.0  # seconds before a LiDAR without a cloud is reported
 
 
 class SystemNode(PerceptionNode[Any]):
@@ -131,7 +130,7 @@ class SystemNode(PerceptionNode[Any]):
             runner.kinds.__setitem__,
             self._lacking,
             self._label,
-            config.collect.patience_s if self.system.inputs.cameras else PATIENCE_S,
+            config.input.patience_s,
             self._has_status,
         )
         if not self.get_parameter("use_sim_time").value:  # a replay is decided by stamps alone

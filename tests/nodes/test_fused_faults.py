@@ -29,7 +29,7 @@ class Bench:
         self.health = stage.listen(DiagnosticArray, "/diagnostics")
         overrides = {
             "stream.queue": 100, "qos.output.depth": 100, "qos.input.depth": 100, "cameras": list(CAMERAS),
-            "collect.patience_s": 0.3, "collect.wait_s": 30.0, **QUICK, **overrides,
+            "input.patience_s": 0.3, "collect.wait_s": 30.0, **QUICK, **overrides,
         }  # fmt: skip
         kinds = {name: CompressedImage for name in CAMERAS} | {LIDAR: PointCloud2}
         topics = {name: f"{NODE}/input/{name}/image" for name in CAMERAS} | {LIDAR: f"{NODE}/input/points"}

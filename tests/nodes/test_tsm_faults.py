@@ -31,7 +31,7 @@ class Bench:
         self.health = stage.listen(DiagnosticArray, "/diagnostics")
         overrides = {
             "stream.queue": 50, "qos.output.depth": 50, "qos.input.depth": 50, "cameras": list(cameras),
-            "collect.patience_s": 0.3, **QUICK, **overrides,
+            "input.patience_s": 0.3, **QUICK, **overrides,
         }  # fmt: skip
         one = INPUT if kind is None else "/pictures/raw"  # the middleware keeps a topic's type for the process's life
         self.topics = {c: one if len(cameras) == 1 else f"/tsm_node/input/{c}/image" for c in cameras}
