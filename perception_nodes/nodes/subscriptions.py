@@ -122,7 +122,8 @@ class Subscriptions:
             return text
         if self._published(stream) & set(stream.kinds):
             topic = self._node.resolve_topic_name(self._topics[stream])
-            text = f"; it has a publisher: {cure_of_losses(topic, stream, self._qos, self._largest)}"
+            cure = cure_of_losses(topic, stream, self._qos, self._largest)
+            text = f"; it has a publisher: {cure}" if self._qos.reliability == "best_effort" else ""
         elif others := self._topics_of(stream.kinds):
             text = f"; {', '.join(others[:5])} carries that type: remap {self._topics[stream]}"
         else:
@@ -192,5 +193,6 @@ def cure_of_losses(topic: str, stream: Stream, qos: Qos, largest: int) -> str:
     smaller = "fewer points a message" if stream.kinds == POINT_CLOUD else "compressed pictures (CompressedImage)"
     return (
         f"best effort loses messages of {size} on {topic}: start this node with -p qos.input.reliability:=reliable "
-        f"(its publisher must be reliable, too), or send {smaller}"
+        f"(its publisher must be reliable, too), set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA on both sides, "
+        f"or send {smaller}"
     )

@@ -53,7 +53,7 @@ class Bench:
         self.health = stage.listen(DiagnosticArray, "/diagnostics")
         overrides = {
             "stream.queue": 100, "qos.output.depth": 100, "qos.input.depth": 100, "cameras": list(CAMERAS),
-            "collect.patience_s": 0.3, "collect.wait_s": 30.0, "calibration.rig": rig, "output.min_score": 0.0,
+            "input.patience_s": 0.3, "collect.wait_s": 30.0, "calibration.rig": rig, "output.min_score": 0.0,
             "frames.fixed": [""], **QUICK, **overrides,
         }  # fmt: skip
         kinds = {name: CompressedImage for name in CAMERAS} | {LIDAR: PointCloud2}

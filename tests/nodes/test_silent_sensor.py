@@ -57,7 +57,8 @@ def test_a_lidar_that_dies_is_reported_and_taken_back_when_it_lives(stage, healt
         return status(health, "input")[0] == 0
 
     stage.until(live)
-    wait_for(stage, health, 2, "the LiDAR: no cloud for", TOPIC, "has a publisher", "LARGE_DATA", "reliability:=")
+    cure = ("has a publisher", "LARGE_DATA", "reliability:=reliable")
+    wait_for(stage, health, 2, "the LiDAR: no cloud for", TOPIC, *cure)
     stage.until(live)
 
 
@@ -65,7 +66,8 @@ def test_lost_messages_name_the_cure(stage):
     from types import SimpleNamespace
 
     node = start(stage)
-    node._subscribed._on_message_lost(SimpleNamespace(total_count_change=3))
+    (stream,) = node._subscribed._topics
+    node._subscribed._on_message_lost(stream, SimpleNamespace(total_count_change=3))
     (row,) = [row for row in node.health.report() if row.name == "input"]
     assert dict(row.values)["lost_in_transport"] == "3" and "FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA" in row.message
 
