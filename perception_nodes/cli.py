@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 convert_app = typer.Typer(help="Data sets in official layouts, videos, pictures to bags.", no_args_is_help=True)
 weights_app = typer.Typer(
-    help="The trained models: what is there, whether it is whole, importing others.", no_args_is_help=True
+    help="The trained models: list and check them, import others.", no_args_is_help=True
 )
 app.add_typer(convert_app, name="convert")
 app.add_typer(weights_app, name="weights")
@@ -83,15 +83,15 @@ def replay(
     rate: Annotated[
         float, typer.Option(help="1: real time, messages may be dropped; 0: each waits for the last one's answer.")
     ] = 0.0,
-    start: Annotated[float, typer.Option(help="Begin so many seconds into the bag.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds of the bag.")] = None,
+    start: Annotated[float, typer.Option(help="Seconds of the bag to skip.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(help="Seconds of the bag to play.")] = None,
     points: Annotated[
         str, typer.Option(help="Topic of the clouds; default: /lidar/points, else the bag's only PointCloud2 topic.")
     ] = "",
     nodes: Annotated[str, typer.Option(help="Names a,b,… of systems; default: all that the bag has input for.")] = "",
     cameras: Annotated[str, typer.Option(help="Cameras a,b,…; default: front, else the first.")] = "",
-    offline: Annotated[bool, typer.Option(help="Without ROS, as fast as it goes; the outputs are equal.")] = False,
-    view: Annotated[bool, typer.Option(help="Look at it live in rerun.")] = False,
+    offline: Annotated[bool, typer.Option(help="Without ROS, as fast as possible; the outputs are equal.")] = False,
+    view: Annotated[bool, typer.Option(help="Show the replay live in rerun.")] = False,
     report: Annotated[bool, typer.Option(help="Score and draw what was recorded, into results/.")] = True,
     network: Network = False,
     domain: Annotated[
@@ -134,7 +134,7 @@ def evaluate(
 def simulate(
     scenario: Annotated[str, typer.Option(help="A scenario's name, or 'random'; --list shows them.")] = "random",
     rig: Annotated[str, typer.Option(help="nuscenes, kitti or vlp16.")] = "kitti",
-    seed: Annotated[int, typer.Option(help="One seed, the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 10.0,
     out: Annotated[Path | None, typer.Option(help="The bag to write.")] = None,
     live: Annotated[
@@ -240,7 +240,7 @@ Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG.")]
 def convert_video(
     file: Annotated[Path, typer.Argument(help="A video file.")],
     out: OutPath,
-    fps: Annotated[float | None, typer.Option(help="Leave frames out to come down to so many a second.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Skip frames to reach this rate, per second.")] = None,
     camera: Camera = "front",
     encoding: Encoding = "jpeg",
     topic: Topic = "",
@@ -258,7 +258,7 @@ def convert_video(
 def convert_images(
     folder: Annotated[Path, typer.Argument(help="A folder of pictures, in the order of their numbers.")],
     out: OutPath,
-    fps: Annotated[float, typer.Option(help="Pictures a second; they carry no times.")] = 10.0,
+    fps: Annotated[float, typer.Option(help="Pictures per second; the files have no times.")] = 10.0,
     camera: Camera = "front",
     encoding: Encoding = "jpeg",
     topic: Topic = "",

@@ -1,4 +1,4 @@
-"""Training programs, a room for each task: `python -m training.<room>` trains, `python -m training.<room>.evaluate`
+"""Training programs, one package per task: `python -m training.<task>` trains, `python -m training.<task>.evaluate`
 scores. Plain torch; several processes by torchrun."""
 
 import sys

@@ -1,4 +1,4 @@
-"""Does a runtime's result mean what torch's means? Judged on a few generated inputs.
+"""Compares a runtime's results with torch's on a few generated inputs.
 
 In fp32 the numbers must agree. In bf16 they cannot: there the answer of the network's task must be the same (the best
 class, the detections that are kept), which a `Task` says. Without a task the numbers of bf16 have a tolerance, too.

@@ -1,4 +1,4 @@
-"""Which runtime runs a network: the one asked for, or the fastest of those whose results mean what torch's mean.
+"""Chooses the runtime of a network: the requested one, or the fastest of those whose results agree with torch's.
 
 `auto` builds every candidate once, compares it with torch on generated inputs (agreement.py), times those that agree
 (timing.py) and keeps the result for this machine (decisions.py). The environment variable PERCEPTION_RUNTIME names a

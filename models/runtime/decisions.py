@@ -1,4 +1,4 @@
-"""What was measured on this machine, kept from run to run: one JSON file per network in the user's cache directory.
+"""Keeps the measurements of this machine: one JSON file per network in the user's cache directory.
 
 The file's name is a digest of everything that the result depends on (processor, versions, weights, shapes, threads), so
 a change of any of them measures again. The first process that has measured wins; a damaged file counts as absent.

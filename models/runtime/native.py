@@ -1,4 +1,4 @@
-"""The compiled dense kernels (csrc/), loaded with ctypes; absent without complaint where no compiler built them."""
+"""The compiled dense kernels (csrc/), loaded with ctypes; optional: without a compiler they are not built."""
 
 from __future__ import annotations
 

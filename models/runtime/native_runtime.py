@@ -1,4 +1,4 @@
-"""Our own kernels: the temporal shift costs nothing, for convolutions read their first channels from the caches."""
+"""Our own kernels: the temporal shift costs nothing, because convolutions read their first channels from the caches."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The memory and the operations of a network for one batch: what the native kernels run at every step.
 
-Activations stay rows of channels from the first layer to the last; buffers are used again as soon as nobody reads them.
+Activations stay rows of channels from the first layer to the last; buffers are reused as soon as no layer reads them.
 """
 
 from __future__ import annotations

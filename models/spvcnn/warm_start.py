@@ -1,8 +1,8 @@
-"""A trained SPVCNN's weights into a super network that is at least as wide, so that it starts as good as that network.
+"""Copies a trained SPVCNN's weights into a super network that is at least as wide, so that it starts with equal scores.
 
-What SPVCNN has goes to the leading channels. What is new is made so that the largest sub-network computes what the
-SPVCNN did: new channels are drawn at random but nothing reads them yet (zero weights, which gradients reach at once),
-and a shortcut that SPVCNN did not need is the identity.
+SPVCNN's weights go to the leading channels. The other weights are set so that the largest sub-network computes the
+same as the SPVCNN: new channels are random, but the weights that read them are zero (they get gradients from the first
+step), and a shortcut that SPVCNN does not have is the identity.
 """
 
 from __future__ import annotations

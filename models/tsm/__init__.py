@@ -1,1 +1,1 @@
-"""Temporal Shift Module: video networks whose only notion of time is that channels move between frames."""
+"""Temporal Shift Module: video networks that exchange channels between frames to use the past."""

@@ -1,4 +1,4 @@
-"""When a runtime's results mean what torch's mean: events by their best class, detections by those that are kept."""
+"""When a runtime's results agree with torch's: events by their best class, detections by those that are kept."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What the sessions of several cameras share: whose caches are whose, when they start again, what runs together.
+"""Shared by the sessions of several cameras: the cache of each camera, resets, and which cameras step together.
 
-Every camera has its own past: a row of the compiled network's stream. All cameras of the session together run in one
-step of the stream; where only some came, their rows step alone. A camera starts again from zero caches on its first
-frame, after a gap, when its stamps jump back and when its pictures change size; frames that come faster than those of
-training repeat the last answer (policy.py).
+Every camera has its own caches: a row of the compiled network's stream. Cameras whose frames arrive together run in
+one step of the stream; if only some frames arrive, only their rows step. A camera starts again from zero caches on its
+first frame, after a gap, when its stamps jump back and when its pictures change size; frames that come faster than
+those of training repeat the last answer (policy.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The video detector: one-stage, anchor-free, on the features of a uni-directional TSM backbone.
 
-The detector itself knows nothing of time: what it knows of the past comes with the channels that the backbone shifts,
-as in the paper's video detection experiment (Lin, Gan, Han: "TSM", ICCV 2019, section 5: a detector whose head is left
-as it is, shift in the backbone only). Without shift the same parameters are a picture-by-picture detector, its twin.
+The detector's head uses single frames: past information comes only from the channels that the backbone shifts, as in
+the paper's video detection experiment (Lin, Gan, Han: "TSM", ICCV 2019, section 5: a detector whose head is left as it
+is, shift in the backbone only). Without shift the same parameters are a picture-by-picture detector, its twin.
 """
 
 from __future__ import annotations

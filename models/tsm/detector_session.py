@@ -4,7 +4,7 @@
     found = detector.step(rgb, stamp_ns)                            # ImageBoxes
     found = detector.step({"front": rgb, "rear": rgb2}, stamp_ns)   # {"front": ImageBoxes, "rear": ImageBoxes}
 
-Every camera has its own past; see camera_session.py. The whole picture is stretched to the network's size, as the
+Every camera has its own caches; see camera_session.py. The whole picture is stretched to the network's size, as the
 training pictures were.
 """
 

@@ -1,4 +1,4 @@
-"""A step network in the fastest runtime at hand. Arrays in, arrays out."""
+"""A step network in the fastest available runtime. Arrays in, arrays out."""
 
 from __future__ import annotations
 

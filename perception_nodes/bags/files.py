@@ -1,4 +1,4 @@
-"""What lies at a bag's path, said clearly before any parser sees it; truncated MCAP files are recognised here."""
+"""Checks what is at a bag's path before a parser reads it, with clear errors; recognises truncated MCAP files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OP_MESSAGE, OP_CHUNK, OP_MESSAGE_INDEX = 0x05, 0x06, 0x07
 
 
 def storage_path(path: Path) -> Path:
-    """What to hand to the reader: the bag folder, or the one storage file in a folder without metadata.yaml.
+    """The path for the reader: the bag folder, or the one storage file in a folder without metadata.yaml.
 
     Raises BagError where there is no bag, or a file is cut short.
     """

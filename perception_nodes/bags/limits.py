@@ -1,7 +1,7 @@
-"""Bounds on what foreign bags make the bag library do: decompressed sizes and the parsing of message definitions.
+"""Limits for untrusted bags: decompressed sizes and the parsing of message definitions.
 
 rosbags decompresses a chunk whatever its size (197 kB of zstd took 12 GB), and its parser of message definitions takes
-exponential time for nested brackets. Both are bounded here, before the library sees the bytes.
+exponential time for nested brackets. Both are limited here, before the library reads the bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Quality of service per topic as plain values: what a bag says, and what a player should offer.
+"""Quality of service per topic as plain values: as recorded in a bag, and as a player should offer it.
 
-Bags often say nothing (`offered_qos_profiles` empty), and a latched topic that is replayed as volatile is lost on
-every late subscriber, so the choice by name and type below fills the gap.
+Many bags have no QoS (`offered_qos_profiles` empty). A latched topic that is replayed as volatile is lost for late
+subscribers. So a missing QoS is chosen by the topic's name and type.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading rosbag2: streamed, never whole in memory; every bad bag ends in one clear `BagError`."""
+"""Reading rosbag2: streamed, never whole in memory; a damaged bag raises one clear `BagError`."""
 
 from __future__ import annotations
 

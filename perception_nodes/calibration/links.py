@@ -69,7 +69,7 @@ class MovingLink:
         """parent_from_child float64 [4, 4] at a stamp, between its neighbours; None: the newest.
 
         Raises:
-            CalibrationError: nothing has come, or the stamp is before or after all that is known.
+            CalibrationError: no transform was received, or the stamp is outside the received ones.
         """
         link = f"{self.parent} <- {self.child}"
         if not self._transforms:

@@ -1,7 +1,7 @@
 """Where every sensor sits and what every camera sees with, from whatever gives it: /tf_static, /tf, CameraInfo, a rig.
 
-One object, without ROS, for live nodes, offline runs and converters. It answers, or says what is missing by name and
-how to give it; nothing that is missing becomes identity.
+One object, without ROS, for live nodes, offline runs and converters. A missing transform or camera is an error that
+names it and says how to provide it; the identity is never assumed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def feeds_of(cameras: Iterable[str]) -> tuple[str, ...]:
 class CalibrationSource:
     """Transforms between frames and models of cameras. Thread-safe.
 
-    What a rig YAML says is never replaced by what comes on topics: the user gave it on purpose.
+    Topics never replace the values of a rig YAML, because the user gave them on purpose.
 
     Args:
         rig: read with `read_rig`, or None.
@@ -74,7 +74,7 @@ class CalibrationSource:
             rectified: the camera's pictures are rectified already (topic image_rect): P counts, and D does not.
 
         Raises:
-            MessageError: it cannot be used. The camera has no model then: one that is wrong is no better than none.
+            MessageError: it cannot be used. The camera then has no model: a wrong one is not used.
         """
         raw = isinstance(message, (bytes, bytearray, memoryview))
         try:
@@ -118,9 +118,9 @@ class CalibrationSource:
 
     @property
     def version(self) -> int:
-        """Grows only when a fixed transform, a camera's model or the shape of the tree really changes.
+        """Increases only when a fixed transform, a camera's model or the structure of the tree changes.
 
-        What was computed from `lookup` and `camera` holds while it stays the same, except where `is_moving` is true.
+        Results computed from `lookup` and `camera` are valid until it changes, except where `is_moving` is true.
         """
         with self._lock:
             return self._tree.changes + self._camera_changes

@@ -1,4 +1,4 @@
-"""The TF tree: links of /tf_static and /tf, looked up without ROS. A missing link is an error, never identity."""
+"""The TF tree: links of /tf_static and /tf, looked up without ROS. A missing link is an error."""
 
 from __future__ import annotations
 

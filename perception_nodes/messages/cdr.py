@@ -1,6 +1,6 @@
 """Reads values from serialised messages (CDR, as DDS and rosbag2 carry them). No ROS.
 
-Every length comes from outside: none is used before it is compared with the bytes that are there.
+Every length is untrusted input: it is compared with the size of the message before it is used.
 """
 
 from __future__ import annotations

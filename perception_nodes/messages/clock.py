@@ -37,8 +37,8 @@ def read_json(msg: Any) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Content of a JSON text. Raises ValueError also for deep nesting and for texts that hold half a surrogate pair:
-    no file name, message or drawing function can take one (OpenCV's putText ends the process)."""
+    """Content of a JSON text. Raises ValueError also for deep nesting and for texts with half a surrogate pair: file
+    names, messages and drawing functions cannot hold one (OpenCV's putText ends the process)."""
     try:
         content = json.loads(text)
         json.dumps(content, ensure_ascii=False).encode()

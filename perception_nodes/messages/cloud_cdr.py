@@ -1,7 +1,7 @@
 """sensor_msgs/PointCloud2 as DDS carries it (CDR) -> the message's values over the same bytes, and back. No ROS.
 
-rclpy copies a cloud three times between its bytes and numpy, in each direction. Here the points stay where they are,
-and are copied once on their way out. Every length is foreign: none is believed before the bytes are seen.
+rclpy copies a cloud three times between its bytes and numpy, in each direction. Here the points are views of the
+message, and are copied once when they are encoded. Every length is untrusted input: it is checked before it is used.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class CdrCloud:
 def read_point_cloud2(raw: bytes) -> CdrCloud:
     """The values of a serialised PointCloud2, for `decode_point_cloud2`; raises MessageError for any other bytes.
 
-    What the numbers say of each other is checked there; here, that each of them is in the message.
+    This function checks that the message holds every value; `decode_point_cloud2` checks that the values fit together.
     """
     read = CdrReader(raw)
     header = read.header()

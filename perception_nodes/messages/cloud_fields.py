@@ -1,7 +1,7 @@
 """The layout of a sensor_msgs/PointCloud2, validated once, and strided views of its columns.
 
-Every number in the message is foreign: sizes are checked against each other and against the bytes that are really
-there before any view is made, so nothing here allocates more than the message itself brought.
+Every number in the message is untrusted input: sizes are checked against each other and against the number of bytes
+before a view is made, so nothing here allocates more memory than the message has.
 """
 
 from __future__ import annotations

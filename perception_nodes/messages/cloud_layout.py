@@ -64,7 +64,7 @@ def point_cloud2_layout(columns: dict[str, NDArray]) -> CloudLayout:
 def append_layout(raw: RawCloud, **columns: NDArray) -> CloudLayout:
     """The message's own bytes, points and order, with further columns [N] behind them (`label=`, `score=`).
 
-    A field of the message that bears a new column's name loses its name; its bytes stay. Row padding goes.
+    If a field of the message has the name of a new column, its name is removed; its bytes stay. Row padding is removed.
     """
     n = len(raw)
     fields = [

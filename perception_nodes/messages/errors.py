@@ -2,4 +2,4 @@
 
 
 class MessageError(ValueError):
-    """A message that cannot be read: the text says what was found and what was expected. Costs one frame, no more."""
+    """An unreadable message: the text says what was found and what was expected. Only this message is dropped."""

@@ -69,7 +69,7 @@ def event_values(event: CameraEvent) -> dict:
 def read_event(msg: Any) -> CameraEvent:
     """The event of a String; raises MessageError naming what is wrong with it.
 
-    Whatever scores a message carries while warming up (recordings of earlier versions do) are no answer: left out.
+    Scores in a message of the warm-up phase (recordings of earlier versions have them) are ignored.
     """
     content = read_json(msg)
     if not isinstance(content, dict):

@@ -12,7 +12,7 @@ HEADER_BYTES = 12  # of a serialised message: CDR preamble and stamp
 
 
 def as_int(value: object, name: str, low: int = 0, high: int = 2**32 - 1) -> int:
-    """`value` as a plain int in [low, high]; raises MessageError. Floats and bools are refused: they are no sizes."""
+    """`value` as a plain int in [low, high]; raises MessageError. Floats and bools are refused."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise MessageError(f"{name} is {value!r} ({type(value).__name__}); an integer was expected")
     number = value.__index__()  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
 """The full scale of a LiDAR's intensities, found from its first clouds. No ROS.
 
 Drivers send float32 intensities of 0 to 1, or of 0 to 255 (velodyne_points), and the message does not say which. The
-scale follows from the 1 % and 99 % quantiles of several clouds, so single outliers do not count. It depends on the
-clouds' values and on their order alone. uint8 needs no guess: its full scale is 255.
+scale follows from the 1 % and 99 % quantiles of several clouds, so single outliers do not count. It depends only on the
+clouds' values and their order. For uint8 the full scale is always 255.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A map as shapes: polygons and lines of each class, in JSON in a std_msgs/String, and masks drawn from them.
 
-A mask that is turned into another grid is wrong by up to half a cell, which is much of a thin line. Shapes are drawn
-anew in the grid in question, as the nuScenes devkit does.
+Resampling a mask to another grid moves edges by up to half a cell, which is a large error for a thin line. So shapes
+are drawn directly in the wanted grid, as the nuScenes devkit does.
 """
 
 from __future__ import annotations

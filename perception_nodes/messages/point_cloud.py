@@ -1,9 +1,9 @@
 """sensor_msgs/PointCloud2 -> `PointCloud`, validated once, and back (see cloud_layout.py, re-exported here).
 
 Fields are found by name. x, y, z may be float32 or float64; intensity any number type or absent; ring and per-point
-time are optional, under the names that the drivers use. `is_dense` is not read (drivers lie about it): `finite` says
-which points may be used. Rows of the result stand in the message's order, so per-point results can be sent back
-beside the very same points.
+time are optional, under the names that the drivers use. `is_dense` is ignored, because some drivers set it wrongly:
+`finite` says which points may be used. The rows of the result are in the message's order, so that results per point
+can be published with the same points.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ BEAMS = {"hdl32e": hdl32e, "hdl64e": hdl64e, "vlp16": vlp16, "dense128": dense12
 
 
 def random_pattern(rng: np.random.Generator) -> BeamTable:
-    """A plausible sensor that nobody sells, for training networks that must not depend on one: 16 to 128 lasers over 20
+    """A random plausible sensor, for training networks that must not depend on one sensor: 16 to 128 lasers over 20
     to 45 degrees, at most about 140 k firings a turn. Same generator state, same table."""
     rings = int(rng.choice([16, 24, 32, 40, 64, 80, 128], p=[0.1, 0.1, 0.22, 0.14, 0.24, 0.1, 0.1]))
     lowest = float(rng.uniform(-32.0, -14.0))

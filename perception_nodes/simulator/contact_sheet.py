@@ -2,7 +2,7 @@
 
     python -m perception_nodes.simulator.contact_sheet OUT.png
 
-Made to be looked at: a street that does not look like one is a fault.
+It is for checking by eye that the streets look real.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
             frame.sweep, frame.images["left"].rgb, frame.boxes, frame.events
 
 Cameras have a rate of their own and fire before the sweep ends, each at its own moment (`rigs`): a frame of the
-nuscenes rig comes every 50 ms, twelve of twenty have pictures, two of twenty are key frames. Nothing of a frame is kept
-but the two in the making: memory does not grow with the drive. The same arguments give the same frames, whatever the
-number of threads.
+nuscenes rig comes every 50 ms, twelve of twenty have pictures, two of twenty are key frames. Only the two frames being
+computed are kept, so memory does not grow with the drive. The same arguments give the same frames for any number of
+threads.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ class Drive:
         return Frame(index, index / self.rate, after, sweep, images, boxes, after.events, self.is_key(index))
 
     def _begin(self) -> None:
-        """Keeps two frames in the making: what one sensor does on one core alone fits in while the other looks, and
-        all of it while the last frame is sent."""
+        """Computes two frames at a time: the single-threaded part of one sensor runs while the other sensor computes,
+        and both run while the last frame is sent."""
         assert self._line is not None
         traffic, lidar, camera = self._line
         while len(self._waiting) < 2 and (self.frames is None or self._begun < self.frames):

@@ -1,6 +1,7 @@
 """How the ego vehicle keeps its lane: with a wandering offset, and now and then in another lane.
 
-A vehicle that always drives in the middle of its lane gives the lane away by its own place. Human drivers wander with a
+If the vehicle always drove in the middle of its lane, a network could infer the lane from its position. Human drivers
+wander with a
 standard deviation of about 0.2 m (lane-keeping studies report 0.15 to 0.3 m). The offset is an Ornstein-Uhlenbeck
 process about a drive's own mean, kept inside the lane.
 """

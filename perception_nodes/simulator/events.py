@@ -1,6 +1,6 @@
 """Driving events from the true motion of all road users, each with its time span.
 
-Every event is defined by what the road users did, never by what a script meant them to do. Positions are taken in
+Every event is defined by the actual motion of the road users, not by the script. Positions are in
 *path coordinates*: `u` metres ahead of the middle of the ego vehicle along the path that it drives, `w` metres left of
 that path.
 
@@ -20,9 +20,9 @@ that path.
   3 s around the moment when u changes from - to +.
 
 Mirrored pairs are spans centred on a moment that looks the same for both: the person on the ego's path, the other
-vehicle abreast, the vehicle that cuts in arrived at the lane's centre with its heading along the lane. Scripts draw the
-side by a coin and use the same bodies, speeds and distances for both, and lane changes are not indicated. What remains
-in one frame is what the eye sees too: which way a body faces, and in the first half of a cut-in its side.
+vehicle abreast, the vehicle that cuts in arrived at the lane's centre with its heading along the lane. Scripts draw
+the side at random and use the same bodies, speeds and distances for both, and lane changes are not indicated. A single
+frame then shows only the direction that a body faces and, in the first half of a cut-in, its side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Moves all vehicles by one tick: who is ahead, what must be stopped for, when to swing out or change lanes."""
+"""Moves all vehicles by one tick: the vehicle ahead, reasons to stop, swinging out and lane changes."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A vehicle asks for its junction lane when it is about to reach its last chance to brake. It gets the lane when its light
 is green, nobody holds a lane that crosses or merges with it, nobody with the right of way would arrive before it is
-through, and there is room behind the junction. What is granted stays granted until the vehicle's tail has left.
+through, and there is room behind the junction. The grant holds until the vehicle's tail has left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeps the neighbourhood of the ego vehicle peopled: newcomers appear far off, those left far behind go."""
+"""Keeps road users around the ego vehicle: new ones are added far away, those left far behind are removed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every room shares: the loop, resuming, logging, releasing weights, configs, progress, seeds."""
+"""Shared by all trainings: the loop, resuming, logging, releasing weights, configs, progress, seeds."""

@@ -1,4 +1,4 @@
-"""The first layers of a network, which do not learn, in the fastest runtime at hand: several times torch's speed."""
+"""The frozen first layers of a network in the fastest available runtime: several times torch's speed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The one training loop: take new data, step, log, save, validate, stop in time. Every room's trainer runs in it.
+"""The one training loop: take new data, step, log, save, validate, stop in time. The trainer of every task runs in it.
 
-A schedule is a number of steps or a number of minutes, over however many calls: a run that was stopped goes on with
-`Trainer.resume`. With several processes all of them leave the loop at the same step; the first one writes.
+A schedule is a number of steps or of minutes and may be split over several calls: `Trainer.resume` continues a stopped
+run. Several processes all leave the loop at the same step; the first one writes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The detector's first layers, which do not learn, in the fastest runtime at hand."""
+"""The detector's frozen first layers in the fastest available runtime."""
 
 from __future__ import annotations
 

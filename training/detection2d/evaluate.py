@@ -6,7 +6,7 @@
 
 A checkpoint's averaged weights are first written to `--out`/<name> (weights.safetensors, model.yaml). Then all models
 see the same clips of the test split frame by frame, as the node would; metrics.json and CARD.md go beside the weights.
-Give the twins together: each one's card then tells of both.
+Give the two twins together: each card then has the scores of both.
 """
 
 from __future__ import annotations

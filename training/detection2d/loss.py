@@ -1,4 +1,4 @@
-"""What the video detector learns from: which places answer for which true box, and how wrong they are.
+"""Loss of the video detector: the assignment of places to true boxes, and the loss of scores and boxes.
 
 Places: those whose distance to the box's centre is below 1.5 strides on both axes, on the level whose stride suits the
 box's size (centre sampling, Z. Tian et al., "FCOS", ICCV 2019); of several boxes the smallest wins. Scores: quality

@@ -1,4 +1,4 @@
-"""Batch-norm statistics of one sub-network, measured anew: those that it shares with the others belong to none."""
+"""Batch-norm statistics of one sub-network, measured again: the shared ones are not valid for any sub-network."""
 
 from __future__ import annotations
 

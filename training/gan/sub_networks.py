@@ -1,4 +1,4 @@
-"""Which sub-network a training step runs (AnyCost GAN, section 3), and how the discriminator is told of it.
+"""Which sub-network a training step runs (AnyCost GAN, section 3), and its description for the discriminator.
 
 uniform    one channel ratio for all layers, of the four
 flexible   a ratio of its own for each layer, never below the widths of the uniform quarter

@@ -4,9 +4,9 @@
     python -m training.points.street_crops --split test --worlds 5 --out runs/crops     (from the cached test sweeps)
 
 A crop is every point within REACH of a place on the ground, in the sensor's frame, so that a square of SIDE metres can
-be cut from it at any turn. One file a world; a file is whole or absent, so a broken call goes on where it ended. Test
-crops come from the very sweeps that whole-sweep networks are scored on (training/segmentation/held_out.py) and keep the
-numbers of their points in them.
+be cut from it at any rotation. One file per world; a file is complete or absent, so the same command continues a
+stopped call. Test crops come from the same sweeps that whole-sweep networks are scored on
+(training/segmentation/held_out.py) and keep the numbers of their points in them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Evolutionary search over sub-networks, as published for SPVNAS: a population, the best as parents, mutation and
 crossover half each, a budget that every candidate keeps.
 
-The search is a pure function of its seed, its fitness and its budget: what was scored before is looked up, so a search
-that was stopped goes on by running again with the same arguments.
+The search is a pure function of its seed, its fitness and its budget. Earlier scores are looked up, so running a
+stopped search again with the same arguments continues it.
 """
 
 from __future__ import annotations

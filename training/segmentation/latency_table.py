@@ -1,10 +1,9 @@
 """Latency of sub-networks on this machine, predicted from measured layers.
 
 A network in the fused engine is a list of calls (convolutions, the point branch's exchanges). A call's time depends on
-its resolution, its channels in and out and its map, not on the rest of the network, so it is measured once, on real
-sweeps, and looked up ever after. Times are CPU time of one thread, the least of several repetitions: other work on the
-machine hardly disturbs them, and with one thread they order networks as wall time on an idle machine does. `verify`
-holds predictions against whole networks.
+its resolution, its channels in and out and its map, not on the rest of the network. So it is measured once, on real
+sweeps, and then looked up. Times are CPU time of one thread, the minimum of several repetitions: they depend little on
+other load, and they rank networks like wall time on an idle machine. `verify` compares predictions with whole networks.
 
     python -m training.segmentation.latency_table --check 6     # predictions and measurements of six sub-networks
 """

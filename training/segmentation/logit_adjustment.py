@@ -1,8 +1,8 @@
-"""Answers as frequent as the classes are: addends to a segmentation network's logits that maximise mIoU.
+"""Logit adjustment: offsets per class on a segmentation network's logits that maximise mIoU.
 
-Training shows rare classes several times as often as streets hold them, so a trained network calls them too often. One
-addend per class (Menon et al., ICLR 2021) brings that back; here they are fitted to mean IoU itself, by coordinate
-ascent, on sweeps of the validation split, and end up in the ordinary weights.
+Training samples rare classes several times as often as they occur in streets, so a trained network predicts them too
+often. One offset per class (Menon et al., ICLR 2021) corrects this. The offsets are fitted to mean IoU itself, by
+coordinate ascent, on sweeps of the validation split, and are added to the classifier's bias.
 """
 
 from __future__ import annotations

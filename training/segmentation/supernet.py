@@ -1,11 +1,11 @@
-"""Training of the SPVNAS super network: every step teaches a sub-network drawn at random, all of them share weights.
+"""Training of the SPVNAS super network: every step trains a random sub-network; all sub-networks share weights.
 
     python -m training.segmentation.supernet --config config/training/spvnas.yaml --start spvcnn-lite --minutes 35 \\
         --out runs/supernet
     torchrun --nproc-per-node 2 -m training.segmentation.supernet …
 
 At first every stage is two blocks deep and only widths vary, then depths vary too (progressive shrinking). With
-`sandwich`, every step also teaches the largest sub-network on the same batch, and with `distil` the drawn one learns
+`sandwich`, every step also trains the largest sub-network on the same batch, and with `distil` the drawn one learns
 from its logits. Everything else is the training of training/segmentation/trainer.py: streams, buffer, augmentation,
 losses, schedule by wall time, checkpoints, resuming. `--start` takes a trained SPVCNN's weights into the super network.
 

@@ -1,4 +1,4 @@
-"""What is done to the pictures of a clip, the same to all of its frames (but a pan), on uint8 [T, H, W, C].
+"""Augmentation of a clip, the same for all of its frames (except a pan), on uint8 [T, H, W, C].
 
 Cropping and testing follow the TSN/TSM recipe. A flip swaps the classes that have sides (`flip_labels`); for data whose
 labels speak of left and right without such a partner (Something-Something, Jester) it must be off. Stacked flow keeps

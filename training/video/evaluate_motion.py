@@ -1,11 +1,11 @@
-"""How well a network that took the lesson of motion reads motion on held-out worlds.
+"""Scores the predicted motion of a network trained with the motion loss, on held-out worlds.
 
     python -m training.video.evaluate_motion runs/motion/tsm-events-online.checkpoint.safetensors
 
 Held-out clips are seen through a panning window (as in config/training/tsm_motion.yaml), so that no single frame says
-which way the picture moves. For every stride: share of the cells that move by a pixel or more sideways whose direction,
-left or right, is read rightly, and the correlation with the true flow. Beside it the same where each clip shows its
-last frame only, which is what a network without a past could know.
+which way the picture moves. For every stride: share of the cells that move by a pixel or more sideways whose
+direction, left or right, is right, and the correlation with the true flow. For comparison, the same with clips that
+repeat their last frame: the best that a network without past frames can reach.
 """
 
 from __future__ import annotations

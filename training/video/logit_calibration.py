@@ -1,8 +1,8 @@
-"""Answers as frequent as the events are: the classifier's scale and bias fitted on the validation split.
+"""Logit calibration: the classifier's scale and bias, fitted on the validation split.
 
-Training draws every kind of event alike, so a trained network sees events everywhere. One factor over all logits (Guo
-et al., ICML 2017) and one addend per class (Menon et al., ICLR 2021) bring its answers to what the road is like. The
-two events of a mirrored pair share theirs: which of them a few validation drives hold more of is chance.
+Training draws all events equally often, so a trained network predicts events too often. One factor for all logits (Guo
+et al., ICML 2017) and one offset per class (Menon et al., ICLR 2021) correct the frequencies. The two events of a
+mirrored pair share one offset, because their frequencies in a few validation drives differ only by chance.
 """
 
 from __future__ import annotations

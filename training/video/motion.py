@@ -1,10 +1,10 @@
-"""Motion as an extra lesson: features at strides 8, 16 and 32 also tell the optical flow since the frame before.
+"""Auxiliary motion loss: the features at strides 8, 16 and 32 also predict the optical flow since the frame before.
 
-One label a frame says little about motion, the flow of every part of the picture says much, and needs no labels: its
-teacher is the dense inverse search of OpenCV (Kroeger et al., ECCV 2016) on the augmented clips. A linear map per
-stride reads it from the features; these maps serve the training alone and are not released. (Motion as a teacher of RGB
-networks: Crasto et al., MARS, CVPR 2019; Stroud et al., D3D, WACV 2020.) A network without a view of the past cannot
-learn it, but is given the same lesson, so that twins are compared at equal supervision.
+One label per frame holds little about motion. The flow is a target for every part of the picture and needs no labels:
+it is computed by OpenCV's dense inverse search (Kroeger et al., ECCV 2016) on the augmented clips. A linear map per
+stride predicts it from the features; these maps are used in training only and are not released. (Motion as a teacher
+of RGB networks: Crasto et al., MARS, CVPR 2019; Stroud et al., D3D, WACV 2020.) A network without past frames cannot
+learn it, but has the same loss, so that networks are compared at equal supervision.
 """
 
 from __future__ import annotations

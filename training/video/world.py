@@ -5,11 +5,11 @@
     python -m training.video.world --first 400000 --drives 600 --only cut_in --seconds 240 \
         --events cut_in_from_left cut_in_from_right cut_out          # more of what is rare, and nothing else
 
-Traffic is cheap and pictures are dear: a drive's traffic is simulated first, then only windows around its events are
-drawn (the rarer kinds first), and a stretch in which nothing happens. A drive follows from its seed: world, light,
-weather and densities are `random_scenario`'s, the scripts that provoke events are dealt in turn, the camera is one of
-three rigs' front cameras. Sides of the mirrored events are the scripts' own coins. Interrupted work goes on where it
-stopped; worker w of W makes drives w, w + W, …
+Traffic is cheap to simulate and pictures are expensive: a drive's traffic is simulated first, then only windows around
+its events are rendered (rarer events first), and one window without an event. A drive follows from its seed: world,
+light, weather and densities are `random_scenario`'s, the scripts that provoke events are dealt in turn, the camera is
+one of three rigs' front cameras. Sides of the mirrored events are the scripts' own coins. Interrupted work goes on
+where it stopped; worker w of W makes drives w, w + W, …
 """
 
 from __future__ import annotations

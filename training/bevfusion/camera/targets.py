@@ -1,4 +1,4 @@
-"""What each cell of the camera branch's map has to answer, from a picture's truth."""
+"""Training targets of each cell of the camera branch's map, from a picture's ground truth."""
 
 from __future__ import annotations
 
