@@ -19,7 +19,12 @@ PARTS = {  # messages, scorers, pictures and panels that belong to one system al
         "evaluation/recorded_segmentation.py",
         "evaluation/segmentation*.py",
     ),
-    "bevfusion": ("evaluation/detection3d*.py", "evaluation/recorded_detections3d.py"),
+    "bevfusion": (
+        "evaluation/detection3d*.py",
+        "evaluation/recorded_detections3d.py",
+        "evaluation/map_report.py",
+        "evaluation/recorded_map.py",
+    ),
     "tsm": (
         "evaluation/recorded_events.py",
         "evaluation/recorded_detections2d.py",

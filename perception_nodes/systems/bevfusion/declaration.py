@@ -10,6 +10,7 @@ import numpy as np
 from perception_nodes.calibration.se3 import BODY_FROM_OPTICAL
 from perception_nodes.classes import MAP_CLASSES
 from perception_nodes.evaluation.detection3d_report import detection3d_scorer
+from perception_nodes.evaluation.map_report import map_scorer
 from perception_nodes.systems.bevfusion.config import BevFusionConfig
 from perception_nodes.systems.bevfusion.fused import Fused, FusedSession
 from perception_nodes.systems.bevfusion.outputs import (
@@ -148,7 +149,7 @@ SYSTEM = System(
         ),
     ),
     launch=LAUNCH,
-    scorers=(detection3d_scorer(DETECTIONS),),
+    scorers=(detection3d_scorer(DETECTIONS), map_scorer(MAP)),
     # Average precision is over all scores, not over the sure ones alone.
     recording_overrides={"output.min_score": 0.02},
     memory_advice="Name fewer cameras, send smaller pictures, or give the node more memory",
