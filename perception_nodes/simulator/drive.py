@@ -116,6 +116,11 @@ class Drive:
         self._traffic.step(SETTLE)
 
     @property
+    def compensated(self) -> bool:
+        """Whether its sweeps are corrected for the vehicle's motion."""
+        return self._lidar is not None and self._lidar.compensate
+
+    @property
     def lead(self) -> float:
         """Longest time by which a picture's stamp is earlier than its frame's, s."""
         return max((spec.delay for spec in self.cameras), default=0.0)
