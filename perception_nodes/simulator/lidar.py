@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from perception_nodes.simulator.instances import Instances, ShapePool, place_actors
 from perception_nodes.simulator.materials import draw_materials
 from perception_nodes.simulator.motion import sensor_poses
-from perception_nodes.simulator.points import gather_points
+from perception_nodes.simulator.points import gather_points, move_points
 from perception_nodes.simulator.raycast import NOTHING, cast_columns, packed
 from perception_nodes.simulator.render.noise import textures
 from perception_nodes.simulator.returns import EGO, receive
@@ -191,8 +191,8 @@ class LidarSensor:
         now = after.ego.map_from_base @ self.spec.base_from_lidar
         points = xyz[:n]
         if self.compensate:
-            world = np.einsum("nij,nj->ni", turn[column[:n]], points) + origin[column[:n]]
-            points = ((world - now[:3, 3]) @ now[:3, :3]).astype(np.float32)
+            turns, shifts = now[:3, :3].T @ turn, (origin - now[:3, 3]) @ now[:3, :3]  # sensor now from sensor then
+            move_points(points, column, turns.astype(np.float32), shifts.astype(np.float32))
         return Sweep(
             points, intensity[:n], ring[:n], time[:n], label[:n], instance[:n], after.time, now, self._range.size
         )

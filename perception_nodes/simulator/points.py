@@ -35,3 +35,16 @@ def gather_points(
             instance[count] = tracks[who] if who >= 0 else 0
             count += 1
     return count
+
+
+@lean
+def move_points(xyz, column, turns, shifts):
+    """Turns and shifts points float32 [N, 3] in place by those of their column: x becomes turns[c] x + shifts[c].
+
+    column int32 [N] · turns float32 [C, 3, 3] · shifts float32 [C, 3] m.
+    """
+    for i in range(len(xyz)):
+        c = column[i]
+        x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
+        for k in range(3):
+            xyz[i, k] = turns[c, k, 0] * x + turns[c, k, 1] * y + turns[c, k, 2] * z + shifts[c, k]
