@@ -34,7 +34,10 @@ def start():
     running = []
 
     def begin(*command, **options):
-        child = subprocess.Popen([sys.executable, *map(str, command)], text=True, start_new_session=True, **options)
+        # Under nohup, SIGHUP is ignored in this process and would be in its child.
+        default = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+        command = [sys.executable, *map(str, command)]
+        child = subprocess.Popen(command, text=True, start_new_session=True, **default, **options)
         running.append(child)
         return child
 

@@ -88,7 +88,7 @@ def test_it_is_in_the_graph_and_in_the_access_policy():
     plans = plans_of((toy.SYSTEM,))
     (node,) = resolve(plans["toy"], {"points": "/velodyne"})
     assert node.name == "toy_node" and node.remaps["~/input/points"] == "/velodyne"
-    assert node.remaps["~/output/answer"] == toy.TOPIC
+    assert node.remaps["~/output/answer"] == toy.TOPIC.lstrip("/")  # relative: it follows the namespace
     names = [node.name for node in resolve(plans["replay"], {"bag": "x", "toys": "true"})]
     assert names == ["toy_node", "player_node"]
     nodes = [profile.get("node") for profile in ElementTree.fromstring(policy((toy.SYSTEM,)).encode()).iter("profile")]
