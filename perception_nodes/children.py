@@ -51,6 +51,17 @@ def end_cleanly_on_signals() -> None:
     def end(number: int, frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
+
+        def again(_number: int, _frame: FrameType | None) -> None:
+            """An exception raised in a compiler's callback is lost: it is raised again unless it is being handled."""
+            error = sys.exc_info()[1]
+            while error is not None and not isinstance(error, Ended):
+                error = error.__context__
+            if error is None:
+                raise Ended(number)
+
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
         raise Ended(number)
 
     for each in numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
@@ -354,6 +355,7 @@ def main() -> None:
     try:
         app(prog_name="perception")
     except Ended as ended:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print(f"perception: ended by {ended.name}; what was half-written is removed", file=sys.stderr)
         sys.exit(ended.code)
     except Exception as error:
