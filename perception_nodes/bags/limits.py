@@ -66,11 +66,10 @@ def unpack_file(source: Path, target: Path, limit: int) -> None:
                 if written > limit:
                     raise BagError(f"{source} holds more than {limit >> 20} MB; unpack it with: zstd -d {source}")
                 out.write(block)
-    except (OSError, EOFError, zstd.ZstdError) as error:
+    except BaseException as error:
         target.unlink(missing_ok=True)
-        raise BagError(f"{source} cannot be unpacked: {' '.join(str(error).split())}") from None
-    except BagError:
-        target.unlink(missing_ok=True)
+        if isinstance(error, (OSError, EOFError, zstd.ZstdError)):
+            raise BagError(f"{source} cannot be unpacked: {' '.join(str(error).split())}") from None
         raise
 
 
