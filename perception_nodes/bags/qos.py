@@ -46,7 +46,7 @@ def qos_of(topic: str, type_name: str, offered: list[Qos]) -> TopicQos:
         return wanted
     latched = any(q.durability == QosDurability.TRANSIENT_LOCAL for q in offered)
     reliable = any(q.reliability != QosReliability.BEST_EFFORT for q in offered)
-    depth = max((q.depth for q in offered), default=0)
+    depth = max((q.depth for q in offered if isinstance(q.depth, int)), default=0)  # damaged metadata holds texts
     return TopicQos(reliable or latched, latched or wanted.latched, min(max(depth, 1), 1000) if depth else wanted.depth)
 
 
