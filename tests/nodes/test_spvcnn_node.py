@@ -79,10 +79,11 @@ def test_the_found_scale_of_the_intensities_is_logged_once_and_stands_on_diagnos
     from rcl_interfaces.msg import Log
     from sensor_msgs.msg import PointCloud2
 
-    node, _ = start(stage)
-    got = stage.listen(PointCloud2, "/spvcnn_node/output/segmentation")
+    # A name of its own: rcl sends the log of a second node of one name to the first one's publisher.
+    node, _ = start(stage, name="scale_node")
+    got = stage.listen(PointCloud2, "/scale_node/output/segmentation")
     health, log = stage.listen(DiagnosticArray, "/diagnostics"), stage.listen(Log, "/rosout")
-    out = stage.publisher(PointCloud2, "/spvcnn_node/input/points")
+    out = stage.publisher(PointCloud2, "/scale_node/input/points")
     stage.connected(out)
     stage.until(lambda: node._out["~/output/segmentation"].get_subscription_count())
     stage.until(lambda: stage.client.count_subscribers("/rosout"))
