@@ -200,3 +200,33 @@ def test_refusals_are_one_sentence(session):
         session.step(images, points, {})
     with pytest.raises(ModelError, match="expected 1 or more"):
         LiteSession(session.network, session.facts, threads=0)
+
+
+def test_pillars_learn_as_a_linear_layer_with_batch_norm_and_a_maximum_does():
+    """Output, gradients and running statistics against the plain layers on all points."""
+    from models.bevfusion.lite.pillar_kernels import FEATURES, SCALES, describe
+
+    encoder = PillarEncoder(GRID, 4)
+    _, points = scene(points=300)
+    sample = torch.tensor([0] * 120 + [1] * 180)
+    linear, norm = torch.nn.Linear(FEATURES, 4, bias=False), torch.nn.BatchNorm1d(4, eps=1e-3, momentum=0.01)
+    linear.load_state_dict(encoder.linear.state_dict())
+    low, high, step = encoder._bounds()
+    parts, cells = [], []
+    for b, part in enumerate((points[:120], points[120:])):
+        features, cell = np.empty((len(part), FEATURES), np.float32), np.empty(len(part), np.int64)
+        n = describe(part, low, high, step, 32, 32, np.array(SCALES, np.float32), features, cell)
+        parts.append(features[:n])
+        cells.append(cell[:n] + b * 32 * 32)
+    plain = torch.relu(norm(linear(torch.from_numpy(np.concatenate(parts)))))
+    cell = torch.from_numpy(np.concatenate(cells))
+    expected = torch.zeros(2 * 32 * 32, 4).scatter_reduce(0, cell[:, None].expand_as(plain), plain, "amax")
+    found = encoder.train()(torch.from_numpy(points), sample, 2)
+    torch.testing.assert_close(found, expected.view(2, 32, 32, 4).permute(0, 3, 1, 2), atol=1e-4, rtol=1e-4)
+    weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
+    (found * weight).sum().backward()
+    (expected * weight.permute(0, 2, 3, 1).reshape(-1, 4)).sum().backward()
+    torch.testing.assert_close(encoder.linear.weight.grad, linear.weight.grad, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(encoder.norm.weight.grad, norm.weight.grad, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(encoder.norm.running_var, norm.running_var)
+    assert encoder.norm.num_batches_tracked == 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,26 @@ def write_world(path: Path, moments: Sequence[Moment], facts: dict[str, Any]) ->
 
 def read_world(path: Path) -> list[Moment]:
     """The moments of a file; raises ModelError for one that is damaged."""
+    return [read_moment(path, i) for i in range(moments_in(path))]
+
+
+def moments_in(path: Path) -> int:
+    """How many moments a file holds; raises ModelError for one that is damaged."""
+    with _opened(path) as file:
+        return sum(name.startswith("points") for name in file.files)
+
+
+def read_moment(path: Path, i: int) -> Moment:
+    """Moment i of a file, without unpacking the others; raises ModelError for a file that is damaged."""
+    with _opened(path) as file:
+        return _moment(file, i)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            count = sum(name.startswith("points") for name in file.files)
-            return [_moment(file, i) for i in range(count)]
+            yield file
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} cannot be read ({error}); delete it and generate it again") from None
 

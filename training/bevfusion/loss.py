@@ -26,11 +26,11 @@ class LossWeights:
 
 def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
     """Gaussian focal loss (alpha 2, gamma 4), over the number of peaks."""
-    p = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
-    peak = heat.eq(1)
-    positive = -(p.log() * (1 - p) ** 2)[peak].sum()
-    negative = -((1 - p).log() * p**2 * (1 - heat) ** 4)[~peak].sum()
-    return (positive + negative) / peak.sum().clamp(min=1)
+    peak = heat.eq(1).to(logits.dtype)
+    p = logits.sigmoid()
+    positive = F.logsigmoid(logits) * (1 - p) ** 2 * peak
+    negative = F.logsigmoid(-logits) * p**2 * (1 - heat) ** 4
+    return -(positive + negative).sum() / peak.sum().clamp(min=1)
 
 
 def box_loss(found: Tensor, targets: BoxTargets) -> Tensor:

@@ -23,7 +23,7 @@ from models.bevfusion.lite.fused_build import build_network, config, facts_of
 from models.bevfusion.lite.network import BevFusionLite, LiteOutputs
 from models.facts import ModelError
 from training.bevfusion.augment import BevAugment, augmented
-from training.bevfusion.frames import BOX_NAMES, Moment, read_world, worlds_in
+from training.bevfusion.frames import BOX_NAMES, Moment, moments_in, read_moment, read_world, worlds_in
 from training.bevfusion.loss import LossWeights, lite_loss
 from training.bevfusion.scores import score
 from training.bevfusion.targets import box_targets
@@ -74,13 +74,13 @@ class BevTrainer(loop.Trainer):
         self.folder = frames
         self.paths = worlds_in(frames, "train")
         self.network = build_network(network_facts(settings), settings.seed)
+        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for parameter in self.network.lift.parameters():
             parameter.requires_grad_(False)
         groups = decayed_groups(self.network, settings.optimiser.weight_decay)
         super().__init__(settings, [Trainee(NAME, self.network, settings.optimiser, groups=groups)], Process())
         self.rng = np.random.default_rng(settings.seed)
         self.seen, self._reloaded = 0, 0.0
-        self._held: list[Moment] = []  # of the world that is being used up
 
     def collect(self) -> bool:
         """Takes up worlds that were generated meanwhile, unless the schedule is in steps."""
@@ -92,8 +92,9 @@ class BevTrainer(loop.Trainer):
         """The next augmented moments, of different worlds as far as there are."""
         found = []
         for _ in range(self.config.batch):
-            world = read_world(self.paths[self.rng.integers(len(self.paths))])
-            found.append(augmented(world[self.rng.integers(len(world))], self.config.augment, self.rng))
+            path = self.paths[self.rng.integers(len(self.paths))]
+            one = read_moment(path, int(self.rng.integers(moments_in(path))))
+            found.append(augmented(one, self.config.augment, self.rng))
         return found
 
     def step(self, progress: float) -> dict[str, float]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.bevfusion.lite.pillar_kernels import FEATURES, SCALES, describe, encode, pillar_max
 from models.bevfusion.pool.association import Grid
-
-SCALES = (1 / 50, 1 / 50, 1 / 3, 1 / 255, 10.0)  # of x, y, z, intensity, age
-FEATURES = 9  # x, y, z, intensity, age, and offsets: x, y from the cell's centre, x, y from the pillar's mean
 
 
 class PillarEncoder(nn.Module):
@@ -27,85 +24,65 @@ class PillarEncoder(nn.Module):
         self.norm = nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01)
 
     def forward(self, points: Tensor, sample: Tensor, batch: int) -> Tensor:
-        """points float32 [N, 5]: x, y, z (m), intensity (0..255), age (s) · sample int64 [N] -> [batch, C, X, Y].
+        """points float32 [N, 5]: x, y, z (m), intensity (0..255), age (s) · sample int64 [N], rising
+        -> [batch, C, X, Y], in memory channels last.
 
         Points outside the grid are left out; a pillar without points is zero.
         """
-        (x, x_high, step), (y, y_high, _), (z, z_high, _) = self.grid.x, self.grid.y, self.grid.z
-        low, high = points.new_tensor([x, y, z]), points.new_tensor([x_high, y_high, z_high])
-        inside = ((points[:, :3] >= low) & (points[:, :3] < high)).all(1)
-        points, sample = points[inside], sample[inside]
         columns, rows, _ = self.grid.cells
-        place = ((points[:, :2] - low[:2]) / step).long().clamp_(min=0)
-        place = torch.minimum(place, place.new_tensor([columns - 1, rows - 1]))
-        cell = (sample * columns + place[:, 0]) * rows + place[:, 1]
-        out = points.new_zeros(batch * columns * rows, self.channels)
-        if len(points):
-            features = self._features(points, cell, place, low, step, len(out))
-            found = torch.relu(self.norm(self.linear(features)))
-            out = out.scatter_reduce(0, cell[:, None].expand_as(found), found, "amax")  # not below zero after ReLU
-        return out.view(batch, columns, rows, self.channels).permute(0, 3, 1, 2)
+        low, high, step = self._bounds()
+        cloud = np.ascontiguousarray(points.detach().numpy(), np.float32)
+        features, cells = np.empty((len(cloud), FEATURES), np.float32), np.empty(len(cloud), np.int64)
+        edges = np.searchsorted(sample.numpy(), np.arange(batch + 1))
+        kept = 0
+        for b, (first, last) in enumerate(zip(edges[:-1], edges[1:])):
+            n = describe(
+                cloud[first:last], low, high, step, columns, rows, np.array(SCALES, np.float32), features[kept:],
+                cells[kept:],
+            )  # fmt: skip
+            cells[kept : kept + n] += b * columns * rows
+            kept += n
+        weight, bias = self._folded(features[:kept])
+        found = pillar_max(weight, bias, features[:kept], cells[:kept], batch * columns * rows)
+        return found.view(batch, columns, rows, self.channels).permute(0, 3, 1, 2)
 
-    @staticmethod
-    def _features(points: Tensor, cell: Tensor, place: Tensor, low: Tensor, step: float, cells: int) -> Tensor:
-        """[N, FEATURES], each about of size 1."""
-        count = points.new_zeros(cells).index_add_(0, cell, torch.ones_like(points[:, 0]))
-        mean = points.new_zeros(cells, 2).index_add_(0, cell, points[:, :2])[cell] / count[cell, None]
-        centre = low[:2] + (place + 0.5) * step
-        scaled = points * points.new_tensor(SCALES)
-        return torch.cat([scaled, (points[:, :2] - centre) / step, (points[:, :2] - mean) / step], 1)
+    def _folded(self, features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        """Linear layer and batch norm as one layer: weight [FEATURES, C], bias [C].
+
+        In training the batch's statistics follow from the features' mean and covariance, since the layer is linear:
+        mean(W f) = W mean(f), var(W f) = diag(W cov(f) W^T). No array of points times channels is needed.
+        """
+        norm, w = self.norm, self.linear.weight
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None
+        if self.training and len(features) > 1:
+            centre = features.mean(0, dtype=np.float64)
+            covariance = features.T.astype(np.float64) @ features / len(features) - np.outer(centre, centre)
+            mean = w @ torch.from_numpy(centre).to(w)
+            variance = ((w @ torch.from_numpy(covariance).to(w)) * w).sum(1).clamp(min=0)
+            self._follow(mean.detach(), variance.detach() * len(features) / (len(features) - 1))
+        gain = norm.weight / torch.sqrt(variance + norm.eps)
+        return (w * gain[:, None]).t(), norm.bias - mean * gain
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance, norm.momentum)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+
+    def _bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32]:
+        x, y, z = self.grid.x, self.grid.y, self.grid.z
+        return np.array([x[0], y[0], z[0]], np.float32), np.array([x[1], y[1], z[1]], np.float32), np.float32(x[2])
 
     @torch.no_grad()
     def infer(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """The map of one cloud as float32 [X * Y, C], as `forward` in eval mode, in one pass over the points."""
-        mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None and variance is not None
-        gain = self.norm.weight / torch.sqrt(variance + self.norm.eps)
-        weight = (self.linear.weight * gain[:, None]).t().contiguous().numpy()
-        bias = (self.norm.bias - mean * gain).numpy()
+        weight, bias = (t.contiguous().numpy() for t in self._folded(np.zeros((0, FEATURES), np.float32)))
         columns, rows, _ = self.grid.cells
-        low = np.array([self.grid.x[0], self.grid.y[0], self.grid.z[0]], np.float32)
-        high = np.array([self.grid.x[1], self.grid.y[1], self.grid.z[1]], np.float32)
+        low, high, step = self._bounds()
         out = np.zeros((columns * rows, self.channels), np.float32)
-        scales = np.array(SCALES, np.float32)
-        _encode(np.ascontiguousarray(points), low, high, np.float32(self.grid.x[2]), rows, scales, weight, bias, out)
+        encode(np.ascontiguousarray(points), low, high, step, rows, np.array(SCALES, np.float32), weight, bias, out)
         return out
-
-
-@njit(cache=True, nogil=True)
-def _encode(points, low, high, step, rows, scales, weight, bias, out):
-    """out [cells, C] gets the greatest ReLU(features @ weight + bias) of each cell's points."""
-    cells = np.full(len(points), -1, np.int64)
-    sums = np.zeros((len(out), 2), np.float32)
-    counts = np.zeros(len(out), np.int32)
-    columns = len(out) // rows
-    for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        if x >= low[0] and x < high[0] and y >= low[1] and y < high[1] and z >= low[2] and z < high[2]:
-            column = min(int((x - low[0]) / step), columns - 1)
-            row = min(int((y - low[1]) / step), rows - 1)
-            cell = column * rows + row
-            cells[i] = cell
-            sums[cell, 0] += x
-            sums[cell, 1] += y
-            counts[cell] += 1
-    features = np.empty(9, np.float32)
-    total = np.empty(len(bias), np.float32)
-    for i in range(len(points)):
-        cell = cells[i]
-        if cell < 0:
-            continue
-        for c in range(5):
-            features[c] = points[i, c] * scales[c]
-        features[5] = (points[i, 0] - (low[0] + (cell // rows + np.float32(0.5)) * step)) / step
-        features[6] = (points[i, 1] - (low[1] + (cell % rows + np.float32(0.5)) * step)) / step
-        features[7] = (points[i, 0] - sums[cell, 0] / counts[cell]) / step
-        features[8] = (points[i, 1] - sums[cell, 1] / counts[cell]) / step
-        total[:] = bias
-        for f in range(9):
-            value = features[f]
-            for c in range(len(total)):
-                total[c] += value * weight[f, c]
-        for c in range(len(total)):
-            if total[c] > out[cell, c]:
-                out[cell, c] = total[c]
