@@ -150,6 +150,11 @@ def load_facts(name_or_path: str | Path) -> ModelFacts:
             f"no model {text!r}: expected one of {', '.join(list_models()) or '(none trained yet)'}, a folder with "
             f"{FACTS_FILE}, or an explicit `{RANDOM}<preset>`; `perception weights list` shows what is there"
         )
+    if path.suffix not in (".yaml", ".yml"):
+        raise ModelError(
+            f"{path} is no model folder but a single file: make a folder of a checkpoint with "
+            f"`perception weights import {path}`, and give that folder"
+        )
     try:
         found = read_yaml(path)
     except (YamlError, OSError) as error:

@@ -174,7 +174,7 @@ class CamerasConfig(PipelineConfig):
     """Parameters of a node that reads cameras."""
 
     cameras: list[str] = Field(
-        default=["front"], min_length=1, description="names; ~/input/image for one, ~/input/<name>/image for several"
+        default=["front"], description="names; ~/input/image for one, ~/input/<name>/image for several"
     )
     input: Pictures = Pictures()
     collect: Collect = Collect()
@@ -182,6 +182,8 @@ class CamerasConfig(PipelineConfig):
     @field_validator("cameras")
     @classmethod
     def _names(cls, names: list[str]) -> list[str]:
+        if not names:
+            raise ValueError("no camera is named: give one or more, for instance [front, back]")
         for name in names:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or names.count(name) > 1:
                 raise ValueError(f"camera {name!r}: expected names of letters, digits and _, each once")

@@ -6,103 +6,18 @@ import numpy as np
 import pytest
 
 from perception_nodes.messages.camera_info import camera_info_values
-from perception_nodes.messages.image import compressed_image_values, encode_jpeg
-from perception_nodes.messages.point_cloud import fill_point_cloud2, point_cloud2_layout
 from perception_nodes.systems.offline import offline
-from tests.nodes.conftest import DOMAIN, QUICK, status
-from tests.systems.bevfusion import (
-    BASE_LIDAR,
-    CAMERAS,
-    base_from_camera,
-    camera_model,
-    cloud,
-    opener,
-    picture,
-    run_on,
-    write_bag,
-)
+from tests.nodes.bevfusion_bench import LIDAR, NODE, Bench, write_rig_file
+from tests.nodes.conftest import DOMAIN
+from tests.systems.bevfusion import CAMERAS, camera_model, run_on, write_bag
 
 pytestmark = pytest.mark.ros
-NODE, LIDAR = "/bevfusion_node", "points"
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
     """A rig YAML with the LiDAR and both cameras."""
-    from perception_nodes.calibration.rig_file import CameraMount, LidarMount, RigFile, write_rig
-
-    path = tmp_path_factory.mktemp("rig") / "rig.yaml"
-    mounts = tuple(CameraMount(c, f"/{c}", base_from_camera(c), camera_model(c)) for c in CAMERAS)
-    write_rig(RigFile("r", "base_link", (LidarMount("lidar", "lidar", "/lidar/points", BASE_LIDAR),), mounts), path)
-    return str(path)
-
-
-class Bench:
-    """The node with its sensors, its answers and its diagnostics."""
-
-    def __init__(self, stage, rig="", sensors=(LIDAR, *CAMERAS), **overrides):
-        from diagnostic_msgs.msg import DiagnosticArray
-        from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
-        from std_msgs.msg import String
-
-        from perception_nodes.nodes.system_node import SystemNode
-        from perception_nodes.systems import bevfusion
-
-        self.stage = stage
-        self.answers = stage.listen(String, f"{NODE}/output/detections/attributes")
-        self.health = stage.listen(DiagnosticArray, "/diagnostics")
-        overrides = {
-            "stream.queue": 100, "qos.output.depth": 100, "qos.input.depth": 100, "cameras": list(CAMERAS),
-            "input.patience_s": 0.3, "collect.wait_s": 30.0, "calibration.rig": rig, "output.min_score": 0.0,
-            "frames.fixed": [""], **QUICK, **overrides,
-        }  # fmt: skip
-        kinds = {name: CompressedImage for name in CAMERAS} | {LIDAR: PointCloud2}
-        self.out = {
-            name: stage.publisher(kinds[name], f"{NODE}/input/{name}" + "/image" * (name != LIDAR), 100)
-            for name in sensors
-        }
-        self.info = {c: stage.publisher(CameraInfo, f"{NODE}/input/{c}/camera_info", 100) for c in CAMERAS}
-        node = SystemNode(bevfusion.SYSTEM, opener(), overrides=overrides, context=stage.context)
-        self.node = stage.add(node)
-        for publisher in self.out.values():
-            stage.connected(publisher)
-        stage.until(lambda: self.node._out["~/output/detections/attributes"].get_subscription_count())
-
-    def send(self, name, at, **changes):
-        """Publishes one message after the last was taken in."""
-        from sensor_msgs.msg import CompressedImage, PointCloud2
-
-        from perception_nodes.messages.assign import fill
-
-        stamp, before = round(at * 1e9), self.node.health.counter("input", "received")
-        if name == LIDAR:
-            message = fill_point_cloud2(PointCloud2(), point_cloud2_layout(cloud(round(at * 10) % 5)), "lidar", stamp)
-        else:
-            jpeg = encode_jpeg(changes.pop("rgb", picture(round(at * 10) % 5, name)))
-            message = fill(CompressedImage(), compressed_image_values(jpeg, f"camera_{name}", stamp))
-        for key, value in changes.items():
-            setattr(message, key, value)
-        self.out[name].publish(message)
-        self.stage.until(lambda: self.node.health.counter("input", "received") > before)
-
-    def drive(self, count, start=10.0, sensors=(*CAMERAS, LIDAR)):
-        for i in range(count):
-            for name in sensors:
-                self.send(name, round(start + i / 10, 3))
-
-    def answered(self, count):
-        self.stage.until(lambda: len(self.answers) >= count, 30.0, what=f"{count} answers, got {len(self.answers)}")
-        return [json.loads(m.data) for m in self.answers]
-
-    def says(self, aspect, level, text):
-        def found():
-            got, message, _ = status(self.health, aspect)
-            return got == level and text in message
-
-        try:
-            self.stage.until(found)
-        except AssertionError:
-            raise AssertionError(f"{aspect} {level} {text}; got {status(self.health, aspect)}") from None
+    return write_rig_file(tmp_path_factory.mktemp("rig"))
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ class BevFusionConfig(CalibratedConfig):
     """bevfusion_node."""
 
     cameras: list[str] = Field(
-        default=NUSCENES_CAMERAS, min_length=1, description="names; each has ~/input/<name>/image and camera_info"
+        default=NUSCENES_CAMERAS, description="names; each has ~/input/<name>/image and camera_info"
     )
     input: Sensors = Sensors()
     model: Model = Model()
