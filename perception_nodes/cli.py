@@ -68,12 +68,13 @@ def demo(
 def up(
     config: Annotated[Path | None, typer.Option(help="The stack's YAML (default: config/perception.yaml).")] = None,
     composed: Annotated[bool, typer.Option(help="All nodes in one process.")] = True,
+    view: Annotated[bool, typer.Option(help="Show what the nodes read and write live in rerun.")] = False,
     network: Network = False,
 ) -> None:
     """Start the stack without ros2 launch (pip machines); Ctrl-C ends it."""
-    from perception_nodes.nodes.compose import up as start
+    from perception_nodes.commands.up import run
 
-    raise typer.Exit(start(config, composed=composed, network=network))
+    raise typer.Exit(run(config, composed=composed, network=network, view=view))
 
 
 @app.command()

@@ -15,7 +15,6 @@ from perception_nodes.children import start_child
 from perception_nodes.config import ConfigError, build_config
 from perception_nodes.graph import PLANS, ResolvedNode, config_folder, resolve
 from perception_nodes.nodes.config import NODE_CONFIGS
-from perception_nodes.nodes.environment import isolate_environment
 from perception_nodes.nodes.main import StopRequest, catch_signals, run
 
 KEYS = ("plan", "arguments", "parameters")
@@ -91,22 +90,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def up(config_path: str | Path | None = None, composed: bool = True, network: bool = False) -> int:
-    """Starts a stack and waits for SIGINT, SIGTERM or the end of a node.
-
-    Args:
-        config_path: see `read_stack`. composed: all nodes in one process; else one process each.
-        network: with the DDS settings of this shell; else nodes of this machine only are heard and hear.
+def start(nodes: Sequence[ResolvedNode], composed: bool = True) -> int:
+    """Starts nodes (in one process, or one each) and waits for SIGINT, SIGTERM or the end of a node.
 
     Returns:
         Exit code: 0 after a clean end.
-
-    Raises:
-        ConfigError: see `read_stack`.
     """
-    nodes = read_stack(config_path)
-    if not network:
-        isolate_environment()
     print(f"loading {', '.join(node.name for node in nodes)} …", flush=True)
     if composed:
         return run([_factory(node) for node in nodes], args=[], started=say_what_runs)
@@ -158,7 +147,7 @@ def _factory(node: ResolvedNode) -> Callable[..., Any]:
     return make
 
 
-def _processes(nodes: list[ResolvedNode]) -> int:
+def _processes(nodes: Sequence[ResolvedNode]) -> int:
     """One child per node; the first to end ends all, and none is left."""
     stop = StopRequest()
     if threading.current_thread() is threading.main_thread():

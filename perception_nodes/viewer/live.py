@@ -25,15 +25,23 @@ class LiveViewer:
     """Starts a viewer and hands out a `log` that streams to it; `close` ends both.
 
     With a display a window opens; without one (`window=False`) the viewer is served to a browser on 127.0.0.1.
+    memory: limit of the viewer ("1GB"), which then drops the oldest data; "": rerun's own limit.
     Raises ViewerError if rerun is absent or the viewer does not come up within `timeout_s`.
     """
 
     def __init__(
-        self, name: str, window: bool | None = None, timeout_s: float = 20.0, panels: Sequence[Panel] = ()
+        self,
+        name: str,
+        window: bool | None = None,
+        timeout_s: float = 20.0,
+        panels: Sequence[Panel] = (),
+        memory: str = "",
     ) -> None:
         window = has_display() if window is None else window
         self.port, web_port = free_port(), free_port()
         arguments = ["--bind", BIND, "--port", str(self.port)]
+        if memory:
+            arguments += ["--memory-limit", memory, "--server-memory-limit", memory]
         if not window:
             arguments += ["--serve-web", "--web-viewer-port", str(web_port)]
             print(f"viewer: http://{BIND}:{web_port}?url=rerun%2Bhttp%3A%2F%2F{BIND}%3A{self.port}%2Fproxy", flush=True)
@@ -59,6 +67,11 @@ class LiveViewer:
                 return
             time.sleep(0.1)
         raise ViewerError(f"the rerun viewer did not listen on {BIND}:{self.port} within {timeout_s:g} s; try --save")
+
+    @property
+    def running(self) -> bool:
+        """False once the viewer's process has ended, such as after its window was closed."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """End the stream and the viewer process; then nothing answers on its port any more."""

@@ -17,11 +17,27 @@ from perception_nodes.viewer.panel import Panel, PanelLog
 from perception_nodes.viewer.pictures import palette
 
 INSTALL = "rerun is not installed; type: pip install 'perception_nodes[viz]'"
+SHOWN = ("PointCloud2", "Image", "Float64", "Detection3DArray")
 PREDICTED, TRUTH, RAW = "world/segmentation", "world/ground_truth", "world/points"
 
 
 class ViewerError(RuntimeError):
     """The viewer cannot run; the message says what to do."""
+
+
+def require_rerun() -> Any:
+    """The rerun module. Raises ViewerError with what to type where it is not installed."""
+    try:
+        import rerun
+    except ImportError as error:
+        raise ViewerError(INSTALL) from error
+    return rerun
+
+
+def is_shown(topic: str, type_name: str, panels: Sequence[Panel] = ()) -> bool:
+    """Whether a log shows messages of this topic."""
+    drawn = type_name.endswith(SHOWN) and not ("/debug/" in topic and type_name.endswith("Image"))
+    return drawn or any(topic in panel.topics for panel in panels)
 
 
 class Log:
@@ -35,11 +51,7 @@ class Log:
     def __init__(
         self, name: str, save: Path | None = None, connect: str | None = None, panels: Sequence[Panel] = ()
     ) -> None:
-        try:
-            import rerun
-        except ImportError as error:
-            raise ViewerError(INSTALL) from error
-        self._rr: Any = rerun
+        rerun = self._rr = require_rerun()
         self._colours = palette(POINT_CLASSES)
         self._stream = rerun.RecordingStream(name)
         if save is not None:

@@ -14,10 +14,9 @@ from perception_nodes.bags.reader import BagReader
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.viewer.live import BIND, LiveViewer, has_display, viewer_program
-from perception_nodes.viewer.log import Log, ViewerError
+from perception_nodes.viewer.log import Log, ViewerError, is_shown
 from perception_nodes.viewer.panel import Panel
 
-SHOWN = ("PointCloud2", "Image", "Float64", "Detection3DArray")
 POINTS, TRUTH = "/lidar/points", "/ground_truth/segmentation"
 
 
@@ -74,9 +73,8 @@ def log_bag(reader: BagReader, log: Log, panels: Sequence[Panel] = (), without: 
     stays bounded."""
     from rich.progress import track
 
-    own = {topic for panel in panels for topic in panel.topics}
     known = [t for t in reader.topics().values() if t.known and t.name not in without]
-    shown = {t.name: t.type for t in known if t.type.endswith(SHOWN) or t.name in own}
+    shown = {t.name: t.type for t in known if is_shown(t.name, t.type, panels)}
     if not shown:
         raise ViewerError(f"{reader.path} holds no topic to look at (clouds, pictures, events, figures)")
     total = sum(t.count for t in reader.topics().values() if t.name in shown)

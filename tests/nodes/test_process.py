@@ -147,7 +147,6 @@ def test_up_starts_and_ends_the_stack_in_processes(start, tmp_path):
     bag = write_bag(tmp_path / "bag", frames=3)
     stack = tmp_path / "stack.yaml"
     stack.write_text(f"plan: replay\narguments: {{bag: {bag}, model: 'random:spvcnn-lite'}}\n")
-    code = f"from perception_nodes.nodes.compose import up; raise SystemExit(up({str(stack)!r}, composed=False))"
-    child = start("-c", code)
+    child = start("-m", "perception_nodes.cli", "up", "--no-composed", "--config", stack)
     said, _ = child.communicate(timeout=60)
     assert child.returncode == 0 and "Traceback" not in said and not children_of(child.pid), said
