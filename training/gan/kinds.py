@@ -1,0 +1,27 @@
+"""The kinds of GAN training: for each its config's defaults, its trainer and what its packs must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from training.common.loop import Trainer
+from training.gan.cycle import CycleConfig, CycleTrainer
+from training.gan.paired import Pix2pixConfig, Pix2pixTrainer, SpadeConfig, SpadeTrainer
+
+
+class Kind(NamedTuple):
+    """config: defaults · trainer: (config, process, pack, held pack or None) -> trainer · needs: arrays of the pack ·
+    paired: whether they must belong together."""
+
+    config: Any
+    trainer: Callable[..., Trainer]
+    needs: tuple[str, ...]
+    paired: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "pix2pix": Kind(Pix2pixConfig(), Pix2pixTrainer, ("a", "b"), paired=True),
+    "cyclegan": Kind(CycleConfig(), CycleTrainer, ("a", "b")),
+    "spade": Kind(SpadeConfig(), SpadeTrainer, ("labels", "pictures"), paired=True),
+}
