@@ -16,7 +16,7 @@ $(STAMP): setup.py constraints.txt $(wildcard models/*/csrc/*)
 	@$(PYTHON) scripts/bootstrap.py --venv $(VENV) --extras $(EXTRAS)
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## replay a held-out drive over DDS through the trained network; results/latest/report.html
+demo: $(STAMP)  ## replay a held-out drive (LiDAR, six cameras) over DDS through every node; results/latest/report.html
 	@$(BIN)/perception demo
 
 test: $(STAMP)  ## lint, types and every fast test

@@ -52,7 +52,7 @@ class ExportFormat(str, Enum):
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 12.0,
+    seconds: Annotated[float, typer.Option(help="Length of the drive, s.")] = 8.0,
     out: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
     model: Annotated[
         str | None, typer.Option(help="Network of the LiDAR's node: a model of models/weights, or a folder.")

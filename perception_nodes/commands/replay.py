@@ -6,6 +6,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def run(
     record: Path | None = None,
     *,
     rate: float = 0.0,
+    patient: bool = False,
     start: float = 0.0,
     duration: float | None = None,
     points: str = "",
@@ -37,6 +39,7 @@ def run(
     offline: bool = False,
     view: bool = False,
     report: bool = True,
+    untrained: bool = False,
     network: bool = False,
     domain: int | None = None,
     root: Path = Path("results"),
@@ -47,7 +50,8 @@ def run(
     Args:
         start, duration: the part of the bag, s. points: topic of the clouds; "": see `points_topic`.
         nodes: names of systems; none: all that the bag has input for. cameras: names; see `find_runs`.
-        network, domain: see `nodes.replay.ReplayOptions`.
+        untrained: a system whose default model is not here runs with random weights; else it is left out.
+        patient, network, domain: see `nodes.replay.ReplayOptions`.
         options: launch arguments of the systems (model, threads …) by name; None: its default.
 
     Raises BagError, ModelError, ViewerError, ReplayError or ImportError (no rclpy), each one sentence.
@@ -57,7 +61,7 @@ def run(
         check_part(bag, seconds, start, duration)
         runs = find_runs(reader, nodes, cameras, options, points=points)
     if not nodes:
-        runs = _runnable(runs, options)
+        runs = _runnable(runs, options, untrained)
     check_models(runs)
     if report:
         from perception_nodes.evaluation.results import check_root
@@ -66,7 +70,7 @@ def run(
     played = dict.fromkeys(topic for run in runs for topic in run.topics.values())
     messages = sum(topics[name].count for name in played)
     part: dict[str, Any] = {"start": start, "duration": duration}
-    live: dict[str, Any] = {"network": network, "domain": domain}
+    live: dict[str, Any] = {"network": network, "domain": domain, "patient": patient}
     with tempfile.TemporaryDirectory(prefix="perception_") as scratch:
         out = record if record is not None else Path(scratch) / "outputs"
         result = play(bag, out, runs, messages, seconds, rate=rate, offline=offline, view=view, part=part, live=live)
@@ -129,20 +133,33 @@ def _why_nothing(result: ReplayResult, runs: Sequence[SystemRun], start: float, 
     return f"no message on {read} from {start:g} s to {until}"
 
 
-def _runnable(runs: list[SystemRun], options: dict[str, Any]) -> list[SystemRun]:
-    """Without a system whose default model is not here the others are replayed all the same, and it is said."""
+def _runnable(runs: list[SystemRun], options: dict[str, Any], untrained: bool) -> list[SystemRun]:
+    """The runs whose default model is here. The others are left out or, with `untrained`, run with random weights where
+    there is such a network; either is printed."""
     from models.facts import list_models
 
     held, kept = list_models(), []
     for run in runs:
         model = run.system.launch.options().get("model.name")
-        if len(runs) > 1 and model is not None and options.get(model.name) in (None, model.default):
-            if model.default not in held:
-                option = model.name.replace("_", "-")
-                print(f"{run.system.name} is left out: no model {model.default} here (choose another with --{option})")
-                continue
-        kept.append(run)
+        if model is None or options.get(model.name) not in (None, model.default) or model.default in held:
+            kept.append(run)
+        elif untrained and _has_preset(model.default):
+            print(f"{run.system.name}: no model {model.default} here yet: random weights, so its answers mean nothing")
+            kept.append(replace(run, parameters={**run.parameters, "model.name": f"random:{model.default}"}))
+        elif len(runs) > 1:
+            option = model.name.replace("_", "-")
+            print(f"{run.system.name} is left out: no model {model.default} here (choose another with --{option})")
     return kept or runs
+
+
+def _has_preset(name: str | None) -> bool:
+    from models.facts import ModelError, load_facts
+
+    try:
+        load_facts(f"random:{name}")
+    except ModelError:
+        return False
+    return True
 
 
 def play(

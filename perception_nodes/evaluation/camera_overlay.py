@@ -1,8 +1,10 @@
-"""The labels of a sweep on a camera's picture of the same bag, by the bag's calibration; what is missing is named."""
+"""A camera's picture of the moment of a sweep with the sweep's labels on it, by the bag's calibration; what is missing
+is named."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,8 @@ from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagMessage, BagReader
 from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.rig_file import RigFile
-from perception_nodes.calibration.se3 import apply
+from perception_nodes.calibration.se3 import Matrix, apply
+from perception_nodes.messages.camera_info import CameraModel
 from perception_nodes.messages.errors import MessageError
 from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.messages.image import CameraImage, decode_image
@@ -25,6 +28,16 @@ SEARCH_S = 0.5  # of the bag, to each side of the sweep
 
 class OverlayError(ValueError):
     """Why there is no overlay: what is missing, and how to give it."""
+
+
+class View(NamedTuple):
+    """A picture and how to draw on it: rgb uint8 [H, W, 3] without distortion · camera for it · camera_from_frame
+    float64 [4, 4] from the frame that was asked for · apart_ns: the picture's stamp minus the one asked for."""
+
+    rgb: NDArray[np.uint8]
+    camera: CameraModel
+    camera_from_frame: Matrix
+    apart_ns: int
 
 
 class CameraOverlay:
@@ -63,15 +76,20 @@ class CameraOverlay:
         Raises:
             OverlayError: no picture near the sweep, one that cannot be decoded, or calibration that is missing.
         """
+        view = self.view(stamp_ns, frame_id)
+        pixels, depth = view.camera.project(apply(view.camera_from_frame, np.asarray(xyz, np.float64)))
+        return draw_points(view.rgb, pixels, depth, colours), view.apart_ns
+
+    def view(self, stamp_ns: int, frame_id: str) -> View:
+        """The picture nearest to a stamp, with the camera's place in a frame. Raises: see `draw`."""
         image = self._image(stamp_ns)
         try:
-            model = self._calibration.camera(self.camera, image.size, image.frame_id)
-            camera_from_lidar = self._calibration.lookup(model.frame_id, frame_id)
-            picture = model.undistort(image.rgb)
+            camera = self._calibration.camera(self.camera, image.size, image.frame_id)
+            camera_from_frame = self._calibration.lookup(camera.frame_id, frame_id)
+            rgb = camera.undistort(image.rgb)
         except (CalibrationError, MessageError) as error:
             raise OverlayError(str(error)) from None
-        pixels, depth = model.project(apply(camera_from_lidar, np.asarray(xyz, np.float64)))
-        return draw_points(picture, pixels, depth, colours), image.stamp_ns - stamp_ns
+        return View(rgb, camera, camera_from_frame, image.stamp_ns - stamp_ns)
 
     def _image(self, stamp_ns: int) -> CameraImage:
         """The picture nearest to a stamp."""

@@ -17,6 +17,9 @@ class Playback(Section):
     rate: float = Field(
         default=1.0, ge=0, le=1000, description="times real time; 0: each message waits for the last one's answer"
     )
+    patient: bool = Field(
+        default=False, description="at any rate, a message waits for the last one's answer: slower, nothing is dropped"
+    )
     loop: bool = Field(default=False, description="start again at the end, without limit")
     start_s: float = Field(default=0.0, ge=0, description="seconds of the bag to skip")
     duration_s: float = Field(default=0.0, ge=0, description="seconds to play; 0: to the end")

@@ -80,7 +80,7 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         self._outlets = Outlets(self, self._topics)
         if config.clock.publish:
             self._clock_out = self.advertise(Clock, "/clock", Qos(reliability="reliable", depth=10))
-        if config.playback.rate == 0:
+        if config.playback.rate == 0 or config.playback.patient:
             types = {topic.name: topic.type for topic in self._topics}
             asked = [pair for pair in zip(config.answer.inputs, config.answer.topics) if pair[0] in types]
             self._lockstep = self._own_lockstep or TopicLockstep(self, asked, types)
@@ -243,7 +243,7 @@ class PlayerNode(PerceptionNode[PlayerConfig]):
         while True:
             wait = self._pacer.wait_s(stamp_ns)
             if wait <= 0:
-                if -wait > LATE_S:
+                if -wait > LATE_S and self._lockstep is None:
                     self.health.event("playback", "late", Level.WARN, "cannot keep the rate: messages leave late")
                 return not self._halt.is_set()
             if self._halt.wait(min(wait, tick)):

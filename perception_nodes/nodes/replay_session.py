@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted. The clock comes
 # when all networks are loaded.
 PATIENT = {"qos.output.depth": 10, "stream.queue": 3, "diagnostics.clock_patience_s": 120.0}
-LOCKSTEP_QUEUE = 100  # one message may complete several samples, and at rate 0 none is dropped
+LOCKSTEP_QUEUE = 100  # one message may complete several samples, and where messages wait none is dropped
 SETTLE_S = 3.0  # wall seconds without progress, after the last message
 FLOAT64 = struct.Struct("<4sd")  # serialised std_msgs/Float64
 CLOCK = "/clock"
@@ -84,7 +84,7 @@ class ReplaySession:
 
     def _build(self) -> None:
         plan = self._plan
-        patient = PATIENT | ({"stream.queue": LOCKSTEP_QUEUE} if plan.rate == 0 else {})
+        patient = PATIENT | ({"stream.queue": LOCKSTEP_QUEUE} if plan.rate == 0 or plan.patient else {})
         for run in self._runs:
             lane = make_lane(run, patient, context=self._context, use_global_arguments=False)
             self._lanes.append(lane)
@@ -133,6 +133,7 @@ class ReplaySession:
         return {
             "bag": str(self._bag),
             "playback.rate": float(plan.rate),
+            "playback.patient": plan.patient,
             "playback.start_s": float(plan.start),
             "playback.duration_s": float(plan.duration or 0.0),
             "playback.wait_for": [topic for topic, _ in rows],

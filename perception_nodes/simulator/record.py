@@ -12,6 +12,7 @@ from perception_nodes.bags.typestore import make
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.datasets.progress import progress
 from perception_nodes.simulator.drive import Drive
+from perception_nodes.simulator.rigs import Rig
 from perception_nodes.simulator.topics import frame_messages, opening
 
 START_NS = 1_700_000_000 * 10**9  # stamp of a drive's first frame: the same drive is the same bag
@@ -19,7 +20,7 @@ START_NS = 1_700_000_000 * 10**9  # stamp of a drive's first frame: the same dri
 
 def simulate(
     scenario: str = "random",
-    rig: str = "kitti",
+    rig: Rig | str = "kitti",
     seed: int = 0,
     seconds: float = 10.0,
     out: str | Path = "drive",

@@ -10,11 +10,13 @@ from pathlib import Path
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.evaluation import latency, recorded, report, results
 from perception_nodes.evaluation.errors import EvaluationError
+from perception_nodes.evaluation.scene import scene_pictures
 from perception_nodes.evaluation.scorer import UNTRAINED, Recording, Scorer
 from perception_nodes.systems import SYSTEMS
 from perception_nodes.systems.system import System
 
 PICTURES = 6
+SCENES = 2  # pictures of whole moments: all cameras, all outputs, the truth
 
 
 def evaluate(
@@ -70,7 +72,16 @@ def _measure(
         if answered is None and scored.answered is not None:
             answered, given, apart = scored.answered, given or scored.given, scored.apart
     answered = answered or 0
+    shown = [*_scenes(recording, [system for system, _ in held], replay), *shown]
     return assemble(recording.out, metrics, given or answered + sum(apart.values()), (answered, apart), replay), shown
+
+
+def _scenes(recording: Recording, systems: Sequence[System], replay: dict) -> list[tuple[str, str]]:
+    """Pictures of whole moments; what random weights answered is not drawn on them, and that is written there."""
+    untrained = {s.node_name: s for s in systems if not trained(replay, s.node_name)}
+    said = [f"{node}: {UNTRAINED}: its answers mean nothing and are not drawn" for node in untrained]
+    hidden = frozenset(output.topic for system in untrained.values() for output in system.outputs)
+    return scene_pictures(recording, min(SCENES, recording.pictures), said, hidden)
 
 
 def trained(replay: dict, node: str) -> bool:

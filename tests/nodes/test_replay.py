@@ -90,6 +90,14 @@ def test_rate_zero_drops_nothing_however_slow_the_network(tmp_path):
     assert (result.frames_in, result.frames_out) == (5, 5)
 
 
+def test_a_patient_replay_keeps_its_rate_and_drops_nothing_where_a_network_is_slower(tmp_path):
+    bag = write_bag(tmp_path / "bag", frames=8)
+    slow = replay(bag, None, clouds(HeightSession(delay_s=0.2)), rate=5.0, patient=True)
+    assert (slow.frames_in, slow.frames_out, slow.dropped) == (8, 8, 0) and slow.wall_s >= 8 * 0.2
+    fast = replay(bag, None, clouds(HeightSession()), rate=1.0, patient=True)
+    assert fast.dropped == 0 and fast.wall_s >= 0.7  # no faster than the bag
+
+
 def test_a_failed_replay_leaves_nothing_half_written(tmp_path):
     bag = write_bag(tmp_path / "drive")
 
