@@ -215,10 +215,11 @@ class Watch:
 
     def __init__(self, bag: Path) -> None:
         from perception_nodes.viewer.live import LiveViewer
+        from perception_nodes.viewer.view import sensors_of
 
         with BagReader(bag) as reader:
             self._cameras = tuple(topic for kind in PICTURES for topic in reader.topics_of(kind))
-        self._viewer = LiveViewer(bag.name, panels=PANELS)
+            self._viewer = LiveViewer(bag.name, panels=PANELS, **sensors_of([reader]))
 
     def options(self) -> dict[str, Any]:
         """Arguments for `replay`: what else to play, and who listens."""

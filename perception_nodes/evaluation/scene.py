@@ -27,14 +27,12 @@ from perception_nodes.messages.grid import Cells, read_cells
 from perception_nodes.messages.header import header_stamp_ns
 from perception_nodes.messages.point_cloud import PointCloud, decode_point_cloud2
 from perception_nodes.streaming.bag_calibration import bag_calibration
-from perception_nodes.streaming.bag_inputs import camera_topics
+from perception_nodes.streaming.bag_inputs import around, camera_topics
 from perception_nodes.viewer.scene_picture import Above
 
 BASE = "base_link"
 DETECTIONS, MAP = "/perception/detections", "/perception/map"
 SURE = 0.3  # boxes below this score are not drawn
-# In this order three cameras in a row look ahead and three behind, left on the left.
-AROUND = ("front_left", "front", "front_right", "back_left", "back", "back_right")
 TRIED = 3  # sweeps from which the one with the best pictures is taken
 
 
@@ -84,10 +82,8 @@ class Scenes:
         self._found_boxes = recorded_boxes.boxes_by_stamp(out, DETECTIONS)
         self._true_boxes = recorded_boxes.boxes_by_stamp(truth, recorded_boxes.TRUTH)
         self.stamps = list(self._found_boxes)
-        names = camera_topics(truth)
-        order = [name for name in AROUND if name in names] + [name for name in names if name not in AROUND]
         self._calibration = bag_calibration(truth, {})
-        self._overlays = [CameraOverlay(truth, name) for name in order[:6]]
+        self._overlays = [CameraOverlay(truth, name) for name in around(camera_topics(truth))[:6]]
         self._true_map = TrueMap(truth)
 
     def chosen(self, count: int) -> list[int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from perception_nodes.bags.errors import BagError
 from perception_nodes.bags.reader import BagReader
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 PICTURES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
+# In this order three cameras in a row look ahead and three behind, left on the left.
+AROUND = ("front_left", "front", "front_right", "back_left", "back", "back_right")
 _OURS = ("/ground_truth/", "/perception/")
 
 
@@ -44,6 +46,12 @@ def camera_topics(reader: BagReader) -> dict[str, str]:
             if not topic.startswith(_OURS) and "/debug/" not in topic:
                 found.setdefault(camera_name(topic), topic)
     return dict(sorted(found.items(), key=lambda row: row[1]))
+
+
+def around(names: Iterable[str]) -> list[str]:
+    """Names of cameras in the order of AROUND, others behind them."""
+    held = list(names)
+    return [name for name in AROUND if name in held] + [name for name in held if name not in AROUND]
 
 
 def camera_name(topic: str) -> str:

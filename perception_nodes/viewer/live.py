@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from perception_nodes.children import start_child
 from perception_nodes.viewer.log import INSTALL, Log, ViewerError
@@ -25,7 +26,8 @@ class LiveViewer:
     """Starts a viewer and hands out a `log` that streams to it; `close` ends both.
 
     With a display a window opens; without one (`window=False`) the viewer is served to a browser on 127.0.0.1.
-    memory: limit of the viewer ("1GB"), which then drops the oldest data; "": rerun's own limit.
+    memory: limit of the viewer ("1GB"), which then drops the oldest data; "": rerun's own limit. sensors: `calibration`
+    and `cameras` of `Log`.
     Raises ViewerError if rerun is absent or the viewer does not come up within `timeout_s`.
     """
 
@@ -36,6 +38,7 @@ class LiveViewer:
         timeout_s: float = 20.0,
         panels: Sequence[Panel] = (),
         memory: str = "",
+        **sensors: Any,
     ) -> None:
         window = has_display() if window is None else window
         self.port, web_port = free_port(), free_port()
@@ -53,7 +56,7 @@ class LiveViewer:
                 start_new_session=True,  # Ctrl-C is for us: the viewer is ended when its log is written out
             )
             self._wait(timeout_s)
-            self.log = Log(name, connect=f"rerun+http://{BIND}:{self.port}/proxy", panels=panels)
+            self.log = Log(name, connect=f"rerun+http://{BIND}:{self.port}/proxy", panels=panels, **sensors)
         except BaseException:
             self.close()
             raise

@@ -13,6 +13,8 @@ import numpy as np
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
+from perception_nodes.streaming.bag_calibration import bag_calibration
+from perception_nodes.streaming.bag_inputs import around, camera_topics
 from perception_nodes.viewer.live import BIND, LiveViewer, has_display, viewer_program
 from perception_nodes.viewer.log import Log, ViewerError, is_shown
 from perception_nodes.viewer.panel import Panel
@@ -31,7 +33,7 @@ def view(file: Path, save: Path | None = None, panels: Sequence[Panel] = (), bes
     if save is not None:
         partial = save.with_name(f".{save.name}.partial")
         try:
-            log = Log(file.name, save=partial, panels=panels)
+            log = Log(file.name, save=partial, panels=panels, **sensors_of(readers))
             _log_all(readers, log, panels, held)
             log.close()
             partial.replace(save)
@@ -39,13 +41,22 @@ def view(file: Path, save: Path | None = None, panels: Sequence[Panel] = (), bes
             partial.unlink(missing_ok=True)
         print(f"wrote {save} ({save.stat().st_size / 1e6:.1f} MB)\nnext: perception view {save}")
         return
-    viewer = LiveViewer(file.name, panels=panels)
+    viewer = LiveViewer(file.name, panels=panels, **sensors_of(readers))
     try:
         _log_all(readers, viewer.log, panels, held)
         with contextlib.suppress(EOFError, KeyboardInterrupt):
             input("the whole bag is in the viewer; press Enter to close it ")
     finally:
         viewer.close()
+
+
+def sensors_of(readers: Sequence[BagReader]) -> dict[str, Any]:
+    """`calibration` and `cameras` of `Log`, of the first bag that has pictures or transforms."""
+    for reader in readers:
+        topics = camera_topics(reader)
+        if topics or "/tf_static" in reader.topics():
+            return {"calibration": bag_calibration(reader, topics), "cameras": around(topics)}
+    return {}
 
 
 def open_recording(file: Path) -> None:
@@ -78,14 +89,15 @@ def log_bag(reader: BagReader, log: Log, panels: Sequence[Panel] = (), without: 
     if not shown:
         raise ViewerError(f"{reader.path} holds no topic to look at (clouds, pictures, events, figures)")
     total = sum(t.count for t in reader.topics().values() if t.name in shown)
-    last_points: tuple[int, np.ndarray] | None = None
+    last_points: tuple[np.ndarray, str] | None = None
     for topic, kind, stamp, raw in track(reader.messages(list(shown)), "reading the bag", total=total):
         message: Any = reader.decode(raw, kind)
         if topic == POINTS:
-            last_points = (stamp, decode_point_cloud2(message).xyz)
+            cloud = decode_point_cloud2(message)
+            last_points = (cloud.xyz, cloud.frame_id)
         if topic == TRUTH:
             label = np.asarray(read_layout(message).column("label"), np.uint8)
-            if last_points is not None and len(last_points[1]) == len(label):
-                log.truth(last_points[1], label, stamp)
+            if last_points is not None and len(last_points[0]) == len(label):
+                log.truth(last_points[0], label, stamp, last_points[1])
             continue
         log.message(topic, kind, message, stamp)
