@@ -138,7 +138,7 @@ def test_the_viewer_shows_a_result_with_the_bag_behind_it(tmp_path, monkeypatch)
     logged = []
 
     class Kept:
-        def __init__(self, name, save=None, panels=()):
+        def __init__(self, name, save=None, panels=(), **sensors):
             save.write_bytes(b"x")
 
         def message(self, topic, kind, message, stamp):
