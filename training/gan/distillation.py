@@ -62,10 +62,15 @@ class FeatureMaps(nn.Module):
         return torch.stack(losses).sum()
 
 
-def resnet_feature_maps(student_ngf: int, teacher_ngf: int) -> FeatureMaps:
+def resnet_layers(n_blocks: int = 9) -> tuple[str, ...]:
+    """The mapping layers of a ResNet generator of so many blocks: RESNET_LAYERS for the published 9."""
+    return tuple(f"model.{9 + round(n_blocks * third / 3)}" for third in range(4))
+
+
+def resnet_feature_maps(student_ngf: int, teacher_ngf: int, n_blocks: int = 9) -> FeatureMaps:
     """For ResNet generators: all mapping layers have 4 ngf channels."""
-    count = len(RESNET_LAYERS)
-    return FeatureMaps(RESNET_LAYERS, (4 * student_ngf,) * count, (4 * teacher_ngf,) * count)
+    layers = resnet_layers(n_blocks)
+    return FeatureMaps(layers, (4 * student_ngf,) * len(layers), (4 * teacher_ngf,) * len(layers))
 
 
 def spade_feature_maps(student_ngf: int, teacher_ngf: int) -> FeatureMaps:

@@ -4,9 +4,10 @@
     python -m training.gan.gather runs/pairs.npz --pairs DAY NIGHT --size 96 256        (equal file names are pairs)
     python -m training.gan.gather runs/sides.npz --unpaired DAY NIGHT --size 96 256
     python -m training.gan.gather runs/world.npz --worlds runs/camera --split train --size 64 64
+    python -m training.gan.gather runs/night.npz --styles runs/style day night --split train --size 72 128
 
 Pictures are cut to the size's shape around their middle, then scaled down by areas. `--worlds` also stores the
-semantic maps, and night, dusk or day as the class.
+semantic maps, and night, dusk or day as the class. `--styles` takes the exact pairs of training.gan.pairs.
 """
 
 from __future__ import annotations
@@ -115,6 +116,20 @@ def from_worlds(folder: Path, split: str, size: tuple[int, int], limit: int) -> 
     return arrays, facts | {"class_names": list(DAYTIMES), "paired": True}
 
 
+def from_styles(folder: Path, a: str, b: str, split: str, size: tuple[int, int]) -> tuple[Any, Any, int]:
+    """(pictures of condition a, the same scenes in condition b, number of worlds); files NAME_CONDITION.jpg, world by
+    world. ModelError where there are none or one lacks its partner."""
+    left = sorted((folder / split).glob(f"*/*_{a}.jpg"))
+    if not left:
+        raise ModelError(f"no *_{a}.jpg in {folder / split}: make pairs with python -m training.gan.pairs")
+    right = [file.with_name(file.name.removesuffix(f"_{a}.jpg") + f"_{b}.jpg") for file in left]
+    absent = [file for file in right if not file.is_file()]
+    if absent:
+        raise ModelError(f"{absent[0]} is missing: expected a picture of {b} beside each of {a}")
+    one, other = (np.stack([fitted(read_picture(file), *size) for file in side]) for side in (left, right))
+    return one, other, len({file.parent for file in left})
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 2 where something is missing."""
     parser = argparse.ArgumentParser(
@@ -129,6 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--pairs", type=Path, nargs=2, metavar=("A", "B"), help="two folders with equal file names")
     add("--unpaired", type=Path, nargs=2, metavar=("A", "B"), help="two folders")
     add("--worlds", type=Path, help="pictures made by training.bevfusion.camera.generate")
+    add("--styles", nargs=3, metavar=("FOLDER", "A", "B"), help="pairs made by training.gan.pairs, two conditions")
     add("--split", default="train", choices=("train", "val", "test"))
     add("--limit", type=int, default=0, help="largest number of pictures (0: all)")
     options = parser.parse_args(arguments)
@@ -142,11 +158,16 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.unpaired:
             a, b = (from_files([folder], [], size, 1) for folder in options.unpaired)
             arrays, facts = {"a": a[:limit], "b": b[:limit]}, {"source": "two folders", "paired": False}
+        elif options.styles:
+            folder, *sides = options.styles
+            a, b, worlds = from_styles(Path(folder), *sides, options.split, size)
+            source = f"driving world, {worlds} worlds of split {options.split}, {sides[0]} to {sides[1]}"
+            arrays, facts = {"a": a[:limit], "b": b[:limit]}, {"source": source, "paired": True}
         elif options.folder or options.video:
             found = from_files(options.folder, options.video, size, max(options.every, 1))
             arrays, facts = {"pictures": found[:limit]}, {"source": "pictures and videos"}
         else:
-            parser.error("give --folder, --video, --pairs, --unpaired or --worlds")
+            parser.error("give --folder, --video, --pairs, --unpaired, --styles or --worlds")
         facts["from"] = [str(p) for p in (*options.folder, *options.video, *(options.pairs or options.unpaired or ()))]
         write_pack(options.out, facts, **arrays)
     except (ModelError, ValueError) as error:

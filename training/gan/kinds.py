@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from training.common.loop import Trainer
+from training.gan.compression import CYCLE_STUDENT, PAIRED_STUDENT, SPADE_STUDENT, CompressionTrainer
 from training.gan.cycle import CycleConfig, CycleTrainer
 from training.gan.paired import Pix2pixConfig, Pix2pixTrainer, SpadeConfig, SpadeTrainer
 
@@ -24,4 +26,7 @@ KINDS: dict[str, Kind] = {
     "pix2pix": Kind(Pix2pixConfig(), Pix2pixTrainer, ("a", "b"), paired=True),
     "cyclegan": Kind(CycleConfig(), CycleTrainer, ("a", "b")),
     "spade": Kind(SpadeConfig(), SpadeTrainer, ("labels", "pictures"), paired=True),
+    "compress-pix2pix": Kind(PAIRED_STUDENT, CompressionTrainer, ("a", "b"), paired=True),
+    "compress-cyclegan": Kind(CYCLE_STUDENT, partial(CompressionTrainer, paired=False), ("a", "b")),
+    "compress-spade": Kind(SPADE_STUDENT, CompressionTrainer, ("labels", "pictures"), paired=True),
 }

@@ -66,14 +66,15 @@ class PairedTrainer(GanTrainer):
 
     source, target = "a", "b"
     compares = False  # whether the generator's loss compares the discriminator's features of real and generated ones
+    conditional = True  # whether the discriminator sees the source too
 
     def __init__(
         self, config: Any, process: Process, pack: Pack, held: Pack | None,
-        generator: tuple[nn.Module, Any], discriminator: nn.Module,
+        generator: tuple[nn.Module, Any], discriminator: nn.Module, auxiliary: nn.Module | None = None,
     ):  # fmt: skip
         network, facts = generator
         self.pack, self.held = pack, held
-        self.g = Trainee(config.name, network, config.optimiser)
+        self.g = Trainee(config.name, network, config.optimiser, auxiliary=auxiliary)
         self.d = Trainee(f"{config.name}-discriminator", discriminator, config.discriminator)
         super().__init__(config, [self.g, self.d], process, facts, str(pack.facts.get("source", "")))
         self._features: LiteFeatures | None = None
@@ -93,26 +94,35 @@ class PairedTrainer(GanTrainer):
         """The generator's loss beside the adversarial one. real, fake: the discriminator's answers."""
         raise NotImplementedError
 
+    def entries(self) -> list[Tensor]:
+        """Sources and targets of one batch, uint8."""
+        arrays = self.pack[self.source], self.pack[self.target]
+        return drawn(arrays, self.config.batch, self.draws, self.config.flip)
+
+    def output(self, given: Tensor) -> Tensor:
+        """The generator's pictures of a batch."""
+        return self.g.network(given)
+
     def learn(self, progress: float) -> dict[str, float]:
         """One batch: the discriminator's step, the generator's."""
         c = self.config
-        source, target = drawn((self.pack[self.source], self.pack[self.target]), c.batch, self.draws, c.flip)
+        source, target = self.entries()
         given, truth = self.condition(source), to_float(target, self.process.device)
-        output = self.g.network(given)
+        output, judged = self.output(given), given if self.conditional else None
 
         def d_loss() -> Tensor:
-            real = self.d.network(c.augment.real(truth, given))
-            fake = self.d.network(c.augment.fake(output.detach(), given))
+            real = self.d.network(c.augment.real(truth, judged))
+            fake = self.d.network(c.augment.fake(output.detach(), judged))
             return discriminator_loss(c.loss, real, fake) / 2
 
         def g_loss() -> Tensor:
             numbers = torch.get_rng_state()
-            fake = self.d.network(c.augment.fake(output, given, generator_step=True))
+            fake = self.d.network(c.augment.fake(output, judged, generator_step=True))
             real = None
             if self.compares:
                 torch.set_rng_state(numbers)  # both are augmented alike
                 with torch.no_grad():
-                    real = self.d.network(c.augment.real(truth, given))
+                    real = self.d.network(c.augment.real(truth, judged))
             return generator_loss(c.loss, fake) + self.extra_loss(output, truth, real, fake)
 
         loss_d, loss_g = alternate(self.g, self.d, progress, d_loss, g_loss)
@@ -123,12 +133,15 @@ class PairedTrainer(GanTrainer):
         """psnr, lpips_lite0, fid_lite0 and kid_lite0 of the averaged generator on the held-out pairs."""
         if self.held is None:
             return {}
-        held = self.held.first(VALIDATION)
         with self.g.averaged() as network:
-            output = translated(network, self.condition(held[self.source]))
-        truth = held[self.target]
-        scores = paired_scores(self.features, output, truth) | set_scores(self.features, truth, output)
-        return {self.g.name: scores}
+            return {self.g.name: self.scores(network, self.held.first(VALIDATION))}
+
+    @torch.no_grad()
+    def scores(self, network: nn.Module, held: Pack) -> dict[str, float]:
+        """Scores of a generator on held-out entries; psnr and lpips_lite0 where they are pairs."""
+        output, truth = translated(network, self.condition(held[self.source])), held[self.target]
+        paired = paired_scores(self.features, output, truth) if held.facts.get("paired") else {}
+        return paired | set_scores(self.features, truth, output)
 
 
 @torch.no_grad()

@@ -18,9 +18,10 @@ EARLY, LATE, MARK = np.array((70, 130, 180)), np.array((220, 90, 30)), (20, 20, 
 
 
 def draw_search(
-    candidates: Sequence[Candidate], marks: dict[str, tuple[float, float]], unit: str, title: str
+    candidates: Sequence[Candidate], marks: dict[str, tuple[float, float]], unit: str, title: str, score: str = "mIoU"
 ) -> NDArray[np.uint8]:
-    """uint8 RGB [HEIGHT, WIDTH, 3]. marks: named points (cost, mIoU), networks to compare with · unit: of the cost."""
+    """uint8 RGB [HEIGHT, WIDTH, 3]. marks: named points (cost, score), networks to compare with · unit: of the cost ·
+    score: what the fitness is called."""
     import cv2
 
     canvas = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
@@ -57,7 +58,7 @@ def draw_search(
     write(
         f"{unit}; {len(candidates)} candidates, blue: first generation, orange: generation {last}", (LEFT, HEIGHT - 26)
     )
-    write("mIoU", (18, TOP - 14))
+    write(score, (18, TOP - 14))
     return canvas
 
 
@@ -85,10 +86,15 @@ def _axes(costs: list[float], scores: list[float]) -> tuple[Any, tuple[list[floa
 
 
 def save_search(
-    path: Path, candidates: Sequence[Candidate], marks: dict[str, tuple[float, float]], unit: str, title: str
+    path: Path,
+    candidates: Sequence[Candidate],
+    marks: dict[str, tuple[float, float]],
+    unit: str,
+    title: str,
+    score: str = "mIoU",
 ) -> None:
     """Writes the picture as PNG."""
     import cv2
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), draw_search(candidates, marks, unit, title)[:, :, ::-1])
+    cv2.imwrite(str(path), draw_search(candidates, marks, unit, title, score)[:, :, ::-1])
