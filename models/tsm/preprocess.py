@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.facts import ModelError
+from models.pictures import resized
 
 FITS = ("stretch", "crop")
 KEYS = ("size", "mean", "std", "period_s", "fit", "margin", "taught")
-MUCH_SMALLER = 1.5  # shrinking by more than this, areas are averaged: a bilinear kernel would skip pixels
 
 
 @dataclass(frozen=True)
@@ -69,25 +68,12 @@ def fitted(rgb: NDArray[np.uint8], facts: ImageFacts) -> NDArray[np.uint8]:
     """A picture uint8 [H, W, 3] -> uint8 [*size, 3], by `fit`."""
     height, width = facts.size
     if facts.fit == "stretch":
-        return _resized(rgb, height, width)
+        return resized(rgb, height, width)
     scale = facts.margin * max(height / rgb.shape[0], width / rgb.shape[1])
     high, wide = max(height, int(rgb.shape[0] * scale + 1e-6)), max(width, int(rgb.shape[1] * scale + 1e-6))
-    rgb = _resized(rgb, high, wide)
+    rgb = resized(rgb, high, wide)
     top, left = round((high - height) / 2), round((wide - width) / 2)
     return rgb[top : top + height, left : left + width]
-
-
-def _resized(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Areas are averaged, in a fast way where both sides shrink by two or more: halved, then the rest."""
-    while rgb.shape[0] >= 2 * height and rgb.shape[1] >= 2 * width:
-        high, wide = rgb.shape[0] // 2, rgb.shape[1] // 2
-        even = rgb[: 2 * high, : 2 * wide]
-        rgb = np.asarray(cv2.resize(even, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
-    if rgb.shape[:2] == (height, width):
-        return rgb
-    much = rgb.shape[0] > MUCH_SMALLER * height or rgb.shape[1] > MUCH_SMALLER * width
-    how = cv2.INTER_AREA if much else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=how), np.uint8)
 
 
 class Preprocessor:

@@ -143,7 +143,7 @@ def test_the_session_computes_what_the_network_does(session):
     answer = session.step(images, points, cameras)
     net, facts = session.network, session.facts
     mean, std = torch.tensor(facts.image["mean"]), torch.tensor(facts.image["std"])
-    pictures = torch.stack([session.geometry.quick_picture(i, mean, std) for i in images.values()])
+    pictures = torch.stack([session.geometry.picture(i, mean, std) for i in images.values()])
     with torch.inference_mode():
         depth, context = net.lift(pictures)
         association = lift_association([list(cameras.values())], session.geometry, net.lift.bins, net.coarse)
@@ -153,6 +153,39 @@ def test_the_session_computes_what_the_network_does(session):
     np.testing.assert_allclose(answer.map.probability, found.map.sigmoid()[0].numpy(), atol=1e-5)
     boxes = decode_boxes(net.boxes.split(found.boxes), net.coarse, session.classes[0])
     np.testing.assert_allclose(answer.detections.centre, boxes.centre, atol=1e-3)
+
+
+def test_the_boxes_are_the_peaks_of_the_heatmap_best_first():
+    grid = Grid((-12.8, 12.8, 0.8), (-12.8, 12.8, 0.8), (-5.0, 3.0, 8.0))
+    torch.manual_seed(0)
+    maps = {name: torch.randn(1, n, 32, 32) for name, n in
+            {"heatmap": 10, "reg": 2, "height": 1, "dim": 3, "rot": 2, "vel": 2}.items()}  # fmt: skip
+    heat = maps["heatmap"]
+    peaks = torch.where(torch.nn.functional.max_pool2d(heat, 3, 1, 1) == heat, heat, -99.0).flatten()
+    value, best = peaks.topk(200)
+    label, x, y = best // 1024, best % 1024 // 32, best % 32
+    centre = torch.stack([x, y], 1) + maps["reg"][0][:, x, y].T
+    kept = apart((centre * 0.8 - 12.8).numpy(), label.numpy())
+    found = decode_boxes(maps, grid, tuple("abcdefghij"))
+    np.testing.assert_array_equal(found.label, label.numpy()[kept])
+    np.testing.assert_allclose(found.score, value.sigmoid().numpy()[kept], rtol=1e-6)
+    np.testing.assert_allclose(found.centre[:, :2], (centre * 0.8 - 12.8).numpy()[kept], atol=1e-4)
+
+
+def test_pictures_are_filled_into_the_input_as_the_definition_says():
+    geometry, mean, std = ImageGeometry((32, 48), 64), np.array([0.5, 0.4, 0.3]), np.array([0.2, 0.3, 0.4])
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    out = np.full((3, 32, 48), 7, np.float32)
+    geometry.fill(rgb, mean.astype(np.float32), std.astype(np.float32), out)
+    expected = geometry.picture(rgb, torch.tensor(mean).float(), torch.tensor(std).float())
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    twice = np.kron(rgb, np.ones((2, 2, 1), np.uint8))  # halved, each area is one value
+    geometry.fill(twice, mean.astype(np.float32), std.astype(np.float32), again := np.empty_like(out))
+    np.testing.assert_allclose(again, out, atol=1e-6)
+    narrow = np.full((64, 16, 3), 255, np.uint8)  # as tall as it must be, 16 columns wide after shrinking to 64 x 64
+    ImageGeometry((64, 48), 8).fill(narrow, np.zeros(3, np.float32), np.ones(3, np.float32),
+                                    wide := np.full((3, 64, 48), 7, np.float32))  # fmt: skip
+    assert (wide[:, :, :16] == 1).all() and (wide[:, :, 16:] == 0).all()
 
 
 def test_a_peak_becomes_the_box_that_it_says():

@@ -66,7 +66,8 @@ class LiteSession:
             raise ModelError(f"{facts.name}: its facts miss `image`; restore model.yaml from the repository")
         height, width = image["size"]
         self.geometry = ImageGeometry((height, width), image["resized_width"])
-        self._mean, self._std = torch.tensor(image["mean"]), torch.tensor(image["std"])
+        self._mean, self._std = np.array(image["mean"], np.float32), np.array(image["std"], np.float32)
+        self._pictures = np.zeros((0, 3, height, width), np.float32)  # the network's input
         self._how: dict[str, Any] = {"runtime": runtime, "threads": threads, "precision": precision}
         self._lift: Compiled | None = None  # compiled for the first number of pictures
         self._pool = BevPool()
@@ -162,12 +163,15 @@ class LiteSession:
         if not present:
             return np.zeros_like(self._context)
         mark = perf_counter()
-        given = torch.stack([self.geometry.quick_picture(images[name], self._mean, self._std) for name in present])
+        if len(self._pictures) != len(present):
+            self._pictures = np.zeros((len(present), *self._pictures.shape[1:]), np.float32)
+        for name, out in zip(present, self._pictures):
+            self.geometry.fill(images[name], self._mean, self._std, out)
         mark = self._note("images", mark)
         if self._lift is None:
-            self._lift = compile_network(self.network.lift, (torch.zeros_like(given),), **self._how)
+            self._lift = compile_network(self.network.lift, (torch.zeros(self._pictures.shape),), **self._how)
             mark = perf_counter()
-        depth, features = self._lift(given.numpy())
+        depth, features = self._lift(self._pictures)
         mark = self._note("camera", mark)
         cameras = list(calibration.values())
         association = self._pool.association(
@@ -204,7 +208,9 @@ class LiteSession:
         if points is None or self.facts.point_range is None:
             return 0
         box = np.array(self.facts.point_range, np.float32)
-        return int(((points[:, :3] >= box[:3]) & (points[:, :3] < box[3:])).all(1).sum())
+        x, y, z = points[:, 0], points[:, 1], points[:, 2]
+        flat = (x >= box[0]) & (x < box[3]) & (y >= box[1]) & (y < box[4])
+        return int(np.count_nonzero(flat & (z >= box[2]) & (z < box[5])))
 
 
 def _arrays(camera: CameraCalibration) -> tuple[NDArray, ...]:
