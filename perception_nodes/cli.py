@@ -26,8 +26,10 @@ convert_app = typer.Typer(help="Data sets in official layouts, videos, pictures 
 weights_app = typer.Typer(
     help="The trained models: list and check them, import others.", no_args_is_help=True
 )
+style_app = typer.Typer(help="Pictures in a generator's latent space: project, edit.", no_args_is_help=True)
 app.add_typer(convert_app, name="convert")
 app.add_typer(weights_app, name="weights")
+app.add_typer(style_app, name="style")
 
 BagPath = Annotated[Path, typer.Argument(help="A rosbag2 folder, or a single .mcap or .db3 file.")]
 Network = Annotated[
@@ -311,6 +313,35 @@ def weights_import(
     from perception_nodes.commands.weights import import_checkpoint
 
     import_checkpoint(checkpoint, out or Path(checkpoint.name.split(".")[0]), architecture, config)
+
+
+@style_app.command("project")
+def style_project(
+    picture: Annotated[Path, typer.Argument(help="A picture; its middle is cut to a square.")],
+    model: Annotated[str, typer.Option(help="A gan-anycost model of models/weights, or a folder.")],
+    out: Annotated[Path, typer.Option(help="The latent vectors to write (.npz), and a picture beside them.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 150,
+) -> None:
+    """Find the latent vectors whose picture is closest to a given one."""
+    from perception_nodes.commands.style import project
+
+    project(picture, model, out, steps)
+
+
+@style_app.command("edit")
+def style_edit(
+    model: Annotated[str, typer.Option(help="A gan-anycost model of models/weights, or a folder.")],
+    latent: Annotated[Path | None, typer.Option(help="Latent vectors of `perception style project`.")] = None,
+    seed: Annotated[int, typer.Option(help="Without --latent: a random picture by its number.")] = 0,
+    values: Annotated[list[str] | None, typer.Option("--set", help="NAME=NUMBER in standard deviations.")] = None,
+    out: Annotated[Path, typer.Option(help="Where preview.png and final.png go.")] = Path("edited"),
+    page: Annotated[bool, typer.Option("--page", help="Serve a page with sliders on 127.0.0.1 instead.")] = False,
+    port: Annotated[int, typer.Option(help="Of the page; 0: a free one.")] = 0,
+) -> None:
+    """Edit a generated or projected picture: a cheap preview and the full picture."""
+    from perception_nodes.commands.style import edit
+
+    edit(model, latent, seed, values or [], out, page, port)
 
 
 @app.command()

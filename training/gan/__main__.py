@@ -2,6 +2,7 @@
 
     python -m training.gan pix2pix --data runs/pairs.npz --held runs/pairs_val.npz --out runs/night
     python -m training.gan cyclegan --data runs/sides.npz --out runs/cycle --set cycle=10
+    python -m training.gan stylegan2 --data runs/world.npz --held runs/world_val.npz --out runs/style
     python -m training.gan spade --data runs/world.npz --out runs/spade
     python -m training.gan pix2pix --data runs/pairs.npz --out runs/night --resume
 
@@ -29,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     kind = KINDS[options.kind]
 
     def make(config, process: Process):  # type: ignore[no-untyped-def]
-        pack = read_pack(options.data, kind.needs, kind.paired)
-        held = read_pack(options.held, kind.needs, kind.paired) if options.held else None
+        pack = read_pack(options.data, kind.needs, kind.paired, ("classes",))
+        held = read_pack(options.held, kind.needs, kind.paired, ("classes",)) if options.held else None
         return kind.trainer(config, process, pack, held)
 
     return launch(make, kind.config, options)

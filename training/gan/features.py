@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from models.tsm.efficientnet_lite import efficientnet_lite0
 from models.tsm.imagenet import lite0_state
+from models.tsm.shift import ClipTime
 
 SIDE = 224  # px, at which the network was trained
 TO_NETWORK, OFFSET = 127.5 / 128.0, 0.5 / 128.0  # -1..1 to (value - 127) / 128
@@ -36,7 +37,7 @@ class LiteFeatures(nn.Module):
     def stages(self, pictures: Tensor, deepest: int = 3) -> list[Tensor]:
         """pictures float [N, 3, H, W] in -1..1, at their own size -> features at strides 8, 16 and 32 (the first
         `deepest` of them), each [N, C, h, w]."""
-        return self.network.stages(pictures * TO_NETWORK + OFFSET, None)[:deepest]
+        return self.network.stages(pictures * TO_NETWORK + OFFSET, ClipTime(1))[:deepest]
 
     def pooled(self, pictures: Tensor) -> Tensor:
         """pictures float [N, 3, H, W] in -1..1, resized to 224 x 224 px -> [N, 1280]."""

@@ -7,9 +7,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from training.common.loop import Trainer
+from training.gan.anycost import AnycostConfig, AnycostTrainer
 from training.gan.compression import CYCLE_STUDENT, PAIRED_STUDENT, SPADE_STUDENT, CompressionTrainer
 from training.gan.cycle import CycleConfig, CycleTrainer
+from training.gan.latent import MsgConfig, MsgTrainer, PlainConfig, PlainTrainer
 from training.gan.paired import Pix2pixConfig, Pix2pixTrainer, SpadeConfig, SpadeTrainer
+from training.gan.style_trainer import StyleConfig, StyleTrainer
 
 
 class Kind(NamedTuple):
@@ -23,6 +26,10 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "plain": Kind(PlainConfig(), PlainTrainer, ("pictures",)),
+    "stylegan2": Kind(StyleConfig(), StyleTrainer, ("pictures",)),
+    "msg": Kind(MsgConfig(), MsgTrainer, ("pictures",)),
+    "anycost": Kind(AnycostConfig(), AnycostTrainer, ("pictures",)),
     "pix2pix": Kind(Pix2pixConfig(), Pix2pixTrainer, ("a", "b"), paired=True),
     "cyclegan": Kind(CycleConfig(), CycleTrainer, ("a", "b")),
     "spade": Kind(SpadeConfig(), SpadeTrainer, ("labels", "pictures"), paired=True),

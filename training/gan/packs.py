@@ -57,8 +57,12 @@ def write_pack(path: Path, facts: dict[str, Any], **arrays: NDArray[np.uint8]) -
     part.replace(path)
 
 
-def read_pack(path: str | Path, needed: tuple[str, ...], paired: bool = False) -> Pack:
-    """A pack with at least the arrays `needed`. paired: a[i] and b[i] (or labels and pictures) must belong together.
+def read_pack(
+    path: str | Path, needed: tuple[str, ...], paired: bool = False, also: tuple[str, ...] = ()
+) -> Pack:
+    """A pack with the arrays `needed`, and those of `also` that it has.
+
+    paired: a[i] and b[i] (or labels and pictures) must belong together.
 
     Raises ModelError where the file is absent, damaged or holds something else.
     """
@@ -75,7 +79,7 @@ def read_pack(path: str | Path, needed: tuple[str, ...], paired: bool = False) -
     if missing:
         raise ModelError(f"{path} holds {', '.join(found) or 'nothing'}: expected {', '.join(needed)}; {make}")
     arrays = {}
-    for name in needed:
+    for name in (*needed, *(k for k in also if k in found)):
         array = found[name]
         if array.dtype != np.uint8 or array.ndim != NAMES[name] or not len(array):
             raise ModelError(f"{path}: {name} is {array.dtype} {array.shape}: expected uint8, not empty; {make}")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from models.facts import ModelError
-from training.gan.gather import fitted, main, pairs_of
+from training.gan.gather import main, pairs_of
 from training.gan.packs import read_pack
+from training.gan.picture_files import fitted
 
 
 def folder(path, names, value=100):
