@@ -38,7 +38,8 @@ class StyleSession:
 
     strength: 0 (the picture itself) … 1 (the style), up to 2 exaggerates · channel_ratio: width of the sub-network, in
     (0, 1]; below 1 only where the model is a super network · resolution: height px that the network sees; None: the
-    picture's · runtime, threads: as in models.runtime · seconds: wall time of the last step.
+    picture's; 0: the tone step alone, without its residual, where the model has one · runtime, threads: as in
+    models.runtime · seconds: wall time of the last step.
     """
 
     def __init__(
@@ -78,11 +79,27 @@ class StyleSession:
         """Whether channel_ratio can be below 1."""
         return isinstance(self.network, SuperMobileResnetGenerator)
 
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether resolution changes anything: False for a tone step without a residual."""
+        return self._convolutions is not None
+
+    @property
+    def tone_alone(self) -> bool:
+        """Whether resolution can be 0: the model has a tone step and a residual on top."""
+        return self._tone is not None and self._convolutions is not None
+
     def set(
         self, strength: float | None = None, channel_ratio: float | None = None, resolution: int | None | str = "same"
     ) -> None:
         """Changes settings from the next step on; those left out stay. ModelError for values out of range; then nothing
         changes."""
+        self.strength, self.channel_ratio, self.resolution = self.check(strength, channel_ratio, resolution)
+
+    def check(
+        self, strength: float | None = None, channel_ratio: float | None = None, resolution: int | None | str = "same"
+    ) -> tuple[float, float, int | None]:
+        """What `set` would set: (strength, channel ratio, resolution). ModelError for values out of range."""
         strength = self.strength if strength is None else float(strength)
         ratio = self.channel_ratio if channel_ratio is None else float(channel_ratio)
         height = self.resolution if resolution == "same" else resolution
@@ -92,9 +109,11 @@ class StyleSession:
             raise ModelError(f"channel_ratio is {ratio}: expected a number above 0, at most 1")
         if ratio < 1 and not self.elastic:
             raise ModelError(f"channel_ratio is {ratio}, but {self.facts.name} has one width only; leave it at 1")
-        if height is not None and (not isinstance(height, int) or height < LEAST_SIDE):
+        if height == 0 and not self.tone_alone:
+            raise ModelError(f"resolution is 0, but {self.facts.name} has no tone step with a residual; give a height")
+        if height is not None and (not isinstance(height, int) or 0 != height < LEAST_SIDE):
             raise ModelError(f"resolution is {height}: expected a height of {LEAST_SIDE} px or more, or none")
-        self.strength, self.channel_ratio, self.resolution = strength, ratio, height
+        return strength, ratio, height
 
     def step(self, rgb: Rgb) -> Rgb:
         """rgb uint8 [H, W, 3] -> the restyled picture, same size. ValueError for anything else."""
@@ -109,7 +128,7 @@ class StyleSession:
         return out
 
     def _restyled(self, rgb: Rgb) -> Rgb:
-        if self._tone is not None and self._convolutions is None:
+        if self._tone is not None and (self._convolutions is None or self.resolution == 0):
             return self._tone.apply(rgb, self.strength)
         toned = rgb if self._tone is None else self._tone.apply(rgb)
         styled = toned + self._change(toned)
@@ -122,9 +141,9 @@ class StyleSession:
         """What the convolutions add to a picture, float32 [H, W, 3] in steps of 1 / 255 of the range."""
         height, width = rgb.shape[:2]
         seen = rgb
-        if self.resolution is not None and self.resolution < height:
-            size = (max(1, round(width * self.resolution / height)), self.resolution)
-            seen = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        size = self._seen_size((height, width), self.resolution)
+        if size != (height, width):
+            seen = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_AREA)
         x = (seen.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
         found = self._run(x)
         if not isinstance(self.network, ToneResidual):  # its convolutions give the change itself
@@ -134,17 +153,39 @@ class StyleSession:
             change = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         return change
 
+    def prepare(self, size: tuple[int, int], channel_ratio: float = 1.0, resolution: int | None = None) -> None:
+        """Compiles what pictures of a size (height, width) px need with these settings. Another thread may call it
+        while this one steps."""
+        if resolution == 0 or self._convolutions is None:
+            return
+        height, width = self._seen_size(size, resolution)
+        self._compiled_for(channel_ratio, height + -height % self._multiple, width + -width % self._multiple)
+
+    @property
+    def _multiple(self) -> int:
+        return int(getattr(self.network, "size_multiple", 1))
+
+    @staticmethod
+    def _seen_size(size: tuple[int, int], resolution: int | None) -> tuple[int, int]:
+        """(height, width) px of the picture that the network sees."""
+        height, width = size
+        if resolution is None or resolution >= height:
+            return size
+        return resolution, max(1, round(width * resolution / height))
+
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """f(x): sides are padded to what the network can halve, and cut back."""
-        step = int(getattr(self.network, "size_multiple", 1))
         height, width = x.shape[2:]
-        padded = np.pad(x, ((0, 0), (0, 0), (0, -height % step), (0, -width % step)), mode="edge")
-        key = (self.channel_ratio, *padded.shape[2:])
+        padded = np.pad(x, ((0, 0), (0, 0), (0, -height % self._multiple), (0, -width % self._multiple)), mode="edge")
+        network = self._compiled_for(self.channel_ratio, *padded.shape[2:])
+        return network(padded)[0][:, :, :height, :width]
+
+    def _compiled_for(self, ratio: float, height: int, width: int) -> Compiled:
+        key = (ratio, height, width)
         if key not in self._compiled:
-            example = (torch.zeros(1, 3, *padded.shape[2:]).uniform_(-1, 1),)
-            network = self._network_of(self.channel_ratio)
-            self._compiled[key] = compile_network(network, example, self.runtime, self.threads)
-        return self._compiled[key](padded)[0][:, :, :height, :width]
+            example = (torch.zeros(1, 3, height, width).uniform_(-1, 1),)
+            self._compiled[key] = compile_network(self._network_of(ratio), example, self.runtime, self.threads)
+        return self._compiled[key]
 
     def _network_of(self, ratio: float) -> nn.Module:
         if not isinstance(self.network, SuperMobileResnetGenerator):

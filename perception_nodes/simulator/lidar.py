@@ -106,6 +106,11 @@ class LidarSensor:
         self._receive(actors, origin, turn, seed)
         return self._gather(actors, origin, turn, after)
 
+    def firings(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(range m, intensity 0..1), float32 [columns, rings]: every firing of the last sweep; 0 m: no return."""
+        lost = self._blind | (self._range <= 0)
+        return np.where(lost, np.float32(0), self._range), np.where(lost, np.float32(0), self._intensity)
+
     def _draw_response(self, rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
         """How each laser records intensity, float32 [B, 2]: gain, and what is taken off (weak echoes read 0), as the
         rings of KITTI's sweeps differ."""
