@@ -10,13 +10,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from perception_nodes.children import Ended, end_cleanly_on_signals
 from perception_nodes.commands.options import plain, with_system_options
 
 OURS = ("perception_nodes", "models", "training", "benchmarks")
 
+
+
+class Commands(TyperGroup):
+    """Commands that Ctrl-C ends with our sentence; click would print "Aborted." alone."""
+
+    def invoke(self, context: Any) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise Ended(signal.SIGINT) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Streaming perception for vehicles on plain CPU cores.",
     no_args_is_help=True,
     add_completion=False,
@@ -388,7 +402,8 @@ def main() -> None:
         app(prog_name="perception")
     except Ended as ended:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(f"perception: ended by {ended.name}; what was half-written is removed", file=sys.stderr)
+        name = "Ctrl-C" if ended.name == "SIGINT" else ended.name
+        print(f"perception: ended by {name}; what was half-written is removed", file=sys.stderr)
         sys.exit(ended.code)
     except Exception as error:
         module = type(error).__module__.split(".")[0]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import sqlite3
-import tempfile
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -51,8 +52,10 @@ class BagWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _sweep_leftovers(self.path)
-            prefix = f".{self.path.name}.{os.getpid()}."
-            self._work = Path(tempfile.mkdtemp(prefix=prefix, suffix=".partial", dir=self.path.parent))
+            self._work = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+            # Before the folder exists, and also at the interpreter's end: a signal may come before the `with` block.
+            self._remove = weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
+            self._work.mkdir(mode=0o700)
             writer = Writer(self._work / self.path.name, version=METADATA_VERSION, storage_plugin=STORAGES[storage])
             if compression:
                 mode = CompressionMode.STORAGE if storage == "mcap" else CompressionMode.MESSAGE
@@ -119,7 +122,7 @@ class BagWriter:
                 writer.abort()
             raise BagError(f"cannot complete {self.path}: {_reason(err)}; nothing was left behind") from err
         finally:
-            shutil.rmtree(self._work, ignore_errors=True)
+            self._remove()
 
     def discard(self) -> None:
         """Drop everything written so far."""
@@ -127,8 +130,8 @@ class BagWriter:
         if writer is not None:
             with contextlib.suppress(OSError, sqlite3.Error):  # on a full disk the file's buffer cannot be written
                 writer.abort()
-        if hasattr(self, "_work"):
-            shutil.rmtree(self._work, ignore_errors=True)
+        if hasattr(self, "_remove"):
+            self._remove()
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
