@@ -17,6 +17,7 @@ from perception_nodes.nodes.diagnostics import DiagnosticsPublisher
 from perception_nodes.nodes.intake import Intake
 from perception_nodes.nodes.parameters import Parameters
 from perception_nodes.nodes.qos import profile, publisher_events
+from perception_nodes.nodes.tf_type import forget_error_state
 from perception_nodes.streaming.clock import StartWatch
 from perception_nodes.streaming.health import Health, Level, RepeatedErrors
 
@@ -102,7 +103,14 @@ class PerceptionNode(LifecycleNode, Generic[C]):
         """As rclpy's; /clock, which comes a hundred times a second, goes past the executor."""
         if topic == CLOCK:
             kwargs["callback_group"] = self.intake
-        return super().create_subscription(msg_type, topic, *args, **kwargs)
+        made = super().create_subscription(msg_type, topic, *args, **kwargs)
+        forget_error_state(msg_type)
+        return made
+
+    def create_publisher(self, msg_type: Any, topic: str, *args: Any, **kwargs: Any) -> Publisher:
+        made = super().create_publisher(msg_type, topic, *args, **kwargs)
+        forget_error_state(msg_type)
+        return made
 
     def destroy_subscription(self, subscription: Subscription[Any]) -> bool:
         done = super().destroy_subscription(subscription)

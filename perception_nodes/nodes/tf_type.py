@@ -7,6 +7,7 @@ is done for Fast DDS, the middleware of the pip installation; other middleware n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from functools import lru_cache
 from typing import Any
@@ -79,6 +80,17 @@ def tf_message_type() -> Any:
             " ros-<distro>-tf2-msgs, set RMW_IMPLEMENTATION=rmw_fastrtps_cpp, or give a rig YAML"
         )
     return _renamed("tf2_msgs::msg", "TFMessage")
+
+
+def forget_error_state(kind: Any) -> None:
+    """Call it after a publisher or subscription of `kind` was made.
+
+    For a class of this file Fast DDS finds no introspection data. It goes on without, but leaves ROS's error state set.
+    The next error that ROS handles itself would print it ("Type support not from this implementation").
+    """
+    if hasattr(kind, "_kept"):
+        with contextlib.suppress(OSError, AttributeError):  # a build without that library: the text is printed, no more
+            ctypes.CDLL("librcutils.so").rcutils_reset_error()
 
 
 def _renamed(namespace: str, name: str) -> Any:

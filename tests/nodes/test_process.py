@@ -136,6 +136,15 @@ def test_bad_parameters_end_with_one_sentence_and_code_1(start, arguments, sente
     assert child.returncode == 1 and sentence in said and "Traceback" not in said, said
 
 
+def test_a_node_starts_without_words_of_the_middleware(start):
+    """tf2_msgs is not on PyPI: with the class of nodes/tf_type.py ROS must have no error to print."""
+    child = start("-c", NODE)
+    active(child)
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=60)
+    assert child.returncode == 0 and "error state" not in said and "implementation" not in said, said
+
+
 def test_the_player_ends_with_code_0_at_the_end_of_the_bag(start, tmp_path):
     bag = write_bag(tmp_path / "bag", frames=3)
     child = start("-m", "perception_nodes.nodes.player_node", "--ros-args", "-p", f"bag:={bag}")
