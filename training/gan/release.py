@@ -6,7 +6,8 @@
     models/weights/NAME/   weights.safetensors, model.yaml, metrics.json, CARD.md, samples.jpg
 
 A generator of pairs is scored with psnr, lpips_lite0, fid_lite0 and kid_lite0, one without pairs or from latent vectors
-with the last two. --teacher: its scores, multiply-accumulates and latency stand beside those of the student.
+with the last two; of AnyCost every resolution and channel ratio is scored. --teacher: its scores, multiply-accumulates
+and latency stand beside those of the student.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from training.common.checkpoints import name_in
 from training.common.release import Release, provenance, publish
 from training.gan.compression_search import milliseconds
 from training.gan.features import LiteFeatures
+from training.gan.latent_release import ARCHITECTURES as LATENT
+from training.gan.latent_release import generated, latent_metrics, sub_network_table
 from training.gan.packs import Pack, read_pack, to_float
 from training.gan.paired import translated
 from training.gan.scores import paired_scores, set_scores
 from training.gan.sheet import save_sheet
 
 SHOWN_SCORES = ("psnr", "lpips_lite0", "fid_lite0", "kid_lite0", "parameters", "gmacs")
-SHOWN, SCORED = 4, 96  # pictures on the sheet, pictures that are scored
+SHOWN, COLUMNS, SCORED = 4, 8, 96  # rows of the sheet, columns of generated pictures, pictures that are scored
 LIMITS = """- Scores come from EfficientNet-Lite0's features. They cannot be compared with published FID or KID.
 - The network was trained on pictures of the simulated driving world only; on real pictures it may fail.
 - It may change the colour of traffic lights. Do not use restyled pictures to drive."""
@@ -82,10 +85,28 @@ def card(facts: ModelFacts, training: dict[str, Any], metrics: dict[str, Any], n
     lines += [f"Trained on: {training['data']}. {effort}.", ""]
     lines += [f"| | {' | '.join(columns)} | ms ({metrics['threads']} threads) |", "|---" * (len(columns) + 2) + "|"]
     for name, scores in rows.items():
-        ms = next(iter(scores["ms"].values()))
+        ms = next(iter(scores.get("ms", {}).values()), "")
         lines.append(f"| {name} | {' | '.join(str(scores.get(c, '')) for c in columns)} | {ms} |")
     lines += ["", f"{metrics['scores']['pictures']} held-out pictures of {metrics['held']}.", ""]
+    lines += sub_network_table(metrics.get("sub_networks", [])) if "sub_networks" in metrics else []
     return "\n".join(lines) + "\n" + ending(LIMITS, metrics)
+
+
+def _translation(
+    facts: ModelFacts, network: nn.Module, held: Pack, options: Any
+) -> tuple[dict[str, Any], list[Tensor]]:
+    """(scores, columns of the sheet: input, output, the teacher's, truth) of a generator from picture to picture."""
+    given, truth = conditions(facts, held)
+    paired = bool(held.facts.get("paired"))
+    metrics = {"scores": measured(network, given, truth, paired, options)}
+    shown = [translated(network, given[:SHOWN])]
+    if given.shape[1] == 3:
+        shown.insert(0, given[:SHOWN])
+    if options.teacher:
+        teacher = load_network(options.teacher)[0]
+        metrics["teacher"] = measured(teacher, given, truth, paired, options)
+        shown.append(translated(teacher, given[:SHOWN]))
+    return metrics, [*shown, truth[:SHOWN]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,21 +125,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         facts, training = released(options.checkpoint, options.out)
-        needed = ("labels", "pictures") if "spade" in facts.architecture else ("a", "b")
-        held = read_pack(options.held, needed).first(SCORED)
-        given, truth = conditions(facts, held)
-        paired, network = bool(held.facts.get("paired")), load_network(facts.folder)[0]
+        latent = facts.architecture in LATENT
+        needed = ("pictures",) if latent else ("labels", "pictures") if "spade" in facts.architecture else ("a", "b")
+        held, network = read_pack(options.held, needed).first(SCORED), load_network(facts.folder)[0]
         metrics: dict[str, Any] = {"threads": options.threads, "held": held.facts.get("source", str(options.held))}
-        metrics["scores"] = measured(network, given, truth, paired, options)
-        shown = [given[:SHOWN] if given.shape[1] == 3 else truth[:SHOWN], translated(network, given[:SHOWN])]
-        if options.teacher:
-            teacher = load_network(options.teacher)[0]
-            metrics["teacher"] = measured(teacher, given, truth, paired, options)
-            shown.append(translated(teacher, given[:SHOWN]))
+        if latent:
+            metrics |= latent_metrics(network, held, options)
+            shown = list(generated(network, SHOWN * COLUMNS).split(SHOWN))
+        else:
+            found, shown = _translation(facts, network, held, options)
+            metrics |= found
     except (ModelError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    save_sheet(Path(facts.folder) / "samples.jpg", [*shown, truth[:SHOWN]])
+    save_sheet(Path(facts.folder) / "samples.jpg", shown)
     metrics |= {"training": training, **provenance("training.gan.release", arguments)}
     summary = {k: v for k, v in metrics["scores"].items() if isinstance(v, (int, float))}
     facts = ModelFacts(**{**vars(facts), "training_data": training["data"]})
