@@ -40,7 +40,7 @@ class _Counter(TorchDispatchMode):
             x, weight, transposed = args[0], args[1], args[6]
             true = (x.numel() if transposed else out.numel()) * weight[0].numel()
             self.true += true
-            if weight.shape[:2] != (1, 1):  # one channel in, one out: a fixed filter run over every channel
+            if weight.stride(0):  # 0: one fixed filter, repeated for every channel
                 groups = args[8]
                 inputs = x.shape[1] // groups
                 self.official += out.numel() * inputs * weight[0, 0].numel()
