@@ -1,14 +1,17 @@
-"""Augmentation in the bird's-eye view: mirror, turn, scale, shift of points, boxes and map alike."""
+"""Augmentation in the bird's-eye view: mirror, turn, scale, shift of points, boxes, map and camera poses alike.
+
+The pictures stay as they are (J. Huang et al., "BEVDet", 2021): their features land where the moved cameras see them.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bevfusion.frames import MAP_CELL, MAP_CELLS, MAP_HALF, Moment
+from training.bevfusion.frames import MAP_CELL, MAP_CELLS, MAP_HALF, Cameras, Moment
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,12 @@ def augmented(moment: Moment, how: BevAugment, rng: np.random.Generator) -> Mome
     boxes[:, 6] = flip * boxes[:, 6] + angle
     boxes[:, 7:9] = factor * boxes[:, 7:9] @ turn.T
     masks = moved_masks(moment.masks, factor * turn, shift[:2])
-    return Moment(points.astype(np.float32), boxes.astype(np.float32), moment.label, moment.count, masks)
+    moved = replace(moment, points=points.astype(np.float32), boxes=boxes.astype(np.float32), masks=masks)
+    if moment.cameras is None:
+        return moved
+    whole = np.eye(4)
+    whole[:2, :2], whole[2, 2], whole[:3, 3] = factor * turn, factor, shift
+    return replace(moved, cameras=Cameras(moment.cameras.intrinsics, whole @ moment.cameras.points_from_camera))
 
 
 def moved_masks(masks: NDArray[np.uint8], matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.uint8]:

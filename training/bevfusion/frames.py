@@ -28,17 +28,28 @@ MAP_CELLS = round(2 * MAP_HALF / MAP_CELL)
 
 
 @dataclass(frozen=True, eq=False)
+class Cameras:
+    """Of V pictures, in their order on disk: intrinsics float64 [V, 3, 3], px, at the stored size · points_from_camera
+    float64 [V, 4, 4], optical frame to the network's frame; a mirrored moment has reflections here."""
+
+    intrinsics: NDArray[np.float64]
+    points_from_camera: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Moment:
     """points float32 [N, 5]: x, y, z (m), intensity (0..255), age (s) of two sweeps · boxes float32 [M, 9]: x, y, z of
     the centre, length, width, height (m), yaw (rad, counter-clockwise from x), vx, vy (m/s) · label int64 [M] of
     BOX_NAMES · count int64 [M]: returns of the newest sweep on the box · masks uint8 [6, 200, 200] of MAP_NAMES: row i
-    is x = -50 + (i + 0.5) / 2 m, column j is y likewise; 1: the class, 0: not, 255: unknown."""
+    is x = -50 + (i + 0.5) / 2 m, column j is y likewise; 1: the class, 0: not, 255: unknown · cameras: of the
+    pictures of this moment; None: it has no pictures."""
 
     points: NDArray[np.float32]
     boxes: NDArray[np.float32]
     label: NDArray[np.int64]
     count: NDArray[np.int64]
     masks: NDArray[np.uint8]
+    cameras: Cameras | None = None
 
 
 def world_path(folder: Path, split: str, seed: int) -> Path:
@@ -60,6 +71,8 @@ def write_world(path: Path, moments: Sequence[Moment], facts: dict[str, Any]) ->
             f"label{i}": np.column_stack([m.label, m.count]).astype(np.int32),
             f"masks{i}": np.packbits(m.masks.astype(bool)),
         }  # fmt: skip
+        if m.cameras is not None:
+            arrays |= {f"intrinsics{i}": m.cameras.intrinsics, f"poses{i}": m.cameras.points_from_camera}
     with part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     part.replace(path)
@@ -96,7 +109,8 @@ def _moment(file: Any, i: int) -> Moment:
     points = np.column_stack([file[f"points{i}"].astype(np.float32) / 200, extra[:, 0], extra[:, 1] / 1000])
     size = len(MAP_NAMES) * MAP_CELLS**2
     masks = np.unpackbits(file[f"masks{i}"])[:size].reshape(len(MAP_NAMES), MAP_CELLS, MAP_CELLS)
-    return Moment(points.astype(np.float32), file[f"boxes{i}"], rows[:, 0], rows[:, 1], masks)
+    cameras = Cameras(file[f"intrinsics{i}"], file[f"poses{i}"]) if f"poses{i}" in file.files else None
+    return Moment(points.astype(np.float32), file[f"boxes{i}"], rows[:, 0], rows[:, 1], masks, cameras)
 
 
 def worlds_in(folder: Path, split: str) -> list[Path]:

@@ -1,21 +1,21 @@
 """Draws moments of the driving world for bevfusion-lite's LiDAR branch, a file a world (format: `frames`).
 
     nice -n 15 python -m training.bevfusion.generate --split train --worlds 2000 --out runs/bevfusion   (also val, test)
+    nice -n 15 python -m training.bevfusion.generate --pictures runs/camera --out runs/bevfusion_fused
 
 A world, its traffic, light and weather follow from its seed (training.common.seeds). Even seeds carry nuScenes' LiDAR,
-odd ones KITTI's, each mounted a little differently. Interrupted work goes on where it stopped; worker w of W makes
+odd ones KITTI's, each mounted a little differently. With --pictures the moments are those of the pictures of
+training.bevfusion.camera, for training on both sensors. Interrupted work goes on where it stopped; worker w of W makes
 worlds w, w + W, …
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import sys
-import time
-import traceback
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,23 +25,28 @@ from models.bevfusion.sweeps import Sweep as PastSweep
 from models.bevfusion.sweeps import accumulate
 from perception_nodes.simulator.lidar import LidarSensor, Sweep
 from perception_nodes.simulator.map_masks import MapMasks, rasterise
+from perception_nodes.simulator.moments import between
 from perception_nodes.simulator.rigs import rig as rig_by_name
 from perception_nodes.simulator.scenarios import random_scenario
 from perception_nodes.simulator.scene import Snapshot
 from perception_nodes.simulator.traffic import Traffic
 from perception_nodes.simulator.truth import boxes as true_boxes
 from perception_nodes.simulator.world import build_world
+from training.bevfusion.camera.generate import MOMENTS as PICTURED_MOMENTS
+from training.bevfusion.camera.generate import cameras_of, steps_to_pictures
+from training.bevfusion.camera.pictures import SUFFIX
 from training.bevfusion.frames import (
     BOX_NAMES,
     MAP_CELL,
     MAP_CELLS,
     MAP_HALF,
     MAP_NAMES,
+    Cameras,
     Moment,
     world_path,
     write_world,
 )
-from training.common.seeds import SPLITS
+from training.common.generation import generate, generation_parser, seeds_of
 
 RIGS = ("nuscenes", "kitti")
 SETTLE, APART, MOMENTS = 3.0, 3.0, 6  # s before the first moment, s between two, moments a world
@@ -66,13 +71,37 @@ def drawn(seed: int, moments: int = MOMENTS, reach: float = REACH) -> Iterator[M
         yield moment_of(lidar.sweep(first, middle), lidar.sweep(middle, last), period, last, masks, reach)
 
 
+def drawn_with_pictures(seed: int, fixed: bool, moments: int = PICTURED_MOMENTS) -> Iterator[Moment]:
+    """Moments of the pictures that training.bevfusion.camera.generate draws of this world (`drawn` there): the traffic
+    takes the same steps. fixed: as there."""
+    scenario = random_scenario(seed)
+    world = build_world(seed, scenario.style)
+    traffic = Traffic(world, seed, scenario, scenario.conditions)
+    rig = rig_by_name(RIGS[seed % 2], seed)
+    lidar = LidarSensor(world, rig.lidar, scenario.conditions, seed, hull=rig.hull, threads=1)
+    period, masks, specs = rig.lidar.beams.period, rasterise(world), cameras_of(seed, fixed)
+    intrinsics = np.stack([spec.intrinsics for spec in specs])
+    for before, now in steps_to_pictures(traffic, moments):
+        first, middle = (between(before, now, now.time - turns * period) for turns in (2, 1))
+        one = moment_of(lidar.sweep(first, middle), newest := lidar.sweep(middle, now), period, now, masks)
+        level_from_base = np.linalg.inv(level_frame(newest, now)) @ now.ego.map_from_base
+        poses = np.stack([level_from_base @ spec.base_from_camera for spec in specs])
+        yield replace(one, cameras=Cameras(intrinsics, poses))
+
+
+def level_frame(sweep: Sweep, snapshot: Snapshot) -> NDArray[np.float64]:
+    """map_from_level float64 [4, 4]: origin at the LiDAR, axes of the vehicle."""
+    out = snapshot.ego.map_from_base.copy()
+    out[:3, 3] = sweep.map_from_sensor[:3, 3]
+    return out
+
+
 def moment_of(
     before: Sweep, now: Sweep, period: float, snapshot: Snapshot, masks: MapMasks, reach: float = REACH
 ) -> Moment:
     """Two sweeps and the truth, in the level frame at the LiDAR."""
     base = snapshot.ego.map_from_base
-    map_from_level = base.copy()
-    map_from_level[:3, 3] = now.map_from_sensor[:3, 3]
+    map_from_level = level_frame(now, snapshot)
     level_from_map = np.linalg.inv(map_from_level)
 
     def points(sweep: Sweep) -> NDArray[np.float32]:
@@ -118,36 +147,31 @@ def map_around(masks: MapMasks, map_from_level: NDArray[np.float64]) -> NDArray[
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.bevfusion.generate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--split", choices=sorted(SPLITS), default="train")
-    parser.add_argument("--out", type=Path, default=Path("runs/bevfusion"))
-    parser.add_argument("--worlds", type=int, default=1000)
-    parser.add_argument("--moments", type=int, default=MOMENTS, help="of each world")
-    parser.add_argument("--worker", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
+    parser = generation_parser("training.bevfusion.generate", __doc__, Path("runs/bevfusion"), MOMENTS)
+    parser.add_argument(
+        "--pictures", type=Path, help="folder of pictures: draws their moments, with the cameras beside the points"
+    )
     options = parser.parse_args(arguments)
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    seeds = SPLITS[options.split][: options.worlds][options.worker :: options.workers]
-    begun, made, failed = time.monotonic(), 0, 0
-    for i, seed in enumerate(seeds):
-        path = world_path(options.out, options.split, seed)
-        if path.is_file():
-            continue
-        try:
-            moments = list(drawn(seed, options.moments))
-            write_world(path, moments, {"seed": seed, "rig": RIGS[seed % 2]})
-            made += len(moments)
-        except KeyboardInterrupt:
-            return 130
-        except Exception:
-            failed += 1
-            print(f"world {seed} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-        bar = "#" * (24 * (i + 1) // len(seeds))
-        rate = made / (time.monotonic() - begun)
-        told = f"{i + 1}/{len(seeds)} worlds, {made} moments, {rate:.2f} a second"
-        print(f"{options.split} [{bar:24}] {told}", flush=True)
-    return 1 if failed else 0
+    seeds, make = seeds_of(options), drawn
+    if options.pictures is not None:
+        have = {int(path.stem) for path in (options.pictures / options.split).glob(f"*{SUFFIX}")}
+        seeds = [seed for seed in seeds if seed in have]
+        if not seeds:
+            cure = f"python -m training.bevfusion.camera.generate --split {options.split} --out {options.pictures}"
+            print(f"no pictures of these worlds in {options.pictures / options.split}; type {cure}", file=sys.stderr)
+            return 2
+        options.moments = min(options.moments, PICTURED_MOMENTS)
+        make = partial(drawn_with_pictures, fixed=options.split != "train")
+
+    def path_of(seed: int) -> Path:
+        return world_path(options.out, options.split, seed)
+
+    def write(seed: int) -> int:
+        moments = list(make(seed, moments=options.moments))
+        write_world(path_of(seed), moments, {"seed": seed, "rig": RIGS[seed % 2]})
+        return len(moments)
+
+    return generate(seeds, path_of, write, f"moments, {options.split}")
 
 
 if __name__ == "__main__":

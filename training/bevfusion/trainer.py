@@ -52,9 +52,9 @@ class BevTrainConfig(loop.LoopConfig):
     augment: BevAugment = field(default_factory=BevAugment)
 
 
-def network_facts(settings: BevTrainConfig) -> Any:
-    """Facts of the network that is trained."""
-    return facts_of(config(settings.channels, settings.edge), NAME)
+def network_facts(channels: int, edge: float, sensors: tuple[str, ...] = ("lidar",)) -> Any:
+    """Facts of the network that is trained with these sensors."""
+    return facts_of(config(channels, edge, sensors=sensors, temporal=False), NAME)
 
 
 def answer(network: BevFusionLite, moments: list[Moment]) -> LiteOutputs:
@@ -73,7 +73,7 @@ class BevTrainer(loop.Trainer):
     def __init__(self, settings: BevTrainConfig, frames: Path):
         self.folder = frames
         self.paths = worlds_in(frames, "train")
-        self.network = build_network(network_facts(settings), settings.seed)
+        self.network = build_network(network_facts(settings.channels, settings.edge), settings.seed)
         self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for parameter in self.network.lift.parameters():
             parameter.requires_grad_(False)

@@ -19,8 +19,18 @@ NORMALISATION = (
 )
 
 
-def config(channels: int = 48, edge: float = 51.2, size: tuple[int, int] = (256, 704)) -> Config:
-    """Numbers of a network: pillars of 0.4 m to ±`edge` m, a trunk of `channels` at cells of 0.8 m."""
+def config(
+    channels: int = 48,
+    edge: float = 51.2,
+    size: tuple[int, int] = (256, 704),
+    sensors: tuple[str, ...] = ("cameras", "lidar"),
+    temporal: bool = True,
+) -> Config:
+    """Numbers of a network: pillars of 0.4 m to ±`edge` m, a trunk of `channels` at cells of 0.8 m.
+
+    sensors, temporal: which sensors it is trained with, and whether with the temporal shift. A session leaves out what
+    the network is not trained with.
+    """
     half = 50.0 if edge > 50 else edge - 0.8
     return {
         "edge": edge,
@@ -34,6 +44,8 @@ def config(channels: int = 48, edge: float = 51.2, size: tuple[int, int] = (256,
         "map": [[-half, half, 0.5], [-half, half, 0.5]],
         "image_size": list(size),
         "sweeps": 2,
+        "sensors": list(sensors),
+        "temporal": temporal,
     }
 
 

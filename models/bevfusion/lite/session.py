@@ -43,11 +43,11 @@ class _Bev(nn.Module):
 class LiteSession:
     """Runs one bevfusion-lite on the CPU. Not for several threads at once.
 
-    facts: the model's facts · seconds: wall time of the last step's stages (images, camera, pool, lidar, bev, heads).
+    facts: the model's facts; cameras and motion are not used where the network is not trained with them · seconds: wall
+    time of the last step's stages (images, camera, pool, lidar, bev, heads).
     """
 
-    past_sweeps, repeats_first, temporal = 1, False, True
-    uses_cameras = uses_points = True
+    past_sweeps, repeats_first, uses_points = 1, False, True
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class LiteSession:
         if threads < 1:
             raise ModelError(f"threads is {threads}: expected 1 or more")
         self.network, self.facts, self.threads = network.eval(), facts, threads
+        self.uses_cameras = "cameras" in facts.network.get("sensors", ("cameras", "lidar"))
+        self.temporal = bool(facts.network.get("temporal", True))
         self.seconds: dict[str, float] = {}
         image = facts.image
         if image is None:
@@ -133,6 +135,8 @@ class LiteSession:
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         self.seconds = {}
+        if not self.uses_cameras:
+            images, calibration = {}, {}
         present = checked_cameras(images, calibration)
         if points is not None and (points.ndim != 2 or points.shape[1] != 5):
             raise ValueError(f"points have shape {points.shape}: expected [N, 5] with x, y, z, intensity, age")
@@ -144,7 +148,7 @@ class LiteSession:
         pillars = self.network.pillars.infer(cloud)
         mark = self._note("lidar", mark)
         past, has_past = self.network.no_past(1)
-        if motion is not None and self._kept is not None:
+        if self.temporal and motion is not None and self._kept is not None:
             past, has_past = warped(self._kept, motion, self.network.coarse), torch.ones_like(has_past)
         boxes, layers, kept = self._bev(pillars[None], context[None], past.numpy(), has_past.numpy())
         self._kept = torch.from_numpy(kept.copy())

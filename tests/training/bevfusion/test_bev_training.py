@@ -168,9 +168,10 @@ def test_training_goes_down_resumes_where_it_stopped_and_is_scored_and_released(
     checkpoint = tmp_path / "whole" / "bevfusion-lite.checkpoint.safetensors"
     assert evaluate([str(checkpoint), "--frames", str(frames), "--out", str(tmp_path / "models")]) == 0
     network, facts = load_network(tmp_path / "models" / "bevfusion-lite")
-    assert facts.trained and set(facts.metrics["lidar_only"]) == {"map", "nds", "map_miou"}
+    assert facts.trained and set(facts.metrics["lidar"]) == {"map", "nds", "map_miou"}
+    assert facts.network["sensors"] == ["lidar"] and facts.network["temporal"] is False
     text = (tmp_path / "models" / "bevfusion-lite" / "CARD.md").read_text()
-    assert "Only the LiDAR branch" in text and "| mAP (ten classes) |" in text
+    assert "Only the LiDAR branch" in text and "| lidar |" in text
     found = score(lambda m: answer(network, [m]), network, [[moment()]])
     assert found["frames"] == 1 and found["boxes"]["car"] == 1
 

@@ -11,11 +11,7 @@ on where it stopped; worker w of W makes worlds w, w + W, …
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +39,8 @@ from training.bevfusion.camera.pictures import (
     world_path,
     write_world,
 )  # fmt: skip
+from training.common.generation import generate, generation_parser, seeds_of
 from training.common.outlines import outline_of
-from training.common.seeds import SPLITS
 
 RIG = "nuscenes"
 RATE = 5.0  # steps of traffic a second
@@ -75,18 +71,29 @@ def cameras(rig: Rig, rng: np.random.Generator | None) -> list[CameraSpec]:
     return out
 
 
+def cameras_of(seed: int, fixed: bool) -> list[CameraSpec]:
+    """Cameras of one world; fixed: the rig as it is."""
+    return cameras(rig_by_name(RIG), None if fixed else np.random.default_rng((seed, 0xCA3)))
+
+
+def steps_to_pictures(traffic: Traffic, moments: int) -> Iterator[tuple[Snapshot, Snapshot]]:
+    """(one step before, now) of each moment at which pictures are taken."""
+    for moment in range(moments):
+        for _ in range(round((APART if moment else SETTLE) * RATE) - 1):
+            traffic.step(1.0 / RATE)
+        before = traffic.snapshot()
+        traffic.step(1.0 / RATE)
+        yield before, traffic.snapshot()
+
+
 def drawn(seed: int, fixed: bool, moments: int = MOMENTS) -> Iterator[Picture]:
     """Pictures of one world: `moments` times all cameras. fixed: the rig as it is."""
     scenario = random_scenario(seed)
     world = build_world(seed, scenario.style)
     traffic = Traffic(world, seed, scenario, scenario.conditions)
-    rig = rig_by_name(RIG)
-    specs = cameras(rig, None if fixed else np.random.default_rng((seed, 0xCA3)))
+    specs = cameras_of(seed, fixed)
     renderer = CameraRenderer(world, scenario.conditions, seed, threads=1)
-    for moment in range(moments):
-        for _ in range(round((APART if moment else SETTLE) * RATE)):
-            traffic.step(1.0 / RATE)
-        snapshot = traffic.snapshot()
+    for moment, (_, snapshot) in enumerate(steps_to_pictures(traffic, moments)):
         for spec in specs:
             image = renderer.render(snapshot, spec)
             name = f"{seed:06d}/{moment}_{spec.name}"
@@ -136,34 +143,14 @@ def make_world(folder: Path, split: str, seed: int, moments: int = MOMENTS) -> i
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.bevfusion.camera.generate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--split", choices=sorted(SPLITS), default="train")
-    parser.add_argument("--out", type=Path, default=Path("runs/camera"))
-    parser.add_argument("--worlds", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="number of the first world in the split")
-    parser.add_argument("--moments", type=int, default=MOMENTS, help="of each world; six pictures each")
-    parser.add_argument("--worker", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
+    parser = generation_parser("training.bevfusion.camera.generate", __doc__, Path("runs/camera"), MOMENTS)
     options = parser.parse_args(arguments)
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    seeds = SPLITS[options.split][options.first : options.first + options.worlds][options.worker :: options.workers]
-    begun, made, failed = time.monotonic(), 0, 0
-    for i, seed in enumerate(seeds):
-        if world_path(options.out, options.split, seed).is_file():
-            continue
-        try:
-            made += make_world(options.out, options.split, seed, options.moments)
-        except KeyboardInterrupt:
-            return 130
-        except Exception:
-            failed += 1
-            print(f"world {seed} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-        bar = "#" * (24 * (i + 1) // len(seeds))
-        rate = made / (time.monotonic() - begun)
-        told = f"{i + 1}/{len(seeds)} worlds, {made} pictures, {rate:.2f} a second"
-        print(f"{options.split} [{bar:24}] {told}", flush=True)
-    return 1 if failed else 0
+    return generate(
+        seeds_of(options),
+        lambda seed: world_path(options.out, options.split, seed),
+        lambda seed: make_world(options.out, options.split, seed, options.moments),
+        f"pictures, {options.split}",
+    )
 
 
 if __name__ == "__main__":
