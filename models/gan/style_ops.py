@@ -60,8 +60,9 @@ def upfirdn(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[in
         x = F.pad(x[:, :, :, None, :, None], (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
     x = F.pad(x, (pad[0], pad[1], pad[0], pad[1]))
     # One group a channel: twelve times as fast as a batch of N C pictures of one channel, forward and backward.
-    taps = kernel.flip(0, 1)[None, None].to(x.dtype).expand(c, -1, -1, -1)
-    return F.conv2d(x, taps, stride=down, groups=c)
+    channels = int(c)  # a plain number: an export needs the filter's shape
+    taps = kernel.flip(0, 1)[None, None].to(x.dtype).expand(channels, -1, -1, -1)
+    return F.conv2d(x, taps, stride=down, groups=channels)
 
 
 def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from models.gan.style_discriminator import MultiResolutionDiscriminator, StyleGa
 from models.gan.style_ops import EqualLinear, filter_2d, minibatch_stddev, modulated_conv, pixel_norm, upfirdn
 from models.gan.stylegan2_ada import Mapping, StyleGan2AdaGenerator
 from models.gan.stylegan2_ada_discriminator import StyleGan2AdaDiscriminator
+from models.runtime import compile_network
 
 
 def small(**numbers):
@@ -226,3 +227,12 @@ def test_msg_discriminator_hears_every_resolution():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in pictures)
     with pytest.raises(ValueError, match="expected 4"):
         discriminator(pictures[:3])
+
+
+def test_a_sub_network_exports_and_answers_alike():
+    network = AnycostGenerator(8, style_dim=8, n_mlp=1, channel_multiplier=0.01).eval()
+    z = torch.randn(1, 8)
+    with torch.no_grad():
+        expected = network(z).numpy()
+    compiled = compile_network(network, (z,), "onnx", 1)
+    assert abs(compiled(z.numpy())[0] - expected).max() < 1e-4
