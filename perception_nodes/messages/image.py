@@ -77,10 +77,13 @@ ENCODINGS: dict[str, Encoding] = {
 RAW_DTYPES = {"8uc": "u1", "8sc": "i1", "16uc": "u2", "16sc": "i2", "32sc": "i4", "32fc": "f4", "64fc": "f8"}
 
 
-def decode_image(msg: Any) -> CameraImage:
-    """Image or CompressedImage -> RGB; 16-bit values are reduced to 8 bits. Raises MessageError."""
+def decode_image(msg: Any, least_width: int = 0) -> CameraImage:
+    """Image or CompressedImage -> RGB; 16-bit values are reduced to 8 bits. Raises MessageError.
+
+    least_width: see `decode_picture`.
+    """
     if not hasattr(msg, "encoding"):
-        return _decode_compressed(msg)
+        return _decode_compressed(msg, least_width)
     frame_id, stamp_ns = read_header(msg)
     name, entry = _encoding(msg)
     pixels = _pixels(msg, np.dtype(entry.dtype), entry.channels)
@@ -130,8 +133,12 @@ def image_values(rgb: NDArray[np.uint8], frame_id: str, stamp_ns: int) -> dict:
     }
 
 
-def decode_picture(data: bytes) -> NDArray[np.uint8]:
+def decode_picture(data: bytes, least_width: int = 0) -> NDArray[np.uint8]:
     """RGB uint8 [H, W, 3] of a JPEG or PNG file's bytes.
+
+    Args:
+        least_width: px; of a JPEG at least twice as wide, libjpeg computes a smaller picture (a whole number of
+            eighths of each side) that is not narrower, in less time; 0: the whole one. Needs simplejpeg.
 
     Raises:
         MessageError: the picture is truncated, corrupt or too large. A JPEG that was cut and closed with an end marker
@@ -139,7 +146,7 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     """
     width, height = picture_size(data)
     if data[:2] == b"\xff\xd8" and simplejpeg is not None:
-        rgb = _decode_jpeg(data, width, height)
+        rgb = _decode_jpeg(data, width, height, least_width)
         if rgb is not None:
             return rgb
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -148,26 +155,29 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def _decode_jpeg(data: bytes, width: int, height: int) -> NDArray[np.uint8] | None:
+def _decode_jpeg(data: bytes, width: int, height: int, least_width: int) -> NDArray[np.uint8] | None:
     """RGB of a whole JPEG; None for a sound one that OpenCV has to read (CMYK, pictures to be turned by Exif)."""
     try:
         if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
             return None
-        rgb = simplejpeg.decode_jpeg(data, "RGB")
+        smaller = 0 < 2 * least_width <= width
+        least = {"min_width": least_width, "min_height": -(-height * least_width // width)} if smaller else {}
+        rgb = simplejpeg.decode_jpeg(data, "RGB", **least)
     except ValueError as err:
         reason = " ".join(str(err).split())
         raise MessageError(f"a JPEG of {len(data)} bytes, {width} x {height}, is corrupt: {reason}") from None
     return None if has_exif(data) else rgb
 
 
-def _decode_compressed(msg: Any) -> CameraImage:
+def _decode_compressed(msg: Any, least_width: int) -> CameraImage:
     frame_id, stamp_ns = read_header(msg)
     kind = getattr(msg, "format", None)
     if not isinstance(kind, str):
         raise MessageError(f"{type(msg).__name__} is neither an Image nor a CompressedImage")
     if "compressedDepth" in kind:
         raise MessageError(f"the format {kind!r} holds depth, not a picture; jpeg or png was expected")
-    return CameraImage(decode_picture(as_bytes(getattr(msg, "data", None), "data").tobytes()), frame_id, stamp_ns, kind)
+    data = as_bytes(getattr(msg, "data", None), "data").tobytes()
+    return CameraImage(decode_picture(data, least_width), frame_id, stamp_ns, kind)
 
 
 def _encoding(msg: Any) -> tuple[str, Encoding]:

@@ -52,6 +52,6 @@ def read_image(raw: bytes, type_name: str) -> CdrImage | CdrCompressedImage:
     return CdrImage(header, height, width, encoding, is_bigendian, read.uint32("step"), read.bytes_view("data"))
 
 
-def decode_serialized_image(raw: bytes, type_name: str) -> CameraImage:
-    """RGB picture of a serialised Image or CompressedImage; raises MessageError."""
-    return decode_image(read_image(raw, type_name))
+def decode_serialized_image(raw: bytes, type_name: str, least_width: int = 0) -> CameraImage:
+    """RGB picture of a serialised Image or CompressedImage; least_width: see `decode_picture`. Raises MessageError."""
+    return decode_image(read_image(raw, type_name), least_width)

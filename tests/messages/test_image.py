@@ -261,3 +261,17 @@ def test_a_jpeg_is_turned_as_its_exif_data_says():
     exif = b"Exif\0\0" + tiff
     turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
     assert decode_picture(jpeg).shape == (8, 16, 3) and decode_picture(turned).shape == (16, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("least", "size"),
+    [(0, (360, 640)), (320, (180, 320)), (300, (180, 320)), (161, (135, 240)), (321, (360, 640)), (700, (360, 640))],
+)
+def test_a_jpeg_much_wider_than_needed_is_decoded_smaller_but_not_narrower_than_asked(least, size):
+    pytest.importorskip("simplejpeg")
+    row, column = np.mgrid[0:360, 0:640]
+    rgb = np.dstack([row * 0.7, column * 0.4, (row + column) * 0.25]).astype(np.uint8)
+    found = decode_picture(encode_jpeg(rgb, 95), least)
+    assert found.shape[:2] == size
+    expected = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_AREA)  # means of areas: pixels keep their places
+    assert np.abs(found.astype(int) - expected).max() <= 4

@@ -194,6 +194,25 @@ def test_11_a_distorted_picture_is_undistorted_and_a_cropped_one_masked(tmp_path
     np.testing.assert_array_equal(undo.picture("front", other, rgb), other.undistort(rgb))  # the table follows
 
 
+def test_large_jpegs_are_decoded_smaller_and_the_camera_still_sees_in_the_same_direction():
+    pytest.importorskip("simplejpeg")
+    from perception_nodes.bags.typestore import make, to_bytes
+    from perception_nodes.messages.image import compressed_image_values, encode_jpeg
+    from tests.systems.bevfusion import COMPRESSED, camera_model
+
+    rgb = np.zeros((1000, 1600, 3), np.uint8)
+    raw = to_bytes(make(COMPRESSED, **compressed_image_values(encode_jpeg(rgb), "camera_front", 0)))
+    config = build_config(BevFusionConfig, {})
+    small = bevfusion.SYSTEM.decode("front", COMPRESSED, raw, config).value
+    assert small.size == (800, 500)
+    whole = build_config(BevFusionConfig, {"input.least_width": 0})
+    assert bevfusion.SYSTEM.decode("front", COMPRESSED, raw, whole).value.size == (1600, 1000)
+    model = camera_model("front", (1600, 1000)).for_picture(*small.size)
+    ray = np.linalg.solve(model.k, [200.0, 250.0, 1])
+    full = np.linalg.solve(camera_model("front", (1600, 1000)).k, [400.5, 500.5, 1])  # the same point
+    np.testing.assert_allclose(ray, full, atol=1e-4)
+
+
 def test_01_looping_a_bag_gives_the_same_answer_each_loop(tmp_path):
     bag = write_bag(tmp_path / "bag", frames=12, loops=2)
     run = replace(run_on(bag), every_output=False)

@@ -25,6 +25,12 @@ class Model(Section):
 class Sensors(Pictures, CloudSettings):
     """What of the messages is used."""
 
+    least_width: int = Field(
+        default=768,
+        ge=0,
+        description="JPEGs at least twice as wide, px, are decoded smaller but not below this; 0: always whole",
+    )
+
 
 class Frames(Section):
     """The frames in which the network sees, and the vehicle moves."""

@@ -49,7 +49,7 @@ def decode(stream: str, kind: str, raw: bytes, config: BevFusionConfig) -> Decod
         return decode_cloud(stream, raw, config.input.max_points)
     from perception_nodes.messages.image_cdr import decode_serialized_image  # cv2
 
-    return Decoded(decode_serialized_image(raw, kind))
+    return Decoded(decode_serialized_image(raw, kind, config.input.least_width))
 
 
 def step(session: FusedSession, moment: Moment) -> Fused:
