@@ -2,8 +2,8 @@
 
 Times one frame (six cameras, ten sweeps of a 32-beam LiDAR by default) through the model's session, stage by stage, in
 the runtime that `auto` takes and in torch beside it; BEV pooling against an outer product with cumulative sum; how the
-time grows with cameras, points and BEV cells; peak memory. Medians of elapsed time. Any session with
-`step(images, points, calibration)` and `seconds` per stage can be measured: SESSIONS names them.
+time grows with cameras, points and BEV cells; peak memory; the node over DDS. Medians of elapsed time. Any session
+with `step(images, points, calibration)` and `seconds` per stage can be measured: SESSIONS names them.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "step_ms": median_ms(whole),
         "stages_ms": {name: median_ms(seconds) for name, seconds in stages.items()},
         "overhead_share": round(1 - sum(map(sum, stages.values())) / sum(whole), 4),
-        "message_to_message_ms_p50": None,  # `python -m benchmarks.node` measures nodes
+        "message_to_message_ms_p50": None,  # with --no-node
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "peak_gmacs_per_s": peak_gmacs(given.threads),
     }
@@ -190,6 +190,14 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         pooling["share_of_total"] = round(result["stages_ms"]["pool"] / result["step_ms"], 4)
         result["bev_pool"] = pooling
         progress(f"pooling: {pooling}")
+    if given.node:
+        from benchmarks.bevfusion_node import node_row
+
+        sweep = frame.points[frame.points[:, 4] == 0, :4]
+        row = node_row(given.model, sweep, given.cameras, tuple(given.image_size), given.runtime, given.threads)
+        result["message_to_message_ms_p50"] = row["latency_ms_p50"]
+        result["node"] = row
+        progress(f"over DDS: {row}")
     if not given.quick:
         result["scaling"] = scaling(given.model, frame, given)
     return result
@@ -208,6 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cameras", type=int, default=6)
     parser.add_argument("--image-size", nargs=2, type=int, default=[900, 1600], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--sweeps", type=Path, default=DEFAULT_SWEEPS, help="folder of recorded sweeps")
+    parser.add_argument(
+        "--node", action=argparse.BooleanOptionalAction, default=True, help="measure the node over DDS, too"
+    )
     parser.add_argument("--quick", action="store_true", help="without scaling")
     given = parser.parse_args(arguments)
     result = measure(given)

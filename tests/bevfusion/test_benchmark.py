@@ -50,7 +50,8 @@ def test_the_json_holds_the_promised_figures(tmp_path):
     save_model(build_network(known, seed=0), known, tmp_path / "small")
     out, picture = tmp_path / "out.json", tmp_path / "out.png"
     arguments = f"--model {tmp_path / 'small'} --json {out} --plot {picture} --cameras 2 --image-size 90 160 --rounds 2"
-    assert main([*arguments.split(), "--runtime", "torch", "--threads", "1", "--sweeps", str(tmp_path)]) == 0
+    more = ["--runtime", "torch", "--threads", "1", "--no-node", "--sweeps", str(tmp_path)]
+    assert main([*arguments.split(), *more]) == 0
     found = json.loads(out.read_text())
     promised = {
         "runtime", "precision", "peak_gmacs_per_s", "stages_ms", "overhead_share", "message_to_message_ms_p50",
@@ -61,6 +62,17 @@ def test_the_json_holds_the_promised_figures(tmp_path):
     assert 0 <= found["overhead_share"] < 1 and found["bev_pool"]["rel_err"] < 1e-3
     assert [len(found["scaling"][name]) for name in ("cameras", "points", "cells")] == [2, 3, 3]
     assert picture.stat().st_size > 1000 and draw_rows(found["scaling"]).shape == (300, 1200, 3)
+
+
+@pytest.mark.ros
+def test_the_node_is_measured_from_sweep_to_boxes_over_dds():
+    pytest.importorskip("rclpy")
+    from benchmarks.bevfusion_node import node_row
+
+    points = np.random.default_rng(0).uniform((-12, -12, -2, 0), (12, 12, 1, 255), (2000, 4)).astype(np.float32)
+    row = node_row("random:bevfusion-lite-tiny", points, 2, (90, 160), "torch", 1, moments=4, rate_hz=4.0)
+    assert (row["frames"], row["dropped"], row["cameras"], row["points"]) == (4, 0, 2, 2000)
+    assert row["latency_ms_p50"] >= row["network_ms"] > 0 and 0 <= row["overhead_share"] < 1
 
 
 def test_a_config_is_never_changed_by_another():

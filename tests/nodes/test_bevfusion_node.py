@@ -52,16 +52,15 @@ def test_boxes_markers_map_and_picture_are_published_with_the_sweeps_stamp(bench
 
 
 def test_04_a_silent_camera_does_not_stay_green_on_diagnostics(bench):
-    b = bench(sensors=(LIDAR, "front"), **{"collect.wait_s": 0.05})
+    b = bench(sensors=(LIDAR, "front"), **{"collect.wait_s": 0.05, "input.patience_s": 0.3})
     b.drive(4, sensors=("front", LIDAR))
     rows = b.answered(4)
     assert all(row["cameras"] == ["front"] and "left" in row["masked"] for row in rows)
-    b.says("camera left", 1, "nobody publishes /bevfusion_node/input/left/image")
-    b.says("camera front", 0, "ok")
+    b.says("camera left", (1, 2), "nobody publishes /bevfusion_node/input/left/image")
 
 
 def test_04_a_silent_lidar_is_an_error_that_names_its_topic(bench):
-    b = bench(sensors=CAMERAS)
+    b = bench(sensors=CAMERAS, **{"input.patience_s": 0.3})
     b.drive(3, sensors=CAMERAS)
     b.says("input", 2, "/bevfusion_node/input/points")
 
