@@ -41,8 +41,16 @@ class MapIouScorer:
         right, false, missed = self._counts[name]
         return right / (right + false + missed) if (right + missed).any() else None
 
+    def curve(self, name: str) -> list[list[float]]:
+        """[recall, precision] at each threshold, rising thresholds; where nothing is said, precision is 1."""
+        right, false, missed = self._counts[name]
+        said, true = right + false, right + missed
+        precision = np.divide(right, said, out=np.ones(len(said)), where=said > 0)
+        recall = right / np.maximum(true, 1)
+        return [[round(float(r), 4), round(float(p), 4)] for r, p in zip(recall, precision)]
+
     def metrics(self) -> dict[str, Any]:
-        """`map` of metrics.json: miou, iou, threshold and iou_at by class, frames."""
+        """`map` of metrics.json: miou, iou, threshold, iou_at and recall_precision by class, frames."""
         rows = {name: self.iou(name) for name in self.names}
         known = {name: row for name, row in rows.items() if row is not None}
         best = {name: float(row.max()) for name, row in known.items()}
@@ -54,6 +62,7 @@ class MapIouScorer:
                 name: {f"{t / 100:.2f}": round(float(v), 6) for t, v in zip(THRESHOLDS, row)}
                 for name, row in known.items()
             },
+            "recall_precision": {name: self.curve(name) for name in known},
             "frames": self.frames,
         }
 

@@ -37,7 +37,12 @@ def context(metrics: dict) -> dict[str, Any]:
     for info in MAP_CLASSES if "iou" in metrics else ():
         row = {"name": info.name, "rgb": "rgb({},{},{})".format(*info.rgb), "iou": metrics["iou"].get(info.name)}
         if info.name in metrics["iou_at"]:
-            row |= {"threshold": metrics["threshold"][info.name], "half": metrics["iou_at"][info.name]["0.50"]}
+            places = metrics.get("recall_precision", {}).get(info.name, [])
+            row |= {
+                "threshold": metrics["threshold"][info.name],
+                "half": metrics["iou_at"][info.name]["0.50"],
+                "points": [(round(400 * recall), round(280 - 280 * precision)) for recall, precision in places],
+            }
         rows.append(row)
     return {"rows": rows}
 

@@ -21,7 +21,8 @@ def write(
     import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    parts = jinja2.FileSystemLoader(TEMPLATE.parent)  # what several sections share
+    environment = jinja2.Environment(loader=parts, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     cards, sections = [], []
     for scorer in scorers:
         part = metrics.get(scorer.key)

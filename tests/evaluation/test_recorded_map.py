@@ -40,6 +40,22 @@ def test_each_class_counts_at_its_own_best_threshold_over_the_whole_set():
     assert got["threshold"] == {"walkway": 0.45, "divider": 0.35} and got["iou"]["divider"] == 0.5
     assert got["iou"]["stop_line"] == "no data" and got["miou"] == 0.625 and got["frames"] == 2
     assert MapIouScorer(("a",)).metrics()["miou"] == "no data"
+    curve = got["recall_precision"]["walkway"]  # one point a threshold
+    assert curve[0] == [1.0, pytest.approx(4 / 7, abs=1e-4)] and curve[3] == [0.75, 1.0] and len(curve) == 7
+
+
+def test_the_report_draws_precision_over_recall_of_each_class(tmp_path):
+    from perception_nodes.evaluation.map_report import map_scorer
+    from perception_nodes.evaluation.report import write
+
+    scorer = MapIouScorer(("walkway", "stop_line"))
+    scorer.add("walkway", np.array([[90, 44, 44, 0]], np.int8), np.array([[1, 1, 0, 0]], bool), np.ones((1, 4), bool))
+    frames = {"in": 1, "out": 1, "dropped": 0}
+    metrics = {"map": scorer.metrics(), "frames": frames, "latency": {"pipeline_ms": "no data"}}
+    page = write(tmp_path, metrics, [], {}, [map_scorer()]).read_text()
+    assert page.count("<polyline") == 1 and "<title>walkway</title>" in page
+    assert f'points="400,{round(280 - 280 * 2 / 3)} ' in page  # recall 1, precision 2/3 at 0.35
+    assert page.count('aria-label="precision over recall of map cells"') == 1 and "&lt;svg" not in page
 
 
 def in_square(xy, square):
