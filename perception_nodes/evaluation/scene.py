@@ -5,14 +5,14 @@ What a bag does not hold is left out of its pictures: a recording with boxes alo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.bags.errors import BagError
-from perception_nodes.bags.reader import BagReader
+from perception_nodes.bags.reader import BagMessage, BagReader
 from perception_nodes.calibration.errors import CalibrationError
 from perception_nodes.calibration.se3 import apply
 from perception_nodes.classes import IGNORE, MAP_CLASSES, POINT_CLASSES
@@ -33,6 +33,7 @@ from perception_nodes.viewer.scene_picture import Above
 BASE = "base_link"
 DETECTIONS, MAP = "/perception/detections", "/perception/map"
 SURE = 0.3  # boxes below this score are not drawn
+SEARCH_S = 10.0  # before and after the time at which an answer should be recorded: a node may be slow
 TRIED = 3  # sweeps from which the one with the best pictures is taken
 
 
@@ -190,15 +191,29 @@ class Scenes:
 
 
 def _message(bag: BagReader, topic: str, stamp: int) -> Any:
-    """The message of a topic with this stamp in its header; None where there is none, or it cannot be read."""
+    """The message of a topic with this stamp in its header; None where there is none, or it cannot be read.
+
+    It is looked for around the time at which it should be recorded, by the first message of its topic.
+    """
     if topic not in bag.topics():
         return None
-    begin = max((stamp - bag.start_ns) * 1e-9 - 1.0, 0.0)
-    for reach in ((begin, 3.0), (0.0, None)):  # first where it should be; an answer may be recorded late
-        for message in bag.messages([topic], *reach):
+    first = next(_stamped(bag, topic, 0.0, None), None)
+    if first is None:
+        return None
+    begin = (stamp + first[1].stamp_ns - first[0] - bag.start_ns) * 1e-9 - SEARCH_S
+    for own, message in _stamped(bag, topic, max(begin, 0.0), 2 * SEARCH_S):
+        if own == stamp:
             try:
-                if header_stamp_ns(message.raw) == stamp:
-                    return bag.decode(message.raw, message.type)
-            except (MessageError, BagError):
-                continue
+                return bag.decode(message.raw, message.type)
+            except BagError:
+                return None
     return None
+
+
+def _stamped(bag: BagReader, topic: str, start: float, duration: float | None) -> Iterator[tuple[int, BagMessage]]:
+    """(header stamp ns, message) of the messages of a topic whose header can be read."""
+    for message in bag.messages([topic], start, duration):
+        try:
+            yield header_stamp_ns(message.raw), message
+        except MessageError:
+            continue
