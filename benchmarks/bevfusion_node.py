@@ -74,10 +74,10 @@ def node_row(
     runtime: str,
     threads: int,
     moments: int = 20,
-    rate_hz: float = 1.0,
+    rate_hz: float | None = 1.0,
 ) -> dict[str, Any]:
     """One row of figures.md's `node`; `overhead_share`: of the latency, what is not the network's step. rate_hz: low,
-    so that the network's time is measured and not the queue."""
+    so that the network's time is measured and not the queue; None: as fast as answers come, nothing is dropped."""
     from perception_nodes.nodes.environment import isolate_environment
 
     isolate_environment()
@@ -85,9 +85,10 @@ def node_row(
     from perception_nodes.systems import bevfusion
     from perception_nodes.systems.run import SystemRun
 
-    print(f"bevfusion_node with {cameras} cameras at {rate_hz:g} Hz over DDS …", file=sys.stderr)
+    how = "as fast as answers come" if rate_hz is None else f"at {rate_hz:g} Hz"
+    print(f"bevfusion_node with {cameras} cameras over DDS, {how} …", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        bag, rig, topics = write_moments(Path(folder), points, cameras, size, moments, rate_hz)
+        bag, rig, topics = write_moments(Path(folder), points, cameras, size, moments, rate_hz or 10.0)
         given = {
             "model.name": model, "model.runtime": runtime, "model.threads": threads, "calibration.rig": str(rig),
             "frames.fixed": [""], "input.intensity_scale": "255",
