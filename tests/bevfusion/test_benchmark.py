@@ -64,6 +64,7 @@ def test_the_json_holds_the_promised_figures(tmp_path):
     assert picture.stat().st_size > 1000 and draw_rows(found["scaling"]).shape == (300, 1200, 3)
 
 
+@pytest.mark.slow  # a process of its own, which other work keeps waiting
 @pytest.mark.ros
 def test_the_node_is_measured_from_sweep_to_boxes_over_dds():
     pytest.importorskip("rclpy")
