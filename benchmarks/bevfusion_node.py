@@ -91,7 +91,7 @@ def node_row(
         bag, rig, topics = write_moments(Path(folder), points, cameras, size, moments, rate_hz or 10.0)
         given = {
             "model.name": model, "model.runtime": runtime, "model.threads": threads, "calibration.rig": str(rig),
-            "frames.fixed": [""], "input.intensity_scale": "255",
+            "frames.fixed": [""], "input.intensity_scale": "255", "stream.queue": 3,
         }  # fmt: skip
         run = SystemRun(bevfusion.SYSTEM, topics, given)
         found = measure(bag, run, rate_hz, points=len(points), cameras=cameras, picture=(size[1], size[0])).as_dict()
