@@ -133,6 +133,19 @@ def test_an_own_frame_is_used_where_it_is_asked_for(tmp_path):
     assert any("camera front: " in text for text in warnings)
 
 
+def test_a_network_without_cameras_leaves_the_pictures_out_and_says_so(tmp_path):
+    net = Seeing()
+    net.uses_cameras = False
+    bag = write_bag(tmp_path / "bag")
+    session = FusedSession(net, run_on(bag).config.frames)
+    run = replace(run_on(bag), open_session=lambda c: session)
+    offline(bag, tmp_path / "out", [run])
+    rows = attributes(tmp_path / "out")
+    assert len(rows) == 4 and all(not images for images, _, _ in net.given)
+    assert all(row["cameras"] == [] and set(row["masked"]) == set(CAMERAS) for row in rows)
+    assert "is trained without cameras" in rows[0]["masked"]["front"]
+
+
 def test_04_a_missing_picture_costs_its_view_and_the_boxes_say_so(tmp_path):
     bag = write_bag(tmp_path / "bag", lost={("left", 2)})
     rows, _, _ = answer(tmp_path, bag, **{"collect.max_age_s": 0.05})

@@ -36,6 +36,8 @@ def card(facts: ModelFacts, metrics: dict[str, Any], modes: Sequence[str]) -> st
     lines += [f"| {name} | {'-' if v is None else f'{v:.3f}'} |" for name, v in zip(ERRORS, first["errors"])]
     lines += ["", "| map class | IoU |", "|---|---|"]
     lines += [f"| {name} | {value:.3f} |" for name, value in first["map_iou"].items()]
+    lines += _parts("distance from the LiDAR", first.get("by_range", {}), "map")
+    lines += _parts("light, weather", first.get("conditions", {}), "map_present")
     if metrics.get("real"):
         lines += ["", "## Real drives, never trained on", ""]
         lines += ["Vehicles within 40 m (PandaSet) and 30 m (nuScenes) with at least 5 points, matched at 2 m.", ""]
@@ -45,3 +47,14 @@ def card(facts: ModelFacts, metrics: dict[str, Any], modes: Sequence[str]) -> st
                 lines.append(f"| {mode} | {name} | {row['frames']} | {row['boxes']} | {row['ap']} | {row['recall']} |")
     lines += ["", "## Limits", "", LIMITS, "", f"Command: `{metrics['command']}`, {metrics['date']}.", ""]
     return "\n".join(lines)
+
+
+def _parts(title: str, rows: dict[str, dict[str, Any]], key: str) -> list[str]:
+    """A table of the mAP of the classes that occur in each part of the moments."""
+    if not rows:
+        return []
+    lines = ["", f"| {title} | true boxes | mAP of the classes that occur |", "|---|---|---|"]
+    for name, row in rows.items():
+        value = row[key]
+        lines.append(f"| {name} | {row['boxes']} | {value if isinstance(value, str) else format(value, '.3f')} |")
+    return lines

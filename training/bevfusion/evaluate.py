@@ -25,7 +25,7 @@ from training.bevfusion.features import Cache
 from training.bevfusion.frames import Moment, read_world, worlds_in
 from training.bevfusion.fusion import by_mode, held_out, score_samples
 from training.bevfusion.real import real_scores
-from training.bevfusion.scores import score
+from training.bevfusion.scores import conditions_of, score
 from training.bevfusion.trainer import NAME, answer, network_facts
 from training.common.progress import Progress
 from training.common.release import Release, provenance, publish
@@ -77,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             paths = worlds_in(options.frames, options.split)[: options.worlds]
             bar = Progress("scoring", len(paths))
-            scores = {"lidar": score(lambda moment: answer(network, [moment]), network, _read(paths, bar))}
+            conditions = [conditions_of(int(path.stem)) for path in paths]
+            scores = {"lidar": score(lambda m: answer(network, [m]), network, _read(paths, bar), conditions)}
         session = LiteSession(network, facts, runtime="torch", threads=1)
         sights = {"fused": (True, True), "lidar": (False, True), "camera": (True, False)}
         real = {mode: real_scores(session, options.real, *sights[mode]) for mode in scores if mode in sights}

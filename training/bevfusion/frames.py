@@ -95,6 +95,13 @@ def read_moment(path: Path, i: int) -> Moment:
         return _moment(file, i)
 
 
+def read_labels(path: Path) -> list[NDArray[np.int64]]:
+    """Labels of the boxes of each moment of a file, without unpacking the points; raises ModelError as the others."""
+    with _opened(path) as file:
+        count = sum(name.startswith("points") for name in file.files)
+        return [file[f"label{i}"][:, 0].astype(np.int64) for i in range(count)]
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:

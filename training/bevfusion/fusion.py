@@ -34,7 +34,7 @@ from training.bevfusion.augment import augmented
 from training.bevfusion.features import UNKNOWN, Cache, Features
 from training.bevfusion.frames import BOX_NAMES, Cameras, Moment, read_moment, world_path
 from training.bevfusion.loss import lite_loss
-from training.bevfusion.scores import score
+from training.bevfusion.scores import conditions_of, score
 from training.bevfusion.targets import box_targets
 from training.bevfusion.trainer import NAME, BevTrainConfig, BevTrainer, masks_of
 from training.common.checkpoints import averaged_weights
@@ -206,15 +206,20 @@ def by_mode(
     network: BevFusionLite, cache: Cache, moments: Path, files: Sequence[Path], split: str
 ) -> dict[str, dict[str, Any]]:
     """Scores (see `scores.score`) of a network in eval mode, by the sensors that see the moments of these files."""
+    conditions = [conditions_of(int(path.stem.split("_")[0])) for path in files]
     return {
-        mode: score_samples(network, [held_out(cache, moments, path, split, mode) for path in files]) for mode in MODES
+        mode: score_samples(network, [held_out(cache, moments, path, split, mode) for path in files], conditions)
+        for mode in MODES
     }
 
 
-def score_samples(network: BevFusionLite, samples: Sequence[Sample]) -> dict[str, Any]:
+def score_samples(
+    network: BevFusionLite, samples: Sequence[Sample], conditions: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
     """Scores (see `scores.score`) of a network in eval mode on samples."""
     of_moment = {id(one.moment): one for one in samples}
-    return score(lambda m: answer(network, [of_moment[id(m)]])[0], network, [[one.moment] for one in samples])
+    worlds = [[one.moment] for one in samples]
+    return score(lambda m: answer(network, [of_moment[id(m)]])[0], network, worlds, conditions)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.bevfusion.lite.decode import decode_boxes
 from models.bevfusion.lite.network import BevFusionLite, LiteOutputs
 from perception_nodes.evaluation.detection3d import Detection3dScorer
 from perception_nodes.evaluation.map_iou import MapIouScorer
 from perception_nodes.messages.detections import Detections3D
+from perception_nodes.simulator.scenarios import random_scenario
 from training.bevfusion.frames import BOX_NAMES, MAP_NAMES, Moment
 
 
@@ -25,36 +27,77 @@ def truth_of(moment: Moment) -> Detections3D:
     )
 
 
+class BevScorer:
+    """Collects what a network says of moments, then scores it."""
+
+    def __init__(self) -> None:
+        self.boxes, self.layers = Detection3dScorer(), MapIouScorer(MAP_NAMES)
+
+    def add(self, moment: Moment, said: Detections3D, percent: NDArray[np.int8]) -> None:
+        """One moment. percent int8 [6, X, Y]: probability of the map classes on the head's grid."""
+        self.boxes.add(truth_of(moment), said)
+        side = [(have - want) // 2 for have, want in zip(moment.masks.shape[1:], percent.shape[1:])]
+        mask = moment.masks[:, side[0] : side[0] + percent.shape[1], side[1] : side[1] + percent.shape[2]]
+        for name, cells, true in zip(MAP_NAMES, percent, mask):
+            self.layers.add(name, cells, true == 1, true != 255)
+
+    def brief(self) -> dict[str, Any]:
+        """{map_present: mAP of the classes that occur, map_miou, frames, boxes: of all classes}."""
+        found = self.summary()
+        return {key: found[key] for key in ("map_present", "map_miou", "frames")} | {
+            "boxes": sum(found["boxes"].values())
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """{map, nds, map_present, nds_present, map_miou, map_iou, ap, errors, frames, boxes, by_range, vehicles}."""
+        boxes = self.boxes
+        official, present = boxes.official(), boxes.official(boxes.present()) if boxes.present() else None
+        iou = {name: v for name, v in self.layers.metrics()["iou"].items() if isinstance(v, float)}
+        return {
+            "map": official.map,
+            "nds": official.nds,
+            "map_present": present.map if present else 0.0,
+            "nds_present": present.nds if present else 0.0,
+            "map_miou": float(np.mean(list(iou.values()))) if iou else 0.0,
+            "map_iou": iou,
+            "ap": {name: float(np.mean(list(row.values()))) for name, row in official.ap.items()},
+            "errors": [None if np.isnan(v) else float(v) for v in official.means],
+            "frames": boxes.frames,
+            "boxes": {name: boxes.boxes(name) for name in BOX_NAMES},
+            "by_range": {ring: {"map": row["map"], "boxes": row["boxes"]} for ring, row in boxes.by_range().items()},
+            "vehicles": boxes.vehicles(),
+        }
+
+
 @torch.inference_mode()
 def score(
-    answer: Callable[[Moment], LiteOutputs], network: BevFusionLite, worlds: Iterable[list[Moment]]
+    answer: Callable[[Moment], LiteOutputs],
+    network: BevFusionLite,
+    worlds: Iterable[list[Moment]],
+    conditions: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
-    """{map, nds, map_present, nds_present, map_miou, map_iou, frames, boxes} of a network in eval mode."""
-    boxes, layers = Detection3dScorer(), MapIouScorer(MAP_NAMES)
-    for world in worlds:
+    """`BevScorer.summary` of a network in eval mode.
+
+    conditions: of each world, e.g. ("night", "rain"); then `conditions` holds `BevScorer.brief` of each one.
+    """
+    whole, parts = BevScorer(), {name: BevScorer() for name in sorted({n for names in conditions for n in names})}
+    for i, world in enumerate(worlds):
+        scorers = [whole, *(parts[name] for name in (conditions[i] if conditions else ()))]
         for moment in world:
             found = answer(moment)
             said = decode_boxes(network.boxes.split(found.boxes), network.coarse, BOX_NAMES)
             names = [BOX_NAMES[i] for i in said.label]
-            boxes.add(truth_of(moment), Detections3D.build(
+            boxes = Detections3D.build(
                 "base_link", 0, said.centre, said.size, said.yaw, names, velocity=said.velocity, score=said.score
-            ))  # fmt: skip
-            side = [(have - want) // 2 for have, want in zip(moment.masks.shape[1:], found.map.shape[2:])]
-            mask = moment.masks[:, side[0] : side[0] + found.map.shape[2], side[1] : side[1] + found.map.shape[3]]
+            )
             percent = (found.map[0].sigmoid().numpy() * 100).round().astype(np.int8)
-            for name, cells, true in zip(MAP_NAMES, percent, mask):
-                layers.add(name, cells, true == 1, true != 255)
-    official, present = boxes.official(), boxes.official(boxes.present()) if boxes.present() else None
-    iou = {name: v for name, v in layers.metrics()["iou"].items() if isinstance(v, float)}
-    return {
-        "map": official.map,
-        "nds": official.nds,
-        "map_present": present.map if present else 0.0,
-        "nds_present": present.nds if present else 0.0,
-        "map_miou": float(np.mean(list(iou.values()))) if iou else 0.0,
-        "map_iou": iou,
-        "ap": {name: float(np.mean(list(row.values()))) for name, row in official.ap.items()},
-        "errors": [None if np.isnan(v) else float(v) for v in official.means],
-        "frames": boxes.frames,
-        "boxes": {name: boxes.boxes(name) for name in BOX_NAMES},
-    }
+            for scorer in scorers:
+                scorer.add(moment, boxes, percent)
+    out = whole.summary()
+    return {**out, "conditions": {name: part.brief() for name, part in parts.items()}} if parts else out
+
+
+def conditions_of(seed: int) -> tuple[str, str]:
+    """(daytime, weather) of the world of a seed."""
+    conditions = random_scenario(seed).conditions
+    return conditions.daytime, conditions.weather

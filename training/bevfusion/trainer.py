@@ -17,19 +17,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.bevfusion.lite.fused_build import build_network, config, facts_of
 from models.bevfusion.lite.network import BevFusionLite, LiteOutputs
 from models.facts import ModelError
 from training.bevfusion.augment import BevAugment, augmented
-from training.bevfusion.frames import BOX_NAMES, Moment, moments_in, read_moment, read_world, worlds_in
+from training.bevfusion.frames import BOX_NAMES, Moment, read_labels, read_moment, read_world, worlds_in
 from training.bevfusion.loss import LossWeights, lite_loss
+from training.bevfusion.paste import PasteConfig, pasted
 from training.bevfusion.scores import score
 from training.bevfusion.targets import box_targets
 from training.common import loop
 from training.common.command import launch, training_parser
 from training.common.processes import Process
+from training.common.rare import rare_weights
 from training.common.trainee import OptimiserConfig, Trainee, decayed_groups
 
 NAME = "bevfusion-lite"
@@ -38,7 +41,8 @@ NAME = "bevfusion-lite"
 @dataclass(frozen=True)
 class BevTrainConfig(loop.LoopConfig):
     """channels, edge: of the network, see lite/fused_build.py · batch: moments per step · reload_minutes: how often new
-    worlds are looked for · validation_worlds: of the val split."""
+    worlds are looked for · validation_worlds: of the val split · rarity: how much more often moments with rare classes
+    are drawn (0: evenly) · paste: objects of other moments."""
 
     threads: int = 1
     validate_minutes: float = 60.0
@@ -50,6 +54,8 @@ class BevTrainConfig(loop.LoopConfig):
     validation_worlds: int = 5
     loss: LossWeights = field(default_factory=LossWeights)
     augment: BevAugment = field(default_factory=BevAugment)
+    rarity: float = 0.5
+    paste: PasteConfig = field(default_factory=PasteConfig)
 
 
 def network_facts(channels: int, edge: float, sensors: tuple[str, ...] = ("lidar",)) -> Any:
@@ -81,21 +87,41 @@ class BevTrainer(loop.Trainer):
         super().__init__(settings, [Trainee(NAME, self.network, settings.optimiser, groups=groups)], Process())
         self.rng = np.random.default_rng(settings.seed)
         self.seen, self._reloaded = 0, 0.0
+        self._labels: dict[Path, list[NDArray[np.int64]]] = {}
+        self._draws = self._weighed()
+
+    def _weighed(self) -> tuple[list[tuple[Path, int]], NDArray[np.float64]]:
+        """((file, moment) of all moments, their probabilities)."""
+        for path in self.paths:
+            if path not in self._labels:
+                self._labels[path] = read_labels(path)
+        places = [(path, i) for path in self.paths for i in range(len(self._labels[path]))]
+        holds = np.zeros((len(places), len(BOX_NAMES)), bool)
+        for row, (path, i) in enumerate(places):
+            holds[row, self._labels[path][i]] = True
+        return places, rare_weights(holds, self.config.rarity)
 
     def collect(self) -> bool:
         """Takes up worlds that were generated meanwhile, unless the schedule is in steps."""
         if not self.config.steps and self.elapsed - self._reloaded > 60 * self.config.reload_minutes:
             self._reloaded, self.paths = self.elapsed, worlds_in(self.folder, "train")
+            self._draws = self._weighed()
         return True
 
     def batch(self) -> list[Moment]:
         """The next augmented moments, of different worlds as far as there are."""
         found = []
         for _ in range(self.config.batch):
-            path = self.paths[self.rng.integers(len(self.paths))]
-            one = read_moment(path, int(self.rng.integers(moments_in(path))))
+            one = self._drawn()
+            if self.rng.random() < self.config.paste.chance:
+                one = pasted(one, self._drawn(), self.config.paste, self.rng)
             found.append(augmented(one, self.config.augment, self.rng))
         return found
+
+    def _drawn(self) -> Moment:
+        places, weights = self._draws
+        path, i = places[self.rng.choice(len(places), p=weights)]
+        return read_moment(path, i)
 
     def step(self, progress: float) -> dict[str, float]:
         """One step on the next batch; the losses, NaN where the step was skipped."""

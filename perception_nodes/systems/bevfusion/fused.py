@@ -80,6 +80,7 @@ class FusedSession:
         self._sweeps = SweepBuffer(network.past_sweeps, network.repeats_first)
         self._undistorter = Undistorter()
         self._calibration: dict[str, CameraCalibration] = {}  # also of cameras whose picture is missing now
+        self._told = False  # that pictures are not used
 
     @property
     def facts(self) -> Any:
@@ -104,6 +105,7 @@ class FusedSession:
         pose = self._pose(moment, cloud.frame_id, place, notes)
         points, motion = self._sweeps.add(self._points(cloud, place), moment.stamp_ns * 1e-9, pose)
         images, calibration = self._views(moment, place)
+        masked = {**moment.masked, **self._unused(moment, notes)}
         lacking = self._lacking(len(images), len(cloud))
         if lacking:
             notes.append(Note("nothing_seen", Level.WARN, lacking, POINTS))
@@ -117,7 +119,7 @@ class FusedSession:
             self._boxes(answer.detections, place, moment.stamp_ns),
             shifted(answer.map, place.shift),
             tuple(images),
-            dict(moment.masked),
+            masked,
             answer.used_points,
             motion is not None,
             tuple(notes),
@@ -144,9 +146,7 @@ class FusedSession:
         xyz = apply(place.level_from_cloud, cloud.xyz[keep].astype(np.float64))
         return np.column_stack([xyz, intensity]).astype(np.float32)
 
-    def _views(
-        self, moment: Moment, place: Place
-    ) -> tuple[dict[str, NDArray[np.uint8]], dict[str, CameraCalibration]]:
+    def _views(self, moment: Moment, place: Place) -> tuple[dict[str, NDArray[np.uint8]], dict[str, CameraCalibration]]:
         from models.bevfusion.calibration import CameraCalibration  # torch
 
         images: dict[str, NDArray[np.uint8]] = {}
@@ -157,6 +157,15 @@ class FusedSession:
             size = (model.height, model.width)
             self._calibration[name] = CameraCalibration.build(model.k, level_from_camera, size)
         return images, self._calibration
+
+    def _unused(self, moment: Moment, notes: list[Note]) -> dict[str, str]:
+        """Camera -> why it is not used, where the network is trained without cameras; said once in the log."""
+        if self.network.uses_cameras or not moment.placed:
+            return {}
+        text = f"{self.facts.name} is trained without cameras: the pictures are not used"
+        notes.append(Note("unused_views", Level.OK, text, POINTS, len(moment.placed), log=not self._told))
+        self._told = True
+        return dict.fromkeys(moment.placed, text)
 
     def _lacking(self, images: int, points: int) -> str:
         """Why there is nothing to look at, or ""."""

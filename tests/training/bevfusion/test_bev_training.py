@@ -17,6 +17,7 @@ from training.bevfusion.evaluate import main as evaluate
 from training.bevfusion.frames import BOX_NAMES, Moment, read_world, world_path, worlds_in, write_world
 from training.bevfusion.generate import map_around
 from training.bevfusion.loss import LossWeights, heat_loss, lite_loss, map_loss
+from training.bevfusion.paste import PasteConfig, pasted
 from training.bevfusion.scores import score
 from training.bevfusion.targets import box_targets, draw, gaussian_radius
 from training.bevfusion.trainer import BevTrainConfig, BevTrainer, answer
@@ -172,8 +173,12 @@ def test_training_goes_down_resumes_where_it_stopped_and_is_scored_and_released(
     assert facts.network["sensors"] == ["lidar"] and facts.network["temporal"] is False
     text = (tmp_path / "models" / "bevfusion-lite" / "CARD.md").read_text()
     assert "Only the LiDAR branch" in text and "| lidar |" in text
-    found = score(lambda m: answer(network, [m]), network, [[moment()]])
-    assert found["frames"] == 1 and found["boxes"]["car"] == 1
+    one = [moment()]
+    found = score(lambda m: answer(network, [m]), network, [one, one], [("day", "rain"), ("night", "rain")])
+    assert found["frames"] == 2 and found["boxes"]["car"] == 2
+    parts = {name: (row["frames"], row["boxes"]) for name, row in found["conditions"].items()}
+    assert parts == {"day": (1, 4 // 2), "night": (1, 2), "rain": (2, 4)}
+    assert found["by_range"]["0-10 m"]["boxes"] == 4
 
 
 def test_an_unknown_checkpoint_is_one_sentence(frames, tmp_path, capsys):
@@ -192,3 +197,37 @@ def test_a_drawn_moment_holds_points_on_its_boxes():
         local = (one.points[one.points[:, 4] == 0][:, :3] - box[:3]) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         inside = (np.abs(local) <= box[3:6] / 2 + 0.15).all(1).sum()
         assert inside >= 0.5 * count
+
+
+def test_objects_are_pasted_with_their_points_onto_the_ground_and_touch_nobody():
+    rng = np.random.default_rng(0)
+    ground = np.zeros((4000, 5))
+    ground[:, :2], ground[:, 2:4] = rng.uniform(-12, 12, (4000, 2)), (-2.0, 9.0)
+    empty = Moment(ground.astype(np.float32), np.zeros((0, 9), np.float32), np.zeros(0, int), np.zeros(0, int),
+                   np.zeros((6, 200, 200), np.uint8))  # fmt: skip
+    boxes = np.array(
+        [[8, 3, -0.5, 8, 2.5, 3, 0.5, 2, 0], [8.5, 3, -0.5, 8, 2.5, 3, 0, 0, 0], [-5, 0, 0, 8, 2, 3, 0, 0, 0]]
+    )
+    on = np.array([[8, 3, -0.5, 7, 0.0], [7.8, 3, 0.5, 7, 0.1], [-5, 0, 0, 6, 0.0]])
+    donor = Moment(np.concatenate([on, ground]).astype(np.float32), boxes.astype(np.float32), np.array([1, 1, 1]),
+                   np.array([30, 30, 2]), empty.masks)  # fmt: skip
+    how = PasteConfig(chance=1.0, most=8, common=1.0)
+    found = pasted(empty, donor, how, np.random.default_rng(1))
+    assert found.count.tolist() == [30]  # the second touches the first, the third has 2 points
+    assert found.boxes[0, 2] == pytest.approx(-0.5) and found.boxes[0, 2] - 1.5 == pytest.approx(-2.0)
+    assert sorted(found.points[found.points[:, 3] == 7][:, 4]) == [0.0, pytest.approx(0.1)]
+    lower = replace(empty, points=(empty.points - np.float32([0, 0, 1, 0, 0])))
+    moved = pasted(lower, donor, how, np.random.default_rng(1))
+    assert moved.boxes[0, 2] == pytest.approx(-1.5)  # stands on the other ground
+    assert pasted(found, donor, how, rng) is found  # no room left for another
+    none = pasted(empty, donor, replace(how, most=0), rng)
+    assert none is empty
+
+
+def test_moments_with_rare_classes_are_drawn_more_often(frames):
+    bus = replace(moment(9), label=np.array([3, 8]))
+    write_world(world_path(frames, "train", 3), [bus, moment(1)], {"seed": 3})
+    trainer = BevTrainer(SMALL, frames)
+    places, weights = trainer._draws
+    assert len(places) == 6 and weights.sum() == pytest.approx(1.0)
+    assert weights[4] > 1.3 * weights[5] == pytest.approx(1.3 * weights[0])

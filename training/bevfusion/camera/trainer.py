@@ -36,6 +36,7 @@ from training.common import loop
 from training.common.command import launch, training_parser
 from training.common.frozen_layers import FrozenLayers
 from training.common.processes import Process
+from training.common.rare import rare_weights
 from training.common.trainee import OptimiserConfig, Trainee, decayed_groups
 
 NAME = "camera-lite"
@@ -185,17 +186,12 @@ class _Early(nn.Module):
 
 
 def picture_weights(worlds: list[World], rarity: float) -> tuple[list[tuple[World, int]], np.ndarray]:
-    """((world, picture) of all pictures, their probabilities): those with a rare class are drawn more often.
-
-    A picture's weight is 1 + rarity times the largest of its classes' 1 / sqrt(share of pictures that hold it).
-    """
+    """((world, picture) of all pictures, their probabilities, see `rare_weights`)."""
     places = [(world, i) for world in worlds for i in range(len(world))]
     holds = np.zeros((len(places), len(BOX_NAMES)), bool)
     for row, (world, i) in enumerate(places):
         holds[row, world.rows(i).label] = True
-    rare = 1.0 / np.sqrt(np.maximum(holds.mean(0), 1e-3))
-    weight = 1.0 + rarity * np.where(holds, rare, 0.0).max(1)
-    return places, weight / weight.sum()
+    return places, rare_weights(holds, rarity)
 
 
 def main(arguments: list[str] | None = None) -> int:
