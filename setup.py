@@ -29,7 +29,7 @@ DENSE = Extension(
 )
 
 # The nodes start by name under ROS (`ros2 run perception_nodes spvcnn_node`) and under pip alike.
-NODES = ["spvcnn_node", "tsm_node", "bevfusion_node", "player_node", "simulator_node"]
+NODES = ["spvcnn_node", "tsm_node", "bevfusion_node", "gan_node", "player_node", "simulator_node"]
 
 
 def share(folder: str) -> tuple[str, list[str]]:

@@ -132,6 +132,34 @@ def split(names: str) -> tuple[str, ...]:
 
 
 @app.command()
+def robustness(
+    bag: BagPath,
+    styles: Annotated[str, typer.Option(help="Styles a,b,… of the trained ones, or model folders.")] = "night,rain,fog",
+    strength: Annotated[float, typer.Option(help="0: the picture itself; 1: the style.")] = 1.0,
+    nodes: Annotated[
+        str, typer.Option(help="Names a,b,… of systems; default: all that read a camera of the bag.")
+    ] = "",
+    cameras: Annotated[str, typer.Option(help="Cameras a,b,…; default: as for replay.")] = "",
+    start: Annotated[float, typer.Option(help="Seconds of the bag to skip.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(help="Seconds of the bag to use.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Folder to keep the restyled bags in.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads of the style's network.")] = 2,
+    root: Annotated[Path, typer.Option(help="Where results/<stamp>/ goes.")] = Path("results"),
+    set_: Annotated[
+        list[str], typer.Option("--set", help="An option of replay as NAME=VALUE, such as detector=tsm-detector-lite.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Restyle a bag's cameras (night, rain, fog), run the stack on each version, report what changes."""
+    from perception_nodes.commands.options import chosen_options
+    from perception_nodes.commands.robustness import run
+
+    run(
+        bag, split(styles), strength=strength, nodes=split(nodes), cameras=split(cameras), start=start,
+        duration=duration, keep=keep, threads=threads, root=root, **chosen_options(set_),
+    )  # fmt: skip
+
+
+@app.command()
 def evaluate(
     output: Annotated[Path, typer.Argument(help="The bag with recorded outputs (perception replay --record).")],
     truth: Annotated[Path | None, typer.Option(help="The bag that was replayed, with its ground truth.")] = None,

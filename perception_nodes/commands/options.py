@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from perception_nodes.config import ConfigError
+from perception_nodes.launch_values import convert
 from perception_nodes.systems import SYSTEMS
 from perception_nodes.systems.launch import Argument
 
@@ -44,3 +46,15 @@ def with_system_options(command: F) -> F:
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def chosen_options(settings: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE texts -> options of the systems by argument. Raises ConfigError for an unknown name or a bad value."""
+    known, found = system_options(), {}
+    for text in settings:
+        name, given, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not given or name not in known:
+            raise ConfigError(f"--set {text}: expected NAME=VALUE with a name of {', '.join(sorted(known))}")
+        found[name] = convert(known[name], value.strip())
+    return found

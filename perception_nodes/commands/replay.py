@@ -61,7 +61,7 @@ def run(
         check_part(bag, seconds, start, duration)
         runs = find_runs(reader, nodes, cameras, options, points=points)
     if not nodes:
-        runs = _runnable(runs, options, untrained)
+        runs = runnable(runs, options, untrained)
     check_models(runs)
     if report:
         from perception_nodes.evaluation.results import check_root
@@ -133,7 +133,7 @@ def _why_nothing(result: ReplayResult, runs: Sequence[SystemRun], start: float, 
     return f"no message on {read} from {start:g} s to {until}"
 
 
-def _runnable(runs: list[SystemRun], options: dict[str, Any], untrained: bool) -> list[SystemRun]:
+def runnable(runs: list[SystemRun], options: dict[str, Any], untrained: bool) -> list[SystemRun]:
     """The runs whose default model is here. The others are left out or, with `untrained`, run with random weights where
     there is such a network; either is printed."""
     from models.facts import list_models

@@ -7,8 +7,13 @@ from pydantic import Field, model_validator
 from perception_nodes.config import NodeConfig, Section
 from perception_nodes.systems import SYSTEMS
 
-# (topic that is played, topic of its answer) of every system, by the stack's names.
-ANSWERS = [(topic, system.answer.topic) for system in SYSTEMS for topic in system.launch.default_topics()]
+# (topic that is played, topic of its answer) of every system of the driving path, by the stack's names.
+ANSWERS = [
+    (topic, system.answer.topic)
+    for system in SYSTEMS
+    if not system.on_request
+    for topic in system.launch.default_topics()
+]
 
 
 class Playback(Section):

@@ -77,7 +77,8 @@ def find_runs(
     systems: Sequence[System] = SYSTEMS,
     points: str = "",
 ) -> list[SystemRun]:
-    """The systems asked for (none: all that the bag has input for), with their topics and parameters.
+    """The systems asked for, with their topics and parameters; none: all that the bag has input for, but those that run
+    on request only.
 
     Args:
         names: of systems. cameras: names; none: all of them for a system that reads a cloud too, else "front" where it
@@ -92,7 +93,9 @@ def find_runs(
     for name in names:
         if name not in known:
             raise BagError(f"no node {name!r}; choose from {', '.join(known)}")
-    found = [known[name] for name in dict.fromkeys(names)] or [s for s in systems if _has_input(reader, s)]
+    found = [known[name] for name in dict.fromkeys(names)] or [
+        s for s in systems if not s.on_request and _has_input(reader, s)
+    ]
     found = found or [systems[0]]  # its missing input is then reported
     return [_run(reader, system, cameras, points, options or {}) for system in found]
 

@@ -166,6 +166,7 @@ class System:
         scorers, panels: its parts of the evaluation and of the viewer.
         memory_advice: what to do where memory runs out.
         notes: result -> what to count and to report of it.
+        on_request: True: a replay runs it only where it is named.
     """
 
     name: str
@@ -186,6 +187,7 @@ class System:
     panels: tuple[Panel, ...] = ()
     memory_advice: str = "Give the node more memory"
     notes: Callable[[Any], Iterable[Note]] = lambda result: ()
+    on_request: bool = False
 
     def __post_init__(self) -> None:
         for problem in _problems(self):

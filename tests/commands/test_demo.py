@@ -38,7 +38,7 @@ def test_a_system_without_its_model_is_left_out_or_runs_untrained_and_either_is_
 
     monkeypatch.setattr(facts, "list_models", lambda: ["spvnas-lite", "tsm-events-online"])
     runs = [SystemRun(s, {}) for s in SYSTEMS if s.name in ("spvcnn", "bevfusion")]
-    kept = replay._runnable(runs, {}, untrained)
+    kept = replay.runnable(runs, {}, untrained)
     said = capsys.readouterr().out
     assert [run.system.name for run in kept] == (["spvcnn", "bevfusion"] if untrained else ["spvcnn"])
     if untrained:

@@ -25,6 +25,7 @@ PARTS = {  # messages, scorers, pictures and panels that belong to one system al
         "evaluation/map_report.py",
         "evaluation/recorded_map.py",
     ),
+    "gan": ("commands/robustness.py",),
     "tsm": (
         "evaluation/recorded_events.py",
         "evaluation/recorded_detections2d.py",
