@@ -58,6 +58,7 @@ FAMILIES = {
             "gan-plain-discriminator",
             "gan-tone",
             "gan-tone-residual",
+            "gan-range-style",
         ),
         "models.gan.build",
     ),

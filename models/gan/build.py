@@ -17,6 +17,7 @@ from models.gan.anycost import AnycostGenerator
 from models.gan.msggan import MsgDiscriminator, MsgGenerator
 from models.gan.patchgan import NLayerDiscriminator
 from models.gan.plain import PlainDiscriminator, PlainGenerator
+from models.gan.range_style import RangeStyle
 from models.gan.resnet import MobileResnetGenerator, ResnetGenerator, SubMobileResnetGenerator
 from models.gan.resnet_supernet import SuperMobileResnetGenerator
 from models.gan.spade_discriminator import MultiscaleDiscriminator
@@ -55,6 +56,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "gan-plain-discriminator": PlainDiscriminator,
     "gan-tone": ToneLut,
     "gan-tone-residual": ToneResidual,
+    "gan-range-style": RangeStyle,
 }
 # Names that `random:` takes: architecture and constructor arguments.
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -70,6 +72,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "gan-plain-64": ("gan-plain", {"size": 64}),
     "gan-tone": ("gan-tone", {}),
     "gan-tone-residual": ("gan-tone-residual", {}),
+    "gan-range-style": ("gan-range-style", {}),
 }
 
 

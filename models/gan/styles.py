@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from models.facts import RANDOM, ModelError, list_models, load_facts
 
-PREFIX = "style-"
+PREFIX, LIDAR = "style-", "-lidar"  # beginning of a style's model; ending where it is for a LiDAR
 
 
 def trained_styles() -> list[str]:
     """Short names of the styles in models/weights, sorted."""
-    return [name.removeprefix(PREFIX) for name in list_models() if name.startswith(PREFIX)]
+    names = [name for name in list_models() if name.startswith(PREFIX) and not name.endswith(LIDAR)]
+    return [name.removeprefix(PREFIX) for name in names]
+
+
+def lidar_model(style: str) -> str | None:
+    """The model that restyles a LiDAR's sweeps in this style; None where light and weather leave them as they are."""
+    name = f"{PREFIX}{style}{LIDAR}"
+    return name if name in list_models() else None
 
 
 def style_model(style: str) -> str:

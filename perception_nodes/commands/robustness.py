@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.gan.styles import style_model
+from models.gan.styles import lidar_model, style_model
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.commands.replay import check_models, check_part, runnable
 from perception_nodes.commands.words import say_next
@@ -24,7 +24,13 @@ from perception_nodes.messages.image import decode_image
 from perception_nodes.streaming.bag_inputs import camera_topics
 from perception_nodes.systems import SCORERS
 from perception_nodes.systems.evaluate import evaluate
-from perception_nodes.systems.gan.restyle_bag import Restyling, copy_part, restyle_bag
+from perception_nodes.systems.gan.restyle_bag import (
+    Restyling,
+    copy_part,
+    lidar_topics,
+    nothing_to_restyle,
+    restyle_bag,
+)
 from perception_nodes.systems.offline import offline
 from perception_nodes.systems.run import SystemRun, find_runs
 
@@ -67,13 +73,15 @@ def run(
         raise RobustnessError(f"found --styles {given}; expected names, each once, such as night,rain,fog")
     with BagReader(bag) as reader:
         check_part(bag, reader.duration_s, start, duration)
-        _need_cameras(reader)
+        weather = any(lidar_model(style) for style in styles)
+        if not camera_topics(reader) and not (weather and lidar_topics(reader)):
+            raise RobustnessError(nothing_to_restyle(reader))
         found = find_runs(reader, nodes, cameras, options)
-    runs = [one for one in found if one.system.inputs.cameras]
+    runs = [one for one in found if one.system.inputs.cameras or weather]
     if not nodes:
         runs = runnable(runs, options, untrained=False) if runs else []
     if not runs:
-        raise RobustnessError(f"{bag}: none of the systems asked for reads a camera; name one with --nodes")
+        raise RobustnessError(f"{bag}: none of the systems asked for reads a sensor that these styles change")
     check_models(runs)
     results.check_root(root)
     folder = results.new_folder(root)
@@ -110,19 +118,22 @@ class Work:
     def original(self) -> Variant:
         """The stack on the bag's own pictures."""
         copy_part(self.bag, self._first, self.start, self.duration)
-        return self._variant("original", self._first)
+        return self._variant("original", self._first, self.runs)
 
     def styled(self, style: str, strength: float, threads: int, keep: Path | None) -> Variant:
         """The stack on the bag's pictures in a style."""
         bag = (keep or self.scratch) / f"{self.bag.stem}_{style.replace('/', '_').replace(':', '_')}"
         made = self._restyled(bag, style, strength, threads)
-        variant = self._variant(style, bag)
+        runs = [run for run in self.runs if run.system.inputs.cameras or lidar_model(style)]
+        variant = self._variant(style, bag, runs)
         with BagReader(self.scratch / "original_out") as before, BagReader(self.scratch / f"{bag.name}_out") as after:
-            found = agreements(before, after)
+            answered = {output.topic for run in runs for output in run.recorded()}
+            found = [one for one in agreements(before, after) if one.topic in answered]
             variant.agreement = {a.topic: {"mean": round(a.mean, 4), "messages": len(a.rows)} for a in found}
             variant.worst = self._pictures(style, found, bag, (before, after))
         variant.style_ms = percentiles(list(made.style_ms))
-        variant.pictures, variant.damaged = made.pictures, made.damaged
+        variant.cloud_ms = percentiles(list(made.cloud_ms))
+        variant.pictures, variant.clouds, variant.damaged = made.pictures, made.clouds, made.damaged
         if keep is None:
             shutil.rmtree(bag, ignore_errors=True)
         return variant
@@ -136,16 +147,16 @@ class Work:
                 self._first, bag, style, strength, threads, progress=lambda done: bar.update(task, completed=done)
             )
 
-    def _variant(self, name: str, bag: Path) -> Variant:
+    def _variant(self, name: str, bag: Path, runs: Sequence[SystemRun]) -> Variant:
         """Runs the systems on a bag, and scores their answers where there is ground truth."""
         from rich.progress import Progress
 
         out = self.scratch / ("original_out" if name == "original" else f"{bag.name}_out")
         with BagReader(bag) as reader, Progress() as bar:
             topics = reader.topics()
-            played = {topic for one in self.runs for topic in one.topics.values()}
+            played = {topic for one in runs for topic in one.topics.values()}
             task = bar.add_task(f"running the stack, {name}", total=sum(topics[t].count for t in played if t in topics))
-            done = offline(bag, out, self.runs, progress=lambda count: bar.update(task, completed=count))
+            done = offline(bag, out, runs, progress=lambda count: bar.update(task, completed=count))
         scores: dict[str, float] = {}
         report = ""
         try:
@@ -182,12 +193,6 @@ class Work:
         return shown
 
 
-def _need_cameras(reader: BagReader) -> None:
-    if not camera_topics(reader):
-        held = ", ".join(sorted(reader.topics())) or "none"
-        raise RobustnessError(f"the bag {reader.path} has no camera to restyle; its topics are {held}")
-
-
 def _nearest(reader: BagReader, topic: str, stamp_ns: int) -> Any:
     """The picture of a topic whose stamp is nearest."""
     return decode_image(min(stamped(reader, topic), key=lambda row: abs(row[0] - stamp_ns))[1])
@@ -205,11 +210,16 @@ def _boxes(out: BagReader, image: Any) -> Any:
 
 def _notes(found: Sequence[SystemRun], runs: Sequence[SystemRun], styled: Sequence[Variant]) -> list[str]:
     """What a reader must know of the comparison."""
-    left = [one.system.node_name for one in found if not one.system.inputs.cameras]
-    notes = [f"{', '.join(left)}: reads no camera, so these styles do not change its answers."] if left else []
+    blind = [one.system.node_name for one in found if not one.system.inputs.cameras]
+    still = [variant.name for variant in styled if not lidar_model(variant.name)]
+    notes = []
+    if blind and still:
+        notes.append(f"{', '.join(blind)}: reads no camera, so {', '.join(still)} does not change its answers.")
+    if any(variant.clouds for variant in styled):
+        notes.append("Points that a style takes away have no label any more: they count as missed.")
     for variant in styled:
         if variant.damaged:
-            notes.append(f"{variant.name}: {variant.damaged} pictures cannot be decoded; they are as in the original.")
+            notes.append(f"{variant.name}: {variant.damaged} messages cannot be decoded; they are as in the original.")
     return notes
 
 

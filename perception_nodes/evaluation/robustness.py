@@ -4,7 +4,7 @@
 
     {"original": {"scores": …, "latency_ms": {node: {"p50", "p99"}}},
      "styles": {"night": {"scores": …, "change": …, "agreement": {topic: {"mean", "messages"}}, "latency_ms": …,
-                          "style_ms": {"p50", …}, "pictures", "damaged"}}}
+                          "style_ms": {"p50", …}, "cloud_ms", "pictures", "clouds", "damaged"}}}
 
 `scores` has every score (a number with a fraction) of `perception evaluate` by its dotted name, also those by class and
 range; it is empty without ground truth. `change` is the score minus the original's.
@@ -29,8 +29,8 @@ class Variant:
     """The stack on one variant of a drive.
 
     scores: dotted name -> value · latency_ms: node -> percentiles · agreement: topic -> mean, messages · worst: (file,
-    caption) of the pictures that agree least · style_ms: percentiles of the restyling of one picture · report: file of
-    the variant's own report.
+    caption) of the pictures that agree least · style_ms, cloud_ms: percentiles of the restyling of a picture, of a
+    cloud · report: file of the variant's own report.
     """
 
     name: str
@@ -39,7 +39,9 @@ class Variant:
     agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     worst: Sequence[tuple[str, str]] = ()
     style_ms: Mapping[str, float] | str = NO_DATA
+    cloud_ms: Mapping[str, float] | str = NO_DATA
     pictures: int = 0
+    clouds: int = 0
     damaged: int = 0
     report: str = ""
 
@@ -72,7 +74,9 @@ def as_metrics(original: Variant, styled: Sequence[Variant]) -> dict[str, Any]:
                 "agreement": dict(variant.agreement),
                 "latency_ms": dict(variant.latency_ms),
                 "style_ms": variant.style_ms,
+                "cloud_ms": variant.cloud_ms,
                 "pictures": variant.pictures,
+                "clouds": variant.clouds,
                 "damaged": variant.damaged,
             }
             for variant in styled

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from models.facts import ModelError, ModelFacts
 from models.gan.build import build_network, facts_of
+from models.gan.styles import PREFIX
 from models.gan.tone import ToneResidual
 from training.common import loop
 from training.common.command import launch, training_parser
@@ -37,7 +38,6 @@ from training.gan.features import LiteFeatures, perceptual_loss
 from training.gan.pairs import SOURCE, STYLES, Pairs
 from training.gan.scores import paired_scores
 
-PREFIX = "style-"
 MILD = PhotometricConfig(
     chance=0.4, contrast=(0.75, 1.3), gain=(0.75, 1.35), gamma=(0.75, 1.35), saturation=(0.4, 1.5), hue=(-8.0, 8.0),
     cast=0.06, local_contrast=(-0.3, 0.6), blur=(0.3, 1.0), noise=(0.015, 0.03), vignette=(0.0, 0.3), jpeg=(50, 95),
