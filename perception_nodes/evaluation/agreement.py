@@ -31,7 +31,7 @@ from perception_nodes.messages.events import read_event
 from perception_nodes.messages.grid import read_grid
 from perception_nodes.messages.header import stamp_to_ns
 
-LEAST_SCORE, LEAST_IOU, NEAR_M = 0.3, 0.5, 2.0
+MIN_SCORE, MIN_IOU, NEAR_M = 0.3, 0.5, 2.0
 Key = tuple[int, str]  # stamp in ns; camera or frame
 
 
@@ -112,13 +112,13 @@ def _same_cells(a: NDArray, b: NDArray) -> float:
 
 
 def _boxes2d(message: Any) -> tuple[Key, Any]:
-    boxes = read_detections2d(message).above(LEAST_SCORE)
+    boxes = read_detections2d(message).above(MIN_SCORE)
     return (boxes.stamp_ns, boxes.frame_id), (boxes.category, np.asarray(boxes.box, float))
 
 
 def _boxes3d(message: Any) -> tuple[Key, Any]:
     boxes = read_detections3d(message)
-    boxes = boxes.select(np.asarray(boxes.score) >= LEAST_SCORE)
+    boxes = boxes.select(np.asarray(boxes.score) >= MIN_SCORE)
     return (boxes.stamp_ns, boxes.frame_id), (boxes.category, boxes.centre)
 
 
@@ -136,8 +136,8 @@ def _ious(a: NDArray, b: NDArray) -> NDArray:
 
 
 def _closeness(a: NDArray, b: NDArray) -> NDArray:
-    """1 at the same place, LEAST_IOU at NEAR_M."""
-    return 1.0 - (1.0 - LEAST_IOU) * np.linalg.norm(a[:, None, :2] - b[None, :, :2], axis=-1) / NEAR_M
+    """1 at the same place, MIN_IOU at NEAR_M."""
+    return 1.0 - (1.0 - MIN_IOU) * np.linalg.norm(a[:, None, :2] - b[None, :, :2], axis=-1) / NEAR_M
 
 
 def _f1(overlap: Callable[[NDArray, NDArray], NDArray]) -> Callable[[Any, Any], float]:
@@ -148,7 +148,7 @@ def _f1(overlap: Callable[[NDArray, NDArray], NDArray]) -> Callable[[Any, Any], 
         scores = overlap(boxes_a, boxes_b)
         scores[np.asarray(names_a)[:, None] != np.asarray(names_b)[None]] = -1.0
         pairs = 0
-        while scores.max() >= LEAST_IOU:  # the closest pair first, each box once
+        while scores.max() >= MIN_IOU:  # the closest pair first, each box once
             i, j = np.unravel_index(int(scores.argmax()), scores.shape)
             scores[i, :], scores[:, j] = -1.0, -1.0
             pairs += 1

@@ -71,12 +71,14 @@ def range_loss(output: Tensor, batch: Batch, intensity: float) -> tuple[Tensor, 
     chance = F.cross_entropy(output[:, :3], fate)
     stay, air = fate == STAY, fate == AIR
     brightness = batch.intensity * output[:, 3].exp()
-    faint = (brightness - batch.styled_intensity).abs()[stay].mean() if bool(stay.any()) else output.sum() * 0
+    brightness_error = (
+        (brightness - batch.styled_intensity).abs()[stay].mean() if bool(stay.any()) else output.sum() * 0
+    )
     log_mean = output[:, 4][air]
     beyond = (batch.styled_distance[air] - NEAREST).clamp(min=0)
     far = (beyond * (-log_mean).exp() + log_mean).mean() if bool(air.any()) else output.sum() * 0
-    loss = chance + intensity * faint + 0.02 * far
-    return loss, {"chance": chance.item(), "intensity": faint.item(), "air": far.item()}
+    loss = chance + intensity * brightness_error + 0.02 * far
+    return loss, {"chance": chance.item(), "intensity": brightness_error.item(), "air": far.item()}
 
 
 def network_facts(config: RangeStyleConfig, style: str) -> ModelFacts:
