@@ -143,9 +143,9 @@ class Work:
 
         with BagReader(self._first) as reader, Progress() as bar:
             task = bar.add_task(f"restyling, {style}", total=reader.count)
-            return restyle_bag(
-                self._first, bag, style, strength, threads, progress=lambda done: bar.update(task, completed=done)
-            )
+            read = {topic for run in self.runs for topic in run.topics.values()}
+            options: dict[str, Any] = {"topics": read, "progress": lambda done: bar.update(task, completed=done)}
+            return restyle_bag(self._first, bag, style, strength, threads, **options)
 
     def _variant(self, name: str, bag: Path, runs: Sequence[SystemRun]) -> Variant:
         """Runs the systems on a bag, and scores their answers where there is ground truth."""

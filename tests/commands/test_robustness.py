@@ -50,6 +50,8 @@ def test_a_restyled_bag_keeps_everything_but_the_pixels(bag, tmp_path):
             elif not a.topic.startswith("/camera"):
                 assert a.raw == b.raw
         assert pictures == 4
+    none = restyle_bag(mixed, tmp_path / "same", STYLE, topics=["/camera/left/image/compressed"])
+    assert none.pictures == 0  # the topics of the others are left alone
 
 
 def test_the_report_holds_scores_agreement_latency_and_the_pictures_that_agree_least(bag, tmp_path, capsys):

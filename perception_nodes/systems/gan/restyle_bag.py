@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +44,13 @@ def restyle_bag(
     *,
     start: float = 0.0,
     duration: float | None = None,
+    topics: Collection[str] | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Restyling:
-    """Writes a part of a bag with its cameras in a style, and its LiDARs where the style changes them; `progress` gets
-    the number of messages written.
+    """Writes a part of a bag with its cameras in a style, and its LiDARs where the style changes them.
+
+    topics: of sensors to restyle, None: all of them; the others stay as they are. progress: gets the number of messages
+    written.
 
     Messages keep their type: Image becomes rgb8, CompressedImage a JPEG. strength above 1 counts as 1 for LiDARs.
 
@@ -58,6 +61,8 @@ def restyle_bag(
         clouds = set(lidar_topics(reader)) if weather is not None else set()
         if not cameras and not clouds:
             raise BagError(nothing_to_restyle(reader))
+        if topics is not None:
+            cameras, clouds = cameras & set(topics), clouds & set(topics)
         styler = None if weather is None else _cloud_styler(weather, strength)
         session = StyleSession.from_weights(style_model(style), strength=strength, threads=threads)
         times: dict[str, list[float]] = {"pictures": [], "clouds": []}
