@@ -66,13 +66,13 @@ def work(session: Any, sweep: Points) -> dict[str, float]:
 
 
 def _sparse_macs(session: Any, sweep: Points, facts: Any) -> int:
-    from models.spvcnn import macs, plan
+    from models.spvcnn import macs, subnet
 
     cloud = session._quantiser(np.ascontiguousarray(sweep[:, :3]), np.ascontiguousarray(sweep[:, 3]))
     level, given, numbers = cloud.level(), len(facts.features), facts.network
     if facts.architecture == "spvnas":
-        chosen = plan.NetPlan.from_numbers(numbers["channels"], numbers["transitions"], numbers["middles"])
-        return sum(plan.macs_by_part(chosen, level, given, numbers["num_classes"]).values())
+        chosen = subnet.Subnet.from_numbers(numbers["channels"], numbers["transitions"], numbers["middles"])
+        return sum(subnet.macs_by_part(chosen, level, given, numbers["num_classes"]).values())
     branch = facts.architecture == "spvcnn"
     return sum(macs.macs_by_part(level, numbers["channels"], given, numbers["num_classes"], branch).values())
 
@@ -91,11 +91,11 @@ def _frugal_macs(session: Any, sweep: Points, per_point: int) -> int:
     for rows, centre in session._squares(np.ascontiguousarray(sweep[:, :3])):
         features = torch.from_numpy(crop_features(sweep[rows, :3], sweep[rows, 3], centre))[None]
         grids = Grids(features[:, :3])
-        plans: dict[int, Any] = {}
+        subnets: dict[int, Any] = {}
         for m in layers:
-            if m.resolution not in plans:
-                plans[m.resolution] = needed(grids.at(m.resolution, m.normalize, m.eps), 0, False)
-            found = plans[m.resolution]
+            if m.resolution not in subnets:
+                subnets[m.resolution] = needed(grids.at(m.resolution, m.normalize, m.eps), 0, False)
+            found = subnets[m.resolution]
             total += len(found.first) * m.in_channels * m.out_channels + len(found.second) * m.out_channels**2
         total += per_point * len(rows)
     return total

@@ -19,9 +19,9 @@ from models.checkpoints import read_checkpoint, save_model, strip_prefix
 from models.facts import ModelError, ModelFacts
 from models.pvcnn import official as pvcnn
 from models.spvcnn.build import build_network, facts_of
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import OFFICIAL_FEATURES, NetworkSpec, scaled
 from models.spvcnn.search_space import OFFICIAL
+from models.spvcnn.subnet import Subnet
 from models.spvcnn.supernet import SuperNetwork
 from models.state import load_weights
 
@@ -95,20 +95,20 @@ def _convert_spvnas(
     """A released sub-network, or one out of a released super network, by the choices of its `net.config`."""
     if config is None:
         raise ModelError(f"{checkpoint}: an SPVNAS checkpoint needs its net.config; give --config FILE")
-    plan = NetPlan.from_config(_net_config(config))
+    subnet = Subnet.from_config(_net_config(config))
     if "classifier.linear.weight" not in state or "stem.0.kernel" not in state:
         raise ModelError(f"{checkpoint} is no SPVNAS checkpoint: found {sorted(state)[:3]} …")
     classes, inputs = int(state["classifier.linear.weight"].shape[0]), int(state["stem.0.kernel"].shape[1])
-    spec = NetworkSpec("spvnas", plan.channels, classes, OFFICIAL_FEATURES[:inputs], plan=plan)
+    spec = NetworkSpec("spvnas", subnet.channels, classes, OFFICIAL_FEATURES[:inputs], subnet=subnet)
     facts = facts_of(spec, Path(out).name)
     network = build_network(facts)
     if any(".feature.layers." in key for key in state):  # the super network
-        space = replace(OFFICIAL, lower=tuple(map(min, OFFICIAL.lower, plan.channels)))
+        space = replace(OFFICIAL, lower=tuple(map(min, OFFICIAL.lower, subnet.channels)))
         whole = SuperNetwork(space, classes, inputs)
         load_weights(whole, state, str(checkpoint))
-        state = whole.part(plan)
+        state = whole.part(subnet)
     # the released sub-networks keep the super network's classifier and read its first channels
-    weight = state["classifier.linear.weight"][:, : plan.channels[8]]
+    weight = state["classifier.linear.weight"][:, : subnet.channels[8]]
     load_weights(network, {**state, "classifier.linear.weight": weight}, str(checkpoint))
     return save_model(network, replace(facts, trained=True, training_data="SemanticKITTI (released weights)"), out)
 

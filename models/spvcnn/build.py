@@ -7,13 +7,13 @@ from torch import nn
 
 from models.facts import ModelError, ModelFacts
 from models.spvcnn.minkunet import MinkUNet
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import PRESETS, NetworkSpec
 from models.spvcnn.spvcnn import SPVCNN
 from models.spvcnn.spvnas import SPVNAS
+from models.spvcnn.subnet import Subnet
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {"spvcnn": SPVCNN, "minkunet": MinkUNet, "spvnas": SPVNAS}
-PLAN_KEYS = ("channels", "transitions", "middles")
+SUBNET_KEYS = ("channels", "transitions", "middles")
 
 # SemanticKITTI's 19 classes in the order of the released checkpoints, with the colours of its API.
 CLASSES = (
@@ -40,7 +40,7 @@ def preset_facts(preset: str) -> ModelFacts:
 
 def facts_of(spec: NetworkSpec, name: str) -> ModelFacts:
     """Facts of a network that is not trained yet."""
-    shape = {"channels": list(spec.channels)} if spec.plan is None else spec.plan.numbers()
+    shape = {"channels": list(spec.channels)} if spec.subnet is None else spec.subnet.numbers()
     return ModelFacts(
         name=name,
         architecture=spec.architecture,
@@ -57,7 +57,7 @@ def facts_of(spec: NetworkSpec, name: str) -> ModelFacts:
 def spec_of(facts: ModelFacts) -> NetworkSpec:
     """The spec of a network that facts describe; `facts_of` is the inverse."""
     numbers = facts.network
-    plan = NetPlan.from_numbers(**{k: numbers[k] for k in PLAN_KEYS}) if "transitions" in numbers else None
+    subnet = Subnet.from_numbers(**{k: numbers[k] for k in SUBNET_KEYS}) if "transitions" in numbers else None
     box = None if facts.point_range is None else tuple(facts.point_range)
     return NetworkSpec(
         facts.architecture,
@@ -66,7 +66,7 @@ def spec_of(facts: ModelFacts) -> NetworkSpec:
         facts.features,
         facts.voxel_size,
         box,
-        plan,
+        subnet,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.spvcnn.plan import NetPlan
+from models.spvcnn.subnet import Subnet
 
 OFFICIAL_WIDTHS = (32, 32, 64, 128, 256, 256, 128, 96, 96)
 OFFICIAL_FEATURES = ("x", "y", "z", "intensity")
@@ -27,7 +27,7 @@ def scaled(cr: float) -> tuple[int, ...]:
 class NetworkSpec:
     """What `build_network` needs. architecture: "spvcnn", "minkunet" or "spvnas"; channels: nine widths (stem, four
     down, four up); voxel_size m; features: names of the input channels; point_range: x, y, z least and most, m (points
-    outside get no label), or None for no limit; plan: the sub-network of an "spvnas", its widths again."""
+    outside get no label), or None for no limit; subnet: the sub-network of an "spvnas", its widths again."""
 
     architecture: str
     channels: tuple[int, ...]
@@ -35,12 +35,12 @@ class NetworkSpec:
     features: tuple[str, ...] = OFFICIAL_FEATURES
     voxel_size: float = 0.05
     point_range: tuple[float, ...] | None = None
-    plan: NetPlan | None = None
+    subnet: Subnet | None = None
 
 
 LITE_WIDTHS = (16, 16, 32, 48, 64, 48, 32, 16, 16)  # multiples of 16: the compiled engine's panel
 # The sub-network that the search chose among 48 within 0.8 of spvcnn-lite's latency (docs/spvnas.md).
-NAS_PLAN = NetPlan.from_numbers(
+NAS_SUBNET = Subnet.from_numbers(
     channels=(16, 16, 32, 48, 48, 48, 32, 16, 16),
     transitions=(16, 16, 32, 48, 48, 32, 16, 8),
     middles=((16,), (32, 32), (40, 48), (64, 64), (48,), (32,), (16,), (16,)),
@@ -49,7 +49,7 @@ TWIN_WIDTHS = (16, 16, 32, 48, 80, 48, 32, 16, 16)
 
 PRESETS: dict[str, NetworkSpec] = {
     "spvcnn-lite": NetworkSpec("spvcnn", LITE_WIDTHS, 19, LITE_FEATURES, 0.1, LITE_RANGE),
-    "spvnas-lite": NetworkSpec("spvnas", NAS_PLAN.channels, 19, LITE_FEATURES, 0.1, LITE_RANGE, NAS_PLAN),
+    "spvnas-lite": NetworkSpec("spvnas", NAS_SUBNET.channels, 19, LITE_FEATURES, 0.1, LITE_RANGE, NAS_SUBNET),
     "minkunet-lite": NetworkSpec("minkunet", TWIN_WIDTHS, 19, LITE_FEATURES, 0.1, LITE_RANGE),
     "spvcnn-cr0.5": NetworkSpec("spvcnn", scaled(0.5)),
     "spvcnn-cr0.64": NetworkSpec("spvcnn", scaled(0.64)),

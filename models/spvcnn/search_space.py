@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.facts import ModelError
-from models.spvcnn.plan import MAX_DEPTH, NetPlan, StagePlan
+from models.spvcnn.subnet import MAX_DEPTH, Subnet, SubnetStage
 
 Bounds = tuple[float, float]
 FULL: Bounds = (0.125, 1.0)
@@ -46,24 +46,24 @@ class SearchSpace:
         """A width as the released code rounds it, at least one."""
         return max(int(width) // self.divisor * self.divisor, self.floor, 1)
 
-    def largest(self) -> NetPlan:
+    def largest(self) -> Subnet:
         """The whole super network."""
         u = self.upper
         stages = [
-            StagePlan(u[i] if i < 4 else u[i + 1], u[i + 1], (u[i + 1],) * MAX_DEPTH) for i in range(8)
+            SubnetStage(u[i] if i < 4 else u[i + 1], u[i + 1], (u[i + 1],) * MAX_DEPTH) for i in range(8)
         ]  # fmt: skip
-        return NetPlan(u[0], tuple(stages))
+        return Subnet(u[0], tuple(stages))
 
-    def smallest(self) -> NetPlan:
+    def smallest(self) -> Subnet:
         """The least of everything."""
-        return self._plan(lambda low, high: low, self.min_depth)
+        return self._subnet(lambda low, high: low, self.min_depth)
 
-    def sample(self, rng: random.Random, min_depth: int | None = None) -> NetPlan:
+    def sample(self, rng: random.Random, min_depth: int | None = None) -> Subnet:
         """A sub-network drawn as published: output widths and depths uniformly among the whole numbers between the
         bounds, middle and transition widths by a uniform share, all rounded. min_depth: instead of the space's own."""
-        return self._plan(rng.uniform, min_depth or self.min_depth, rng)
+        return self._subnet(rng.uniform, min_depth or self.min_depth, rng)
 
-    def _plan(self, share: Any, min_depth: int, rng: random.Random | None = None) -> NetPlan:
+    def _subnet(self, share: Any, min_depth: int, rng: random.Random | None = None) -> Subnet:
         pairs = list(zip(self.lower, self.upper))
         widths = [low if rng is None else rng.randint(low, high) for low, high in pairs]
         widths = [min(self.rounded(w), high) for w, (_, high) in zip(widths, pairs)]
@@ -77,18 +77,18 @@ class SearchSpace:
             transition = min(self.rounded(share(*bounds) * (most if i >= 4 else self.upper[i])), self.most(i))
             depth = min_depth if rng is None else rng.randint(min_depth, MAX_DEPTH)
             middles = [min(self.rounded(share(*ratios) * most), most) for _ in range(depth)]
-            stages.append(StagePlan(transition, widths[i + 1], tuple(middles)))
-        return NetPlan(widths[0], tuple(stages))
+            stages.append(SubnetStage(transition, widths[i + 1], tuple(middles)))
+        return Subnet(widths[0], tuple(stages))
 
     def most(self, stage: int) -> int:
         """The widest transition of stage 0..7."""
         return self.upper[stage + 1] if stage >= 4 else self.upper[stage]
 
-    def mutate(self, plan: NetPlan, rng: random.Random, chance: float = 0.1) -> NetPlan:
+    def mutate(self, subnet: Subnet, rng: random.Random, chance: float = 0.1) -> Subnet:
         """Every choice is drawn anew with probability `chance`: output width, transition, depth, each middle."""
         fresh = self.sample(rng)
         stages = []
-        for i, (old, new) in enumerate(zip(plan.stages, fresh.stages)):
+        for i, (old, new) in enumerate(zip(subnet.stages, fresh.stages)):
             depth = len(new.middles) if rng.random() < chance else len(old.middles)
             spare = [
                 min(self.rounded(self._share(i, rng) * self.upper[i + 1]), self.upper[i + 1]) for _ in range(depth)
@@ -97,34 +97,34 @@ class SearchSpace:
                 old.middles[j] if j < len(old.middles) and rng.random() >= chance else spare[j] for j in range(depth)
             ]  # fmt: skip
             stages.append(
-                StagePlan(
+                SubnetStage(
                     new.transition if rng.random() < chance else old.transition,
                     new.outputs if rng.random() < chance else old.outputs,
                     tuple(middles),
                 )
             )
-        return NetPlan(plan.stem, tuple(stages))
+        return Subnet(subnet.stem, tuple(stages))
 
     def _share(self, stage: int, rng: random.Random) -> float:
         return rng.uniform(*(self.up_middle if stage >= 4 else self.middle))
 
-    def cross(self, one: NetPlan, other: NetPlan, rng: random.Random) -> NetPlan:
+    def cross(self, one: Subnet, other: Subnet, rng: random.Random) -> Subnet:
         """Every stage's transition, output width and blocks come from either parent, each with probability one half."""
         stages = []
         for a, b in zip(one.stages, other.stages):
             t, c, m = (rng.random() < 0.5 for _ in range(3))
             stages.append(
-                StagePlan(a.transition if t else b.transition, a.outputs if c else b.outputs, (a if m else b).middles)
+                SubnetStage(a.transition if t else b.transition, a.outputs if c else b.outputs, (a if m else b).middles)
             )
-        return NetPlan(one.stem, tuple(stages))
+        return Subnet(one.stem, tuple(stages))
 
-    def contains(self, plan: NetPlan) -> bool:
+    def contains(self, subnet: Subnet) -> bool:
         """Whether a super network of this space has the sub-network (its widths may be any up to the largest)."""
-        if plan.stem != self.upper[0]:
+        if subnet.stem != self.upper[0]:
             return False
         return all(
             s.outputs <= self.upper[i + 1] and s.transition <= self.most(i) and max(s.middles) <= self.upper[i + 1]
-            for i, s in enumerate(plan.stages)
+            for i, s in enumerate(subnet.stages)
         )
 
 

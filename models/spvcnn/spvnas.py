@@ -16,8 +16,8 @@ from torch import nn
 
 from models.sparse import BatchNorm, Conv3d, ReLU, SparseTensor
 from models.spvcnn.blocks import Layers, Pair
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.point_voxel import PointVoxelNetwork
+from models.spvcnn.subnet import Subnet
 
 
 class Convolution(nn.Module):
@@ -98,7 +98,7 @@ class _Classifier(nn.Module):
 class SPVNAS(PointVoxelNetwork):
     """Logits per point.
 
-    num_classes: outputs · channels, transitions, middles: the sub-network, see NetPlan.from_numbers · in_channels:
+    num_classes: outputs · channels, transitions, middles: the sub-network, see Subnet.from_numbers · in_channels:
     input features per voxel · pres, vres: see PointVoxelNetwork. Raises ModelError for numbers that make no network.
     """
 
@@ -114,14 +114,14 @@ class SPVNAS(PointVoxelNetwork):
         dropout: float = 0.3,
     ):
         super().__init__()
-        self.plan = plan = NetPlan.from_numbers(channels, transitions, middles)
+        self.subnet = subnet = Subnet.from_numbers(channels, transitions, middles)
         self.num_classes, self.in_channels, self.pres, self.vres = num_classes, in_channels, pres, vres
-        c = self.channels = plan.channels
+        c = self.channels = subnet.channels
         self.stem = stem(in_channels, c[0])
         stages, width = [], c[0]
-        for i, stage in enumerate(plan.stages):
+        for i, stage in enumerate(subnet.stages):
             transition = Convolution(width, stage.transition, 2, stride=2, transposed=i >= 4)
-            inputs, blocks = plan.inputs(i), []
+            inputs, blocks = subnet.inputs(i), []
             for j, middle in enumerate(stage.middles):
                 blocks.append(Residual(inputs, middle, stage.outputs, first=j == 0))
                 inputs = stage.outputs

@@ -2,9 +2,9 @@
 layout (`downsample.0.feature.layers.0.net.layers.0.net.conv.kernel`, …).
 
     network = SuperNetwork(OFFICIAL)
-    plan = OFFICIAL.sample(random.Random(0))
-    network.select(plan)                     # the calls to come run this sub-network
-    plain = network.extract(plan)            # the same as a network of its own
+    subnet = OFFICIAL.sample(random.Random(0))
+    network.select(subnet)                     # the calls to come run this sub-network
+    plain = network.extract(subnet)            # the same as a network of its own
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from models.spvcnn.elastic import (
     leading,
     take,
 )
-from models.spvcnn.plan import MAX_DEPTH, STAGES, NetPlan
 from models.spvcnn.point_voxel import PointVoxelNetwork
 from models.spvcnn.search_space import SearchSpace
 from models.spvcnn.spvnas import SPVNAS, stem
+from models.spvcnn.subnet import MAX_DEPTH, STAGES, Subnet
 
 
 class _Stage(nn.Module):
@@ -87,34 +87,34 @@ class SuperNetwork(PointVoxelNetwork):
         yield from self.downsample
         yield from self.upsample
 
-    def select(self, plan: NetPlan) -> None:
+    def select(self, subnet: Subnet) -> None:
         """Chooses the sub-network that the next calls run. Raises ModelError where it is no part of this one."""
-        self._check(plan)
-        for i, (stage, chosen) in enumerate(zip(self._stages(), plan.stages)):
+        self._check(subnet)
+        for i, (stage, chosen) in enumerate(zip(self._stages(), subnet.stages)):
             stage.transition.select(chosen.transition)
-            sources = self._sources(plan, i) if i >= 4 else None
+            sources = self._sources(subnet, i) if i >= 4 else None
             for block, middle in zip(stage.blocks(), chosen.middles):
                 block.select(middle, chosen.outputs, sources)
                 sources = None
             stage.depth = len(chosen.middles)
         branches: Any = self.point_transforms
         for branch, at in zip(branches, (4, 6, 8)):
-            branch.select(plan.channels[at])
-        self.plan = plan
+            branch.select(subnet.channels[at])
+        self.subnet = subnet
 
-    def _sources(self, plan: NetPlan, i: int) -> Inputs:
+    def _sources(self, subnet: Subnet, i: int) -> Inputs:
         """Input channels of stage i's first block among the full layer's."""
         if i < 4:
-            return leading(plan.stages[i].transition)
-        return joined(plan.stages[i].transition, self.space.upper[i + 1], plan.skip(i - 4))
+            return leading(subnet.stages[i].transition)
+        return joined(subnet.stages[i].transition, self.space.upper[i + 1], subnet.skip(i - 4))
 
-    def _check(self, plan: NetPlan) -> None:
-        if plan.stem != self.space.upper[0]:
+    def _check(self, subnet: Subnet) -> None:
+        if subnet.stem != self.space.upper[0]:
             raise ModelError(
-                f"the sub-network's stem has {plan.stem} channels, this super network's {self.space.upper[0]}"
+                f"the sub-network's stem has {subnet.stem} channels, this super network's {self.space.upper[0]}"
             )
-        width = plan.stem
-        for i, (name, stage) in enumerate(zip(STAGES, plan.stages)):
+        width = subnet.stem
+        for i, (name, stage) in enumerate(zip(STAGES, subnet.stages)):
             most = self.space.upper[i + 1]
             widest = most if i >= 4 else self.space.upper[i]
             found = {"transition": (stage.transition, widest), "outputs": (stage.outputs, most)}
@@ -125,7 +125,7 @@ class SuperNetwork(PointVoxelNetwork):
             if not 1 <= len(stage.middles) <= MAX_DEPTH:
                 raise ModelError(f"{name}: {len(stage.middles)} residual blocks, expected 1 or {MAX_DEPTH}")
             width = stage.outputs
-        assert width == plan.channels[8]
+        assert width == subnet.channels[8]
 
     def down_layers(self) -> list[Layers]:
         """See PointVoxelNetwork; as deep as selected."""
@@ -137,14 +137,14 @@ class SuperNetwork(PointVoxelNetwork):
         stages: Any = self.upsample
         return [(stage.transition, stage.blocks()[: stage.depth]) for stage in stages]
 
-    def part(self, plan: NetPlan) -> dict[str, Tensor]:
+    def part(self, subnet: Subnet) -> dict[str, Tensor]:
         """The state dict of a sub-network, by the keys of SPVNAS: slices of this one's tensors, copied."""
-        self._check(plan)
+        self._check(subnet)
         out = {f"stem.{k}": v for k, v in self.stem.state_dict().items()}
-        width = plan.stem
-        for i, (name, stage, chosen) in enumerate(zip(STAGES, self._stages(), plan.stages)):
+        width = subnet.stem
+        for i, (name, stage, chosen) in enumerate(zip(STAGES, self._stages(), subnet.stages)):
             out |= _convolution(f"{name}.transition", stage.transition, leading(width), chosen.transition)
-            sources = self._sources(plan, i)
+            sources = self._sources(subnet, i)
             for j, (block, middle) in enumerate(zip(stage.blocks(), chosen.middles)):
                 first, second = block.layers()
                 at = f"{name}.feature.{j}"
@@ -154,7 +154,7 @@ class SuperNetwork(PointVoxelNetwork):
                     out |= _convolution(f"{at}.downsample", block.downsample, sources, chosen.outputs)
                 sources = leading(chosen.outputs)
             width = chosen.outputs
-        c = plan.channels
+        c = subnet.channels
         branches: Any = self.point_transforms
         for i, (branch, (a, b)) in enumerate(zip(branches, ((c[0], c[4]), (c[4], c[6]), (c[6], c[8])))):
             out |= {f"point_transforms.{i}.net.conv.{k}": v for k, v in _linear(branch.net["conv"], a, b).items()}
@@ -163,14 +163,14 @@ class SuperNetwork(PointVoxelNetwork):
         out |= {f"classifier.linear.{k}": v for k, v in _linear(classifier, c[8], self.num_classes).items()}
         return {k: v.detach().clone() for k, v in out.items()}
 
-    def extract(self, plan: NetPlan) -> SPVNAS:
+    def extract(self, subnet: Subnet) -> SPVNAS:
         """A sub-network as a plain network with its own copy of the weights, in eval mode. Equal to this one after
-        `select(plan)`."""
+        `select(subnet)`."""
         network = SPVNAS(
-            self.num_classes, **plan.numbers(), in_channels=self.in_channels, pres=self.pres, vres=self.vres,
+            self.num_classes, **subnet.numbers(), in_channels=self.in_channels, pres=self.pres, vres=self.vres,
             dropout=self.dropout.p,
         )  # fmt: skip
-        network.load_state_dict(self.part(plan))
+        network.load_state_dict(self.part(subnet))
         return network.to(next(self.parameters()).device).eval()
 
     @torch.no_grad()

@@ -16,20 +16,20 @@ from torch import Tensor
 
 from models.facts import ModelError
 from models.spvcnn.elastic import Inputs, joined, leading
-from models.spvcnn.plan import NetPlan
+from models.spvcnn.subnet import Subnet
 from models.spvcnn.supernet import SuperNetwork
 
 
 @torch.no_grad()
-def warm_start(network: SuperNetwork, state: Mapping[str, Tensor], channels: tuple[int, ...]) -> NetPlan:
-    """Copies the state dict of an SPVCNN with nine `channels` into `network`; returns the plan of that SPVCNN.
+def warm_start(network: SuperNetwork, state: Mapping[str, Tensor], channels: tuple[int, ...]) -> Subnet:
+    """Copies the state dict of an SPVCNN with nine `channels` into `network`; returns the subnet of that SPVCNN.
 
     Raises ModelError where the super network is too narrow for it or a key is missing.
     """
-    plan = NetPlan.of_spvcnn(channels)
-    network.select(plan)
+    subnet = Subnet.of_spvcnn(channels)
+    network.select(subnet)
     try:
-        _copy(network, state, plan)
+        _copy(network, state, subnet)
     except KeyError as error:
         raise ModelError(
             f"the weights to start from have no {error}: expected an SPVCNN of widths {channels}"
@@ -37,19 +37,19 @@ def warm_start(network: SuperNetwork, state: Mapping[str, Tensor], channels: tup
     except RuntimeError as error:
         raise ModelError(f"the weights to start from do not fit an SPVCNN of widths {channels}: {error}") from None
     network.select(network.space.largest())
-    return plan
+    return subnet
 
 
-def _copy(network: SuperNetwork, state: Mapping[str, Tensor], plan: NetPlan) -> None:
+def _copy(network: SuperNetwork, state: Mapping[str, Tensor], subnet: Subnet) -> None:
     network.stem.load_state_dict({k[5:]: v for k, v in state.items() if k.startswith("stem.")})
     stages: list[Any] = [*network.downsample, *network.upsample]
-    width = plan.stem
-    for i, (stage, chosen) in enumerate(zip(stages, plan.stages)):
+    width = subnet.stem
+    for i, (stage, chosen) in enumerate(zip(stages, subnet.stages)):
         up = i >= 4
         root = f"up{i - 3}" if up else f"stage{i + 1}"
         _convolution(stage.transition, state, f"{root}.0.net.0", f"{root}.0.net.1", leading(width), chosen.transition)
         sources = (
-            joined(chosen.transition, network.space.upper[i + 1], plan.skip(i - 4))
+            joined(chosen.transition, network.space.upper[i + 1], subnet.skip(i - 4))
             if up
             else leading(chosen.transition)
         )
@@ -66,7 +66,7 @@ def _copy(network: SuperNetwork, state: Mapping[str, Tensor], plan: NetPlan) -> 
                 _identity(block.downsample, stage.transition.net["bn"].part(chosen.transition), sources)
             sources = inner
         width = chosen.outputs
-    c = plan.channels
+    c = subnet.channels
     branches: Any = network.point_transforms
     for i, (branch, (a, b)) in enumerate(zip(branches, ((c[0], c[4]), (c[4], c[6]), (c[6], c[8])))):
         _linear(branch.net["conv"].linear, state, f"point_transforms.{i}.0", a, b)

@@ -4,38 +4,15 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from perception_nodes.bags.reader import BagReader
 from perception_nodes.bags.writer import BagWriter
 from perception_nodes.nodes.environment import isolate_environment, rclpy_or_explain
+from perception_nodes.nodes.replay_options import ReplayOptions
 from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems.run import SystemRun
-
-
-@dataclass(frozen=True)
-class ReplayOptions:
-    """How to replay.
-
-    rate: times real time; 0: each message waits until the node has worked on the last one, so that none is dropped.
-    patient: at another rate, too, messages wait: the bag is played more slowly where the nodes are slower.
-    start, duration: seconds of the bag (duration None: to the end).
-    topics: further topics of the bag to play (a live viewer's cameras); what the nodes read is always played.
-    network: play and answer with the DDS settings of this shell; else on this machine only.
-    domain: ROS domain; None: a free one that no other process uses (with `network`: ROS_DOMAIN_ID).
-    listener: called with (topic, type name, message, stamp in ns) for everything recorded and all of `topics`.
-    """
-
-    rate: float = 1.0
-    patient: bool = False
-    start: float = 0.0
-    duration: float | None = None
-    topics: tuple[str, ...] = ()
-    network: bool = False
-    domain: int | None = None
-    listener: Callable[[str, str, Any, int], None] | None = None
 
 
 def replay(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -18,15 +18,13 @@ from perception_nodes.bags.writer import BagWriter
 from perception_nodes.nodes.domain import OwnDomain
 from perception_nodes.nodes.errors import NodeError
 from perception_nodes.nodes.lanes import Lane, all_rows, answer_row, make_lane
-from perception_nodes.nodes.lockstep import NodeLockstep
 from perception_nodes.nodes.main import spin
+from perception_nodes.nodes.node_lockstep import NodeLockstep
 from perception_nodes.nodes.player import PlayerNode
 from perception_nodes.nodes.recorder import Recorded, RecorderNode
+from perception_nodes.nodes.replay_options import ReplayOptions
 from perception_nodes.streaming.result import ReplayResult
 from perception_nodes.systems.run import SystemRun
-
-if TYPE_CHECKING:
-    from perception_nodes.nodes.replay import ReplayOptions
 
 # A short queue evens out single slow frames; a network that is too slow still drops, and it is counted. The clock comes
 # when all networks are loaded.
@@ -42,16 +40,16 @@ class ReplaySession:
     """Context manager: nodes configured and active inside, everything gone outside.
 
     Args:
-        bag: what is played. runs: the systems under test. plan: how. writer: an open bag for the results, or None.
+        bag: what is played. runs: the systems under test. options: how. writer: an open bag for the results, or None.
 
     Raises:
         NodeError: a node could not be configured (its own sentence is in the log).
     """
 
     def __init__(
-        self, bag: str | Path, runs: Sequence[SystemRun], plan: "ReplayOptions", writer: BagWriter | None
+        self, bag: str | Path, runs: Sequence[SystemRun], options: ReplayOptions, writer: BagWriter | None
     ) -> None:
-        self._bag, self._runs, self._plan, self._writer = bag, runs, plan, writer
+        self._bag, self._runs, self._options, self._writer = bag, runs, options, writer
         self._done = threading.Event()
         self._code = 0
         self._nodes: list[Any] = []
@@ -61,8 +59,8 @@ class ReplaySession:
 
     def __enter__(self) -> "ReplaySession":
         self._context = rclpy.Context()
-        domain = self._plan.domain
-        if domain is None and not self._plan.network:
+        domain = self._options.domain
+        if domain is None and not self._options.network:
             self._own_domain = OwnDomain()
             domain = self._own_domain.number
         no_signals = SignalHandlerOptions.NO
@@ -83,8 +81,8 @@ class ReplaySession:
         self.stop()
 
     def _build(self) -> None:
-        plan = self._plan
-        patient = PATIENT | ({"stream.queue": LOCKSTEP_QUEUE} if plan.rate == 0 or plan.patient else {})
+        options = self._options
+        patient = PATIENT | ({"stream.queue": LOCKSTEP_QUEUE} if options.rate == 0 or options.patient else {})
         for run in self._runs:
             lane = make_lane(run, patient, context=self._context, use_global_arguments=False)
             self._lanes.append(lane)
@@ -92,13 +90,13 @@ class ReplaySession:
             lane.node.uninstalled_listener = self._found
             self._add(lane.node)
         rows = all_rows(self._lanes)
-        if self._writer is None and plan.listener is None:
+        if self._writer is None and options.listener is None:
             rows = [answer_row(lane.run) for lane in self._lanes]
-        if plan.listener is not None:
+        if options.listener is not None:
             rows += [Recorded(topic, kind, keep=False) for topic, kind in self._seen_types().items()]
         ros: dict[str, Any] = {"context": self._context, "use_global_arguments": False}
         self._recorder = self._add(
-            RecorderNode(rows, self._writer, listener=plan.listener, overrides={"use_sim_time": True}, **ros)
+            RecorderNode(rows, self._writer, listener=options.listener, overrides={"use_sim_time": True}, **ros)
         )
         for lane in self._lanes:
             lane.recorder = self._recorder
@@ -123,24 +121,24 @@ class ReplaySession:
     def _seen_types(self) -> dict[str, str]:
         with BagReader(self._bag) as reader:
             topics = reader.topics()
-        return {name: topics[name].type for name in self._plan.topics if name in topics}
+        return {name: topics[name].type for name in self._options.topics if name in topics}
 
     def _player_parameters(self) -> dict[str, Any]:
-        plan = self._plan
+        options = self._options
         fed = {topic: lane.run.system.answer.topic for lane in self._lanes for topic in lane.inputs}
         rows = [(topic, lane.name if topic in lane.inputs else "") for lane in self._lanes for topic in lane.sent]
         read = list(dict.fromkeys(topic for topic, _ in rows))
         return {
             "bag": str(self._bag),
-            "playback.rate": float(plan.rate),
-            "playback.patient": plan.patient,
-            "playback.start_s": float(plan.start),
-            "playback.duration_s": float(plan.duration or 0.0),
+            "playback.rate": float(options.rate),
+            "playback.patient": options.patient,
+            "playback.start_s": float(options.start),
+            "playback.duration_s": float(options.duration or 0.0),
             "playback.wait_for": [topic for topic, _ in rows],
             "playback.wait_nodes": [node for _, node in rows],
             "playback.wait_s": 60.0,
             # Ground truth is in the bag already: only what the nodes read goes over DDS.
-            "playback.topics": list(dict.fromkeys([*read, *plan.topics])),
+            "playback.topics": list(dict.fromkeys([*read, *options.topics])),
             "answer.inputs": list(fed),
             "answer.topics": list(fed.values()),
             # Every message brings its own /clock; more ticks would only wake the executor beside the network.
@@ -247,7 +245,7 @@ class ReplaySession:
         warnings = [f"{node.get_name()}: {text}" for node in self._nodes for text in node.health.history()]
         nodes = {lane.name: lane.result(self._player, self._recorder.tally) for lane in self._lanes}
         unanswered = self._player.health.counter("playback", "unanswered")
-        return ReplayResult.of(nodes, out, self._plan.rate, wall_s, tuple(warnings), unanswered)
+        return ReplayResult.of(nodes, out, self._options.rate, wall_s, tuple(warnings), unanswered)
 
     def stop(self) -> None:
         """Ends and destroys everything; safe to call twice."""

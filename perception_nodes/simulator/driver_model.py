@@ -101,6 +101,9 @@ class Vehicle:
         return x - back * math.cos(self.trailer_yaw), y - back * math.sin(self.trailer_yaw), self.trailer_yaw
 
 
+Occupant = tuple[float, float, Vehicle]  # arc length of the centre, lateral offset, who
+
+
 def follow(v: float, wanted: float, gap: float, closing: float, driver: Driver) -> float:
     """IDM acceleration, m/s^2, for speed v, wanted speed, gap to the bumper ahead (inf: free) and closing speed."""
     free = (v / max(wanted, 0.1)) ** 4

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from perception_nodes.simulator import driver_model as drive
-from perception_nodes.simulator.driver_model import Vehicle
+from perception_nodes.simulator.driver_model import Occupant, Vehicle
 from perception_nodes.simulator.junctions import Junctions
 from perception_nodes.simulator.lane_changes import consider_lane_change, consider_passing
 from perception_nodes.simulator.routes import CROSSING_HALF, LaneNetwork
 
-Occupant = tuple[float, float, Vehicle]  # arc length of the centre, lateral offset, who
 HORIZON = 90.0  # m that a driver looks ahead
 
 

@@ -8,17 +8,31 @@ not brake hard.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-from perception_nodes.simulator.driver_model import Vehicle
+import numpy as np
 
-if TYPE_CHECKING:
-    from perception_nodes.simulator.flow import Flow
+from perception_nodes.simulator.driver_model import Occupant, Vehicle
+from perception_nodes.simulator.junctions import Junctions
 
 SIDE_ROOM = 0.9  # m between two bodies while passing
 ONCOMING_ROOM = 0.5  # m between two bodies that meet
 EDGE = 0.15  # m that a body keeps from its lane's edge without asking who comes
 LOOK = 26.0  # m ahead at which a slow road user is swung out for
+
+
+class Flow(Protocol):
+    """What a lane change needs of the traffic (flow.py has its full form)."""
+
+    tracks: Any
+    rng: np.random.Generator
+    junctions: Junctions
+    occupants: dict[int, list[Occupant]]
+    obstacles: dict[int, list[tuple[float, float, float, float]]]
+
+    def leader(self, v: Vehicle) -> Any: ...
+
+    def extend_route(self, vehicle: Vehicle) -> None: ...
 
 
 def consider_passing(flow: Flow, v: Vehicle) -> None:

@@ -5,56 +5,30 @@ world = build_world(7, style="suburb")
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.draft import Draft
 from perception_nodes.simulator.layout import areas
 from perception_nodes.simulator.layout import blocks as land
-from perception_nodes.simulator.layout.crossings import PlanCrossing, make_crossing, place_crossings
-from perception_nodes.simulator.layout.frontage import Frontage, frontages, plan_lots
+from perception_nodes.simulator.layout.crossings import make_crossing, place_crossings
+from perception_nodes.simulator.layout.frontage import frontages, plan_lots
 from perception_nodes.simulator.layout.height import GroundHeight
 from perception_nodes.simulator.layout.lanes import LaneGraph
-from perception_nodes.simulator.layout.marks import Marks, place_marks
+from perception_nodes.simulator.layout.marks import place_marks
 from perception_nodes.simulator.layout.parking import kerbside_spots
-from perception_nodes.simulator.layout.plan import Block, StreetPlan, make_plan
+from perception_nodes.simulator.layout.plan import Block, make_plan
 from perception_nodes.simulator.layout.roads import build_islands, build_roads
-from perception_nodes.simulator.layout.soup import Soup
 from perception_nodes.simulator.layout.styles import MIX, STYLES, grown
 from perception_nodes.simulator.layout.surfaces import paint_roads, pave_lot
-from perception_nodes.simulator.layout.warp import Warp, random_warp
+from perception_nodes.simulator.layout.warp import random_warp
 from perception_nodes.simulator.layout.works import place_works, site_pose
 from perception_nodes.simulator.mirror import mirrored
 from perception_nodes.simulator.props.placement import place_props
-from perception_nodes.simulator.scene import Crossing, ParkingSpot, Surface, World
+from perception_nodes.simulator.scene import Crossing, Surface, World
 
 Array = NDArray[np.float64]
 LEFT_HAND = 0.3  # share of worlds whose traffic keeps to the left
-
-
-@dataclass
-class Draft:
-    """A world under construction; the builders of layout/ and props/ read it and add to its soups."""
-
-    seed: int
-    rng: np.random.Generator
-    plan: StreetPlan
-    warp: Warp
-    ground_soup: Soup = field(default_factory=Soup)
-    prop_soup: Soup = field(default_factory=Soup)
-    crossings: list[PlanCrossing] = field(default_factory=list)
-    marks: Marks = field(default_factory=Marks)
-    edges: dict[int, land.Edge] = field(default_factory=dict)  # block id -> rim; -1: the land outside
-    rims: dict[int, land.Rim] = field(default_factory=dict)
-    lands: dict[int, land.Land] = field(default_factory=dict)
-    fronts: list[Frontage] = field(default_factory=list)
-    outside: land.Outside | None = None
-    ground: GroundHeight | None = None
-    parking: list[ParkingSpot] = field(default_factory=list)
-    carparks: list[Array] = field(default_factory=list)  # polygons [P, 2] in the map
-    keep_clear: list[tuple[int, int, float, float]] = field(default_factory=list)  # entrances: road, side, t, half
-    lamps: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 def build_world(seed: int, style: str = "mixed", left_hand: bool | None = None) -> World:

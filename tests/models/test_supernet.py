@@ -17,10 +17,10 @@ from models.sparse import Level, SparseTensor
 from models.spvcnn.build import build_network, preset_facts
 from models.spvcnn.inference import Predictor
 from models.spvcnn.macs import gmacs as spvcnn_gmacs
-from models.spvcnn.plan import NetPlan, gmacs
 from models.spvcnn.presets import LITE_WIDTHS
 from models.spvcnn.search_space import LITE, OFFICIAL, OFFICIAL_16, SearchSpace
 from models.spvcnn.spvnas import SPVNAS
+from models.spvcnn.subnet import Subnet, gmacs
 from models.spvcnn.supernet import SuperNetwork
 from models.spvcnn.warm_start import warm_start
 from tests.sparse.clouds import cloud
@@ -66,11 +66,11 @@ def test_the_official_super_network_has_the_published_size():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_extracted_network_equals_its_sub_network(seed):
-    network, plan, x = supernet(), NARROW.sample(random.Random(seed)), sparse()
-    network.select(plan)
+    network, subnet, x = supernet(), NARROW.sample(random.Random(seed)), sparse()
+    network.select(subnet)
     expected = logits(network, x)
-    plain = network.extract(plan)
-    assert isinstance(plain, SPVNAS) and plain.plan == plan
+    plain = network.extract(subnet)
+    assert isinstance(plain, SPVNAS) and plain.subnet == subnet
     assert torch.equal(logits(plain, x), expected)
     network.select(NARROW.largest())
     assert not torch.equal(logits(network, x), expected)
@@ -79,12 +79,12 @@ def test_an_extracted_network_equals_its_sub_network(seed):
 
 def test_training_a_sub_network_touches_its_own_weights_only():
     network = supernet().train()
-    plan = NARROW.smallest()
-    network.select(plan)
+    subnet = NARROW.smallest()
+    network.select(subnet)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     network(sparse()).square().mean().backward()
     kernel = network.downsample[1].feature["layers"][0].layers()[0].net["conv"].kernel
-    middle = plan.stages[1].middles[0]
+    middle = subnet.stages[1].middles[0]
     assert float(kernel.grad[:, :, :middle].abs().sum()) > 0 and float(kernel.grad[:, :, middle:].abs().sum()) == 0
     unused = network.downsample[1].feature["layers"][1].layers()[0].net["conv"].kernel
     assert unused.grad is None
@@ -96,21 +96,21 @@ def test_training_a_sub_network_touches_its_own_weights_only():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([OFFICIAL, OFFICIAL_16, LITE, NARROW]))
 def test_samples_lie_within_the_bounds_and_survive_their_config(seed, space):
-    plan = space.sample(random.Random(seed))
-    assert plan == space.sample(random.Random(seed)) and space.contains(plan)
-    for i, stage in enumerate(plan.stages):
+    subnet = space.sample(random.Random(seed))
+    assert subnet == space.sample(random.Random(seed)) and space.contains(subnet)
+    for i, stage in enumerate(subnet.stages):
         assert stage.outputs % space.divisor == 0 or stage.outputs == space.upper[i + 1]
         assert space.rounded(space.lower[i + 1]) <= stage.outputs <= space.upper[i + 1]
         assert all(m % space.divisor == 0 and m >= space.floor for m in (stage.transition, *stage.middles))
         assert space.min_depth <= len(stage.middles) <= 2
-    config = plan.config()
-    assert NetPlan.from_config(json.loads(json.dumps(config))) == plan
-    assert NetPlan.from_numbers(**plan.numbers()) == plan
+    config = subnet.config()
+    assert Subnet.from_config(json.loads(json.dumps(config))) == subnet
+    assert Subnet.from_numbers(**subnet.numbers()) == subnet
     other = space.sample(random.Random(seed + 1))
     rng = random.Random(seed)
-    for child in (space.cross(plan, other, rng), space.mutate(plan, rng, 0.5)):
+    for child in (space.cross(subnet, other, rng), space.mutate(subnet, rng, 0.5)):
         assert space.contains(child)
-    assert space.mutate(plan, rng, 0.0) == plan and space.cross(plan, plan, rng) == plan
+    assert space.mutate(subnet, rng, 0.0) == subnet and space.cross(subnet, subnet, rng) == subnet
 
 
 def test_widths_are_rounded_as_both_released_versions_do():
@@ -136,9 +136,9 @@ def test_a_wrong_config_is_one_clear_sentence():
     ]
     for given_config, said in wrong:
         with pytest.raises(ModelError, match=said):
-            NetPlan.from_config(given_config)
-    plan = NARROW.largest()
-    wide = replace(plan, stages=(replace(plan.stages[0], outputs=7), *plan.stages[1:]))
+            Subnet.from_config(given_config)
+    subnet = NARROW.largest()
+    wide = replace(subnet, stages=(replace(subnet.stages[0], outputs=7), *subnet.stages[1:]))
     with pytest.raises(ModelError, match=r"downsample.0: outputs is 7, the super network has 1 to 6 there"):
         supernet().select(wide)
     with pytest.raises(ModelError, match="none above its upper one"):
@@ -160,15 +160,15 @@ def test_the_lite_space_holds_spvcnn_lite_and_a_warm_start_computes_the_same():
     spvcnn = lively(build_network(preset_facts("spvcnn-lite"), seed=1))
     torch.manual_seed(2)
     network = SuperNetwork(LITE, 19, 8)
-    plan = warm_start(network, spvcnn.state_dict(), LITE_WIDTHS)
-    assert LITE.contains(plan) and plan.channels == LITE_WIDTHS
+    subnet = warm_start(network, spvcnn.state_dict(), LITE_WIDTHS)
+    assert LITE.contains(subnet) and subnet.channels == LITE_WIDTHS
     x = sparse(8)
     expected = logits(spvcnn, x)
     network.eval()
-    for chosen in (plan, LITE.largest()):  # the new channels are there, and nothing reads them yet
+    for chosen in (subnet, LITE.largest()):  # the new channels are there, and nothing reads them yet
         network.select(chosen)
         torch.testing.assert_close(logits(network, x), expected, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(logits(network.extract(plan), x), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits(network.extract(subnet), x), expected, atol=1e-4, rtol=1e-4)
     network.train()(x).square().mean().backward()  # gradients reach what reads the new channels
     reader = network.downsample[3].feature["layers"][1].layers()[0].net["conv"].kernel.grad
     assert float(reader[:, LITE_WIDTHS[4] :, : LITE_WIDTHS[4]].abs().sum()) > 0
@@ -181,8 +181,8 @@ def test_the_lite_space_holds_spvcnn_lite_and_a_warm_start_computes_the_same():
 @pytest.mark.parametrize("precision, tolerance", [("fp32", 1e-5), ("int16", 4e-3)])
 def test_the_fused_engine_runs_any_sub_network(precision, tolerance):
     network = lively(SuperNetwork(LITE, 19, 8))
-    plan = LITE.sample(random.Random(5))
-    plain, x = network.extract(plan), sparse(8)
+    subnet = LITE.sample(random.Random(5))
+    plain, x = network.extract(subnet), sparse(8)
     order = x.level.order
     coords, feats = x.level.coords[order], np.ascontiguousarray(x.feats.numpy()[order])
     expected = logits(plain, SparseTensor(torch.from_numpy(feats), coords)).numpy()
@@ -193,7 +193,7 @@ def test_the_fused_engine_runs_any_sub_network(precision, tolerance):
 def test_macs_are_those_of_spvcnn_but_for_the_first_blocks_shortcuts():
     level = Level(cloud(3, voxels=400, extent=12))
     widths = (4, 6, 8, 10, 12, 10, 8, 6, 6)  # no stage's first block keeps its width, so SPVCNN has every shortcut too
-    assert gmacs(NetPlan.of_spvcnn(widths), level) == pytest.approx(spvcnn_gmacs(level, widths))
+    assert gmacs(Subnet.of_spvcnn(widths), level) == pytest.approx(spvcnn_gmacs(level, widths))
 
 
 def test_a_model_folder_of_a_sub_network_comes_back(tmp_path):
@@ -207,15 +207,15 @@ def test_released_sub_networks_and_super_networks_are_converted(tmp_path):
     space = replace(OFFICIAL, lower=NARROW.lower)
     torch.manual_seed(0)
     network = lively(SuperNetwork(space))
-    plan = NARROW.sample(random.Random(3))
-    plan = replace(plan, stem=32, stages=plan.stages)
-    (tmp_path / "net.config").write_text(json.dumps({**plan.config(), "num_classes": 19}))
-    state = network.part(plan)
+    subnet = NARROW.sample(random.Random(3))
+    subnet = replace(subnet, stem=32, stages=subnet.stages)
+    (tmp_path / "net.config").write_text(json.dumps({**subnet.config(), "num_classes": 19}))
+    state = network.part(subnet)
     state["classifier.linear.weight"] = network.state_dict()["classifier.linear.weight"]
     torch.save({"model": state}, tmp_path / "init")
     torch.save({"model": {f"module.{k}": v for k, v in network.state_dict().items()}}, tmp_path / "whole")
     x = sparse()
-    expected = logits(network.extract(plan), x)
+    expected = logits(network.extract(subnet), x)
     for source in ("init", "whole"):
         facts = convert(tmp_path / source, tmp_path / f"out_{source}", "spvnas", tmp_path / "net.config")
         again, _ = load_network(tmp_path / f"out_{source}")

@@ -7,18 +7,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("perception_nodes", "models", "training", "benchmarks")
 
-# Circles of annotations alone (`if TYPE_CHECKING`) that are still there, by their first file. None may be added: take a
-# line away when its circle is gone.
-TYPES_ALONE = {
-    "perception_nodes.nodes.lanes",
-    "perception_nodes.nodes.replay",
-    "perception_nodes.simulator.flow",
-    "perception_nodes.simulator.layout.crossings",
-    "perception_nodes.simulator.props.backdrop",
-    "training.segmentation.sources",
-}
-
-
 def modules(root, folders):
     """Module name -> file; a package is named without __init__."""
     files = [p for f in folders for p in (root / f).rglob("*.py")]
@@ -89,9 +77,8 @@ def test_no_two_files_import_each_other():
     assert circles(graph_of(ROOT, FOLDERS, types=False)) == []
 
 
-def test_no_two_files_need_each_other_for_annotations_but_those_that_are_known():
-    found = {circle[0]: circle for circle in circles(graph_of(ROOT, FOLDERS, types=True))}
-    assert set(found) <= TYPES_ALONE, {k: v for k, v in found.items() if k not in TYPES_ALONE}
+def test_no_two_files_need_each_other_for_annotations():
+    assert circles(graph_of(ROOT, FOLDERS, types=True)) == []
 
 
 def test_circles_are_found_at_the_top_in_functions_and_by_relative_imports(tmp_path):

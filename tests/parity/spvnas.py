@@ -9,8 +9,8 @@ import torch
 
 from models.sparse import Level, SparseTensor
 from models.spvcnn.inference import Predictor
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.search_space import OFFICIAL, SearchSpace
+from models.spvcnn.subnet import Subnet
 from models.spvcnn.supernet import SuperNetwork
 from tests.parity.vectors import Vector
 
@@ -58,9 +58,9 @@ def run(vector: Vector) -> dict[str, np.ndarray]:
     network = build(vector)
     found: dict[str, np.ndarray] = {}
     for i, config in enumerate(vector.meta["facts"]["subnets"]):
-        plan, name = NetPlan.from_config(config), f"logits{i}"
-        network.select(plan)
-        plain = network.extract(plan)
+        subnet, name = Subnet.from_config(config), f"logits{i}"
+        network.select(subnet)
+        plain = network.extract(subnet)
         x = SparseTensor(torch.from_numpy(feats), coords)
         with torch.inference_mode():
             ways = [network(x).numpy(), plain(x).numpy()]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from models.facts import ModelError
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.search_space import SearchSpace
+from models.spvcnn.subnet import Subnet
 
 TRIES = 2000  # draws for one candidate within the budget
 
@@ -37,7 +37,7 @@ class EvolutionConfig:
 class Candidate:
     """A scored sub-network. origin: "start", "random", "mutation" or "crossover" · cost: in the budget's unit."""
 
-    plan: NetPlan
+    subnet: Subnet
     fitness: float
     cost: float
     generation: int
@@ -46,11 +46,11 @@ class Candidate:
 
 def evolve(
     space: SearchSpace,
-    fitness: Callable[[NetPlan], float],
-    cost: Callable[[NetPlan], float],
+    fitness: Callable[[Subnet], float],
+    cost: Callable[[Subnet], float],
     budget: float,
     config: EvolutionConfig,
-    start: list[NetPlan] | None = None,
+    start: list[Subnet] | None = None,
     on_scored: Callable[[Candidate], None] = lambda candidate: None,
 ) -> list[Candidate]:
     """Every candidate, best first; none costs more than `budget`.
@@ -59,16 +59,16 @@ def evolve(
     Raises ModelError where hardly any sub-network keeps the budget.
     """
     rng = random.Random(config.seed)
-    scored: dict[NetPlan, Candidate] = {}
+    scored: dict[Subnet, Candidate] = {}
 
-    def consider(plan: NetPlan, generation: int, origin: str) -> None:
-        if plan not in scored:
-            scored[plan] = Candidate(plan, fitness(plan), cost(plan), generation, origin)
-            on_scored(scored[plan])
+    def consider(subnet: Subnet, generation: int, origin: str) -> None:
+        if subnet not in scored:
+            scored[subnet] = Candidate(subnet, fitness(subnet), cost(subnet), generation, origin)
+            on_scored(scored[subnet])
 
-    for plan in start or []:
-        if space.contains(plan) and cost(plan) <= budget and len(scored) < config.population:
-            consider(plan, 0, "start")
+    for subnet in start or []:
+        if space.contains(subnet) and cost(subnet) <= budget and len(scored) < config.population:
+            consider(subnet, 0, "start")
     while len(scored) < config.population:
         drawn = _within(lambda: space.sample(rng), cost, budget, scored)
         if drawn is None:
@@ -78,7 +78,7 @@ def evolve(
             )
         consider(drawn, 0, "random")
     for generation in range(1, config.generations + 1):
-        parents = [c.plan for c in ranked(scored)[: config.parents]]
+        parents = [c.subnet for c in ranked(scored)[: config.parents]]
         mutants = round(config.population * config.mutants)
         for i in range(config.population):
             origin = "mutation" if i < mutants else "crossover"
@@ -89,8 +89,8 @@ def evolve(
 
 
 def _child(
-    space: SearchSpace, parents: list[NetPlan], origin: str, config: EvolutionConfig, rng: random.Random
-) -> NetPlan:
+    space: SearchSpace, parents: list[Subnet], origin: str, config: EvolutionConfig, rng: random.Random
+) -> Subnet:
     if origin == "mutation" or len(parents) < 2:
         return space.mutate(rng.choice(parents), rng, config.mutation)
     one, other = rng.sample(parents, 2)
@@ -98,17 +98,17 @@ def _child(
 
 
 def _within(
-    draw: Callable[[], NetPlan], cost: Callable[[NetPlan], float], budget: float, seen: dict[NetPlan, Candidate]
-) -> NetPlan | None:
+    draw: Callable[[], Subnet], cost: Callable[[Subnet], float], budget: float, seen: dict[Subnet, Candidate]
+) -> Subnet | None:
     """A new sub-network within the budget; None where none came up."""
     for _ in range(TRIES):
-        plan = draw()
-        if plan not in seen and cost(plan) <= budget:
-            return plan
+        subnet = draw()
+        if subnet not in seen and cost(subnet) <= budget:
+            return subnet
     return None
 
 
-def ranked(scored: dict[NetPlan, Candidate]) -> list[Candidate]:
+def ranked(scored: dict[Subnet, Candidate]) -> list[Candidate]:
     """Best first; of equals, the cheaper."""
     return sorted(scored.values(), key=lambda c: (-c.fitness, c.cost))
 

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from models.facts import ModelError
 from models.sparse import Level, MapSet, fused
 from models.spvcnn.inference import Predictor
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.search_space import SPACES
 from models.spvcnn.spvnas import SPVNAS
+from models.spvcnn.subnet import Subnet
 
 REPEATS = 5
 
@@ -54,9 +54,9 @@ class Call(NamedTuple):
         return f"{self.kind} L{self.level} {terms}->{self.outputs} {self.weights}:{self.out}{' +' * self.residual}"
 
 
-def calls(plan: NetPlan, in_channels: int, classes: int, precision: str) -> Iterator[Call]:
+def calls(subnet: Subnet, in_channels: int, classes: int, precision: str) -> Iterator[Call]:
     """What `models.spvcnn.fused_network` does for a sub-network, in order."""
-    p, c = precision, plan.channels
+    p, c = precision, subnet.channels
 
     def conv(level: int, inputs: list[tuple[int, str]], outputs: int, residual: bool = False) -> Call:
         return Call("conv", level, tuple(inputs), outputs, residual, p, p)
@@ -69,14 +69,14 @@ def calls(plan: NetPlan, in_channels: int, classes: int, precision: str) -> Iter
     yield Call("conv", 0, ((in_channels, "same"),), c[0], False, "fp32", p)
     yield conv(0, [(c[0], "same")], c[0])
     width = c[0]
-    for i, stage in enumerate(plan.stages):
+    for i, stage in enumerate(subnet.stages):
         level = i + 1 if i < 4 else 7 - i
         if i == 4:
             yield from exchange(4, c[0], c[4], p)
         if i == 6:
             yield from exchange(2, c[4], c[6], "fp32")
         yield conv(level, [(width, "down" if i < 4 else "up")], stage.transition)
-        parts = [stage.transition] + ([plan.skip(i - 4)] if i >= 4 else [])
+        parts = [stage.transition] + ([subnet.skip(i - 4)] if i >= 4 else [])
         for j, middle in enumerate(stage.middles):
             yield conv(level, [(w, "same") for w in parts], middle)
             shortcut = [(w, "row") for w in parts] if j == 0 else []
@@ -105,7 +105,7 @@ class LatencyTable:
         if not clouds:
             raise ModelError("a latency table needs at least one sweep")
         self.in_channels, self.classes, self.path = in_channels, classes, path
-        probe = SPVNAS(classes, **NetPlan.of_spvcnn((16,) * 9).numbers(), in_channels=in_channels).eval()
+        probe = SPVNAS(classes, **Subnet.of_spvcnn((16,) * 9).numbers(), in_channels=in_channels).eval()
         self._predictor = Predictor(probe, precision, threads=1)
         self.precision = self._predictor.precision
         self._maps: list[MapSet] = [self._predictor.maps(Level(cloud)) for cloud in clouds]
@@ -122,11 +122,11 @@ class LatencyTable:
             if kept.get("about") == self.about:
                 self.table = {str(k): float(v) for k, v in kept["table"].items()}
 
-    def milliseconds(self, plan: NetPlan) -> float:
+    def milliseconds(self, subnet: Subnet) -> float:
         """Predicted CPU time of the network part of a step, mean over the sweeps, one thread."""
         total = 0.0
         fresh = False
-        for call in calls(plan, self.in_channels, self.classes, self.precision):
+        for call in calls(subnet, self.in_channels, self.classes, self.precision):
             key = call.key()
             if key not in self.table:
                 self.table[key], fresh = self._measure(call), True
@@ -182,12 +182,12 @@ class LatencyTable:
             times.append(least(partial(predictor.run, feats, maps)))
         return float(np.mean(times))
 
-    def verify(self, plans: list[NetPlan]) -> list[tuple[float, float]]:
+    def verify(self, subnets: list[Subnet]) -> list[tuple[float, float]]:
         """(predicted, measured) milliseconds of whole sub-networks with random weights."""
         out = []
-        for plan in plans:
-            network = SPVNAS(self.classes, **plan.numbers(), in_channels=self.in_channels).eval()
-            out.append((self.milliseconds(plan), self.measure_network(network)))
+        for subnet in subnets:
+            network = SPVNAS(self.classes, **subnet.numbers(), in_channels=self.in_channels).eval()
+            out.append((self.milliseconds(subnet), self.measure_network(network)))
         return out
 
 
@@ -281,12 +281,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     rng = random.Random(options.seed)
-    plans = [space.smallest(), space.largest(), *(space.sample(rng) for _ in range(options.check))]
-    pairs = table.verify(plans)
+    subnets = [space.smallest(), space.largest(), *(space.sample(rng) for _ in range(options.check))]
+    pairs = table.verify(subnets)
     print(f"{table.about}; CPU ms of one thread")
-    for plan, (predicted, measured) in zip(plans, pairs):
+    for subnet, (predicted, measured) in zip(subnets, pairs):
         off = predicted / measured - 1
-        print(f"predicted {predicted:7.2f}  measured {measured:7.2f}  {off:+.1%}  {list(plan.channels)} {plan.depths}")
+        print(f"predicted {predicted:7.2f}  measured {measured:7.2f}  {off:+.1%}  {list(subnet.channels)} "
+              f"{subnet.depths}")
     print(f"correlation {correlation(pairs):.4f}; {len(table.table)} calls in the table")
     return 0
 

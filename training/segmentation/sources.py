@@ -9,14 +9,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from models.facts import ModelError
 from training.segmentation.sweep_stream import SweepStream
 from training.segmentation.sweep_wire import CompactSweep, read_sweep
-
-if TYPE_CHECKING:
-    from training.segmentation.trainer import Trainer
 
 FILE_SUFFIXES = (".sweeps", ".bin")
 
@@ -124,7 +121,15 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def training_sweeps(trainer: Trainer, options: argparse.Namespace) -> Source:
+class Share(Protocol):
+    """A process's share of a training: its settings, its place among the processes, and the sweeps taken before."""
+
+    config: Any
+    process: Any
+    earlier_sweeps: int
+
+
+def training_sweeps(trainer: Share, options: argparse.Namespace) -> Source:
     """What a process trains on; several processes share the work."""
     config, rank, world = trainer.config, trainer.process.rank, trainer.process.world
     if options.sweeps:
@@ -141,7 +146,7 @@ def training_sweeps(trainer: Trainer, options: argparse.Namespace) -> Source:
     return SweepStream(options.workers, "train", first=first, options=arguments, ready=4 * options.workers)
 
 
-def held_out_sweeps(trainer: Trainer, options: argparse.Namespace) -> Source:
+def held_out_sweeps(trainer: Share, options: argparse.Namespace) -> Source:
     """What process 0 validates on; nothing elsewhere."""
     count = trainer.config.validation_worlds if trainer.process.rank == 0 else 0
     if options.semantickitti:

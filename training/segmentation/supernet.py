@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from models.facts import ModelError, ModelFacts, load_network
 from models.spvcnn.build import facts_of
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import LITE_FEATURES, LITE_RANGE, OFFICIAL_FEATURES, NetworkSpec
 from models.spvcnn.search_space import SPACES
 from models.spvcnn.spvcnn import SPVCNN
+from models.spvcnn.subnet import Subnet
 from models.spvcnn.supernet import SuperNetwork
 from models.spvcnn.warm_start import warm_start
 from perception_nodes.classes import IGNORE, POINT_CLASSES
@@ -61,13 +61,13 @@ class SupernetConfig(TrainConfig):
 
 
 def spec_for(space: str) -> NetworkSpec:
-    """Inputs of a super network's sub-networks, with its largest as the plan."""
+    """Inputs of a super network's sub-networks, with its largest as the subnet."""
     if space not in SPACES:
         raise ModelError(f"search space {space!r} is unknown; known: {', '.join(SPACES)}")
-    plan = SPACES[space].largest()
+    subnet = SPACES[space].largest()
     if space.startswith("official"):
-        return NetworkSpec("spvnas", plan.channels, len(POINT_CLASSES), OFFICIAL_FEATURES, plan=plan)
-    return NetworkSpec("spvnas", plan.channels, len(POINT_CLASSES), LITE_FEATURES, 0.1, LITE_RANGE, plan)
+        return NetworkSpec("spvnas", subnet.channels, len(POINT_CLASSES), OFFICIAL_FEATURES, subnet=subnet)
+    return NetworkSpec("spvnas", subnet.channels, len(POINT_CLASSES), LITE_FEATURES, 0.1, LITE_RANGE, subnet)
 
 
 def make_supernet(space: str, seed: int = 0) -> SuperNetwork:
@@ -99,7 +99,7 @@ class SupernetTrainer(Trainer):
         super().__init__([facts_of(spec_for(config.space), NAME)], config, process)
         # every process draws its own sub-networks: more of them are taught per step
         self.rng = random.Random(config.seed * 1000 + process.rank)
-        self.plan: NetPlan | None = None  # the sub-network drawn last
+        self.subnet: Subnet | None = None  # the sub-network drawn last
         if start is not None:
             self._start(start)
 
@@ -129,7 +129,7 @@ class SupernetTrainer(Trainer):
         warm_start(self.network, {k: v.to(self.device) for k, v in state.items()}, channels)
         self.trainees[0].restart(self.network.state_dict(), start)
 
-    def draw(self, progress: float) -> NetPlan:
+    def draw(self, progress: float) -> Subnet:
         """The sub-network of a step at `progress` 0..1 of the schedule."""
         full = progress < self.config.full_depth
         return self.network.space.sample(self.rng, min_depth=2 if full else None)
@@ -148,8 +148,8 @@ class SupernetTrainer(Trainer):
             losses["largest"] = float(loss.detach())
             loss.backward()
             teacher = logits.detach()
-        self.plan = self.draw(progress)
-        network.select(self.plan)
+        self.subnet = self.draw(progress)
+        network.select(self.subnet)
         logits, loss = self._loss(network, data, weights)
         losses["drawn"] = float(loss.detach())
         if teacher is not None and self.config.distil:
@@ -174,8 +174,8 @@ class SupernetTrainer(Trainer):
         space = self.network.space
         with self.trainees[0].averaged() as network:
             assert isinstance(network, SuperNetwork)
-            for name, plan in (("largest", space.largest()), ("smallest", space.smallest())):
-                plain = network.extract(plan)
+            for name, subnet in (("largest", space.largest()), ("smallest", space.smallest())):
+                plain = network.extract(subnet)
                 recalibrate(plain, batches)
                 out[name] = score(plain, held, self.config.bf16)
         return out

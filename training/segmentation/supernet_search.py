@@ -30,9 +30,9 @@ from models.official import save_model
 from models.sparse import Level, fused, native
 from models.spvcnn.build import facts_of, spec_of
 from models.spvcnn.fused_network import FusedNetwork
-from models.spvcnn.plan import NetPlan, gmacs
 from models.spvcnn.presets import NetworkSpec
 from models.spvcnn.search_space import SPACES
+from models.spvcnn.subnet import Subnet, gmacs
 from models.spvcnn.supernet import SuperNetwork
 from training.common.seeds import VAL
 from training.segmentation.batch_norms import recalibrate
@@ -59,15 +59,15 @@ class Fitness:
     sweeps: list[HeldSweep]
     batches: list[VoxelBatch]
 
-    def measured(self, plan: NetPlan) -> torch.nn.Module:
+    def measured(self, subnet: Subnet) -> torch.nn.Module:
         """The sub-network as a plain network with its batch norms measured anew."""
-        plain = self.network.extract(plan)
+        plain = self.network.extract(subnet)
         recalibrate(plain, self.batches)
         return plain
 
-    def __call__(self, plan: NetPlan) -> dict[str, Any]:
+    def __call__(self, subnet: Subnet) -> dict[str, Any]:
         """{miou, iou, by_pattern}."""
-        return quick_score(self.measured(plan), self.sweeps)
+        return quick_score(self.measured(subnet), self.sweeps)
 
 
 def quick_score(network: torch.nn.Module, sweeps: list[HeldSweep]) -> dict[str, Any]:
@@ -103,16 +103,16 @@ def calibration_batches(paths: list[Path], count: int, spec: NetworkSpec) -> lis
 
 
 class Log:
-    """candidates.jsonl: what was scored, by plan; and the bar."""
+    """candidates.jsonl: what was scored, by subnet; and the bar."""
 
     def __init__(self, path: Path, total: int):
         self.path, self.total, self.started = path, total, time.monotonic()
-        self.known: dict[NetPlan, dict[str, Any]] = {}
+        self.known: dict[Subnet, dict[str, Any]] = {}
         self.fresh = 0
         if path.is_file():
             for line in path.read_text().splitlines():
                 row = json.loads(line)
-                self.known[NetPlan.from_numbers(**row["plan"])] = row
+                self.known[Subnet.from_numbers(**row["plan"])] = row
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends a line."""
@@ -134,17 +134,17 @@ def search(options: argparse.Namespace) -> dict[str, Any]:
     options.out.mkdir(parents=True, exist_ok=True)
     clouds = sweep_voxels(options.real, spec.voxel_size, spec.point_range)
     table = LatencyTable(clouds, len(spec.features), spec.num_classes, path=options.out / "latency.json")
-    costs: dict[str, Callable[[NetPlan], float]] = {
+    costs: dict[str, Callable[[Subnet], float]] = {
         "latency": table.milliseconds,
-        "macs": lambda plan: float(
-            np.mean([gmacs(plan, Level(c), len(spec.features), spec.num_classes) for c in clouds])
+        "macs": lambda subnet: float(
+            np.mean([gmacs(subnet, Level(c), len(spec.features), spec.num_classes) for c in clouds])
         ),
     }
     cost = _cached(costs[options.budget])
     rival = None
     if options.than:
         facts = load_facts(options.than)
-        rival = spec_of(facts).plan or NetPlan.of_spvcnn(facts.network["channels"])
+        rival = spec_of(facts).subnet or Subnet.of_spvcnn(facts.network["channels"])
     limit = options.limit if options.limit else options.share * cost(rival) if rival else float("inf")
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
     fitness = Fitness(
@@ -160,22 +160,22 @@ def search(options: argparse.Namespace) -> dict[str, Any]:
     log = Log(options.out / "candidates.jsonl", config.population * (config.generations + 1))
     done: list[Candidate] = []
 
-    def value(plan: NetPlan) -> float:
-        if plan not in log.known:
-            scores = fitness(plan)
-            log.known[plan] = {
-                "plan": plan.numbers(), "miou": scores["miou"], "by_pattern": scores["by_pattern"],
-                "latency_ms": round(table.milliseconds(plan), 3), "gmacs": round(costs["macs"](plan), 4),
+    def value(subnet: Subnet) -> float:
+        if subnet not in log.known:
+            scores = fitness(subnet)
+            log.known[subnet] = {
+                "plan": subnet.numbers(), "miou": scores["miou"], "by_pattern": scores["by_pattern"],
+                "latency_ms": round(table.milliseconds(subnet), 3), "gmacs": round(costs["macs"](subnet), 4),
             }  # fmt: skip
-            log.write(log.known[plan])
-        return float(log.known[plan]["miou"])
+            log.write(log.known[subnet])
+        return float(log.known[subnet]["miou"])
 
     def scored(candidate: Candidate) -> None:
         done.append(candidate)
         best = max(done, key=lambda c: c.fitness)
         log.show(len(done), f"generation {candidate.generation}, best {best.fitness:.4f} at {best.cost:.1f}")
 
-    start = [NetPlan.from_numbers(**json.loads(line)) for line in _lines(options.start)]
+    start = [Subnet.from_numbers(**json.loads(line)) for line in _lines(options.start)]
     ranking = evolve(space, value, cost, limit, config, start, scored)
     return _finish(options, fitness, ranking, rival, cost, spec, table)
 
@@ -184,8 +184,8 @@ def _finish(
     options: argparse.Namespace,
     fitness: Fitness,
     ranking: list[Candidate],
-    rival: NetPlan | None,
-    cost: Callable[[NetPlan], float],
+    rival: Subnet | None,
+    cost: Callable[[Subnet], float],
     spec: NetworkSpec,
     table: LatencyTable,
 ) -> dict[str, Any]:
@@ -197,12 +197,12 @@ def _finish(
         marks[str(Path(options.than).name)] = (cost(rival), float(quick_score(own, fitness.sweeps)["miou"]))
     title = f"SPVNAS: sub-networks of {options.checkpoint.parent.name}, {len(fitness.sweeps)} validation sweeps"
     save_search(options.out / "search.png", ranking, marks, UNITS[options.budget], title)
-    checked = table.verify([c.plan for c in ranking[: options.check]])
-    facts = facts_of(replace(spec, channels=best.plan.channels, plan=best.plan), "winner")
+    checked = table.verify([c.subnet for c in ranking[: options.check]])
+    facts = facts_of(replace(spec, channels=best.subnet.channels, subnet=best.subnet), "winner")
     facts = replace(facts, trained=True, training_data="sub-network of a super network; to be trained further")
-    save_model(fitness.measured(best.plan), facts, options.out / "winner")
+    save_model(fitness.measured(best.subnet), facts, options.out / "winner")
     told = {
-        "config": best.plan.config(), "plan": best.plan.numbers(), "miou": best.fitness, "cost": best.cost,
+        "config": best.subnet.config(), "plan": best.subnet.numbers(), "miou": best.fitness, "cost": best.cost,
         "unit": UNITS[options.budget], "candidates": len(ranking), "to_beat": marks,
         "predicted_and_measured_ms": [[round(a, 2), round(b, 2)] for a, b in checked],
         "correlation": round(correlation(checked), 4),
@@ -211,13 +211,13 @@ def _finish(
     return told
 
 
-def _cached(cost: Callable[[NetPlan], float]) -> Callable[[NetPlan], float]:
-    known: dict[NetPlan, float] = {}
+def _cached(cost: Callable[[Subnet], float]) -> Callable[[Subnet], float]:
+    known: dict[Subnet, float] = {}
 
-    def found(plan: NetPlan) -> float:
-        if plan not in known:
-            known[plan] = cost(plan)
-        return known[plan]
+    def found(subnet: Subnet) -> float:
+        if subnet not in known:
+            known[subnet] = cost(subnet)
+        return known[subnet]
 
     return found
 
@@ -264,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print(f"winner: mIoU {told['miou']:.4f}, {told['cost']:.2f} {told['unit']}; to beat: {told['to_beat']}")
-    print(f"  {told['plan']}")
+    print(f"  {told['subnet']}")
     return 0
 
 

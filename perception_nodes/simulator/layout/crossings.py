@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import Node, Road, StreetPlan
+from perception_nodes.simulator.layout.lanes import LaneGraph
+from perception_nodes.simulator.layout.plan import PlanCrossing, StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import Crossing
 
-if TYPE_CHECKING:
-    from perception_nodes.simulator.layout.lanes import LaneGraph
-
 Array = NDArray[np.float64]
-
-
-class PlanCrossing:
-    """A crossing in the plan: road, arc `t`, width along the road, paint, and the junction arm that it lies on."""
-
-    def __init__(self, road: Road, t: float, width: float, style: str, node: Node | None = None, arm: int = 0) -> None:
-        self.road, self.t, self.width, self.style = road, t, width, style  # style: zebra | lines | plain (no paint)
-        self.node, self.arm = node, arm  # arm: +1 | -1, the way that the road leaves the node
 
 
 def place_crossings(rng: np.random.Generator, plan: StreetPlan) -> list[PlanCrossing]:

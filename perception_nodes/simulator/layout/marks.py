@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.layout.crossings import PlanCrossing
-from perception_nodes.simulator.layout.plan import Road, StreetPlan
+from perception_nodes.simulator.layout.plan import PlanCrossing, Road, StreetPlan
 
 Array = NDArray[np.float64]
 RGB = tuple[int, int, int]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.layout.crossings import PlanCrossing
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import Road, StreetPlan
+from perception_nodes.simulator.layout.plan import PlanCrossing, Road, StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import ParkingSpot
 

@@ -77,6 +77,14 @@ class Block:
     bends: tuple[bool, bool, bool, bool]  # whether the corner is a bend of the ring
 
 
+class PlanCrossing:
+    """A crossing in the plan: road, arc `t`, width along the road, paint, and the junction arm that it lies on."""
+
+    def __init__(self, road: Road, t: float, width: float, style: str, node: Node | None = None, arm: int = 0) -> None:
+        self.road, self.t, self.width, self.style = road, t, width, style  # style: zebra | lines | plain (no paint)
+        self.node, self.arm = node, arm  # arm: +1 | -1, the way that the road leaves the node
+
+
 @dataclass
 class StreetPlan:
     """Roads, nodes and blocks of one world."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perception_nodes.simulator.layout.crossings import PlanCrossing
 from perception_nodes.simulator.layout.frontage import Frontage, Lot
 from perception_nodes.simulator.layout.height import GroundHeight
 from perception_nodes.simulator.layout.marks import WHITE, Marks
-from perception_nodes.simulator.layout.plan import Road
+from perception_nodes.simulator.layout.plan import PlanCrossing, Road
 from perception_nodes.simulator.layout.soup import OTHER_GROUND, PARKING, ROAD, SIDEWALK, Soup
 from perception_nodes.simulator.layout.warp import Warp
 from perception_nodes.simulator.scene import ParkingSpot, Surface

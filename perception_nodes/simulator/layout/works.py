@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from perception_nodes.simulator.layout.crossings import PlanCrossing
 from perception_nodes.simulator.layout.height import GroundHeight
-from perception_nodes.simulator.layout.plan import StreetPlan
+from perception_nodes.simulator.layout.plan import PlanCrossing, StreetPlan
 from perception_nodes.simulator.layout.warp import Warp
 
 REACH = 13.0  # m on both sides of a site's middle that must be free of junctions and crossings

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from perception_nodes.simulator.draft import Draft
+from perception_nodes.simulator.layout.frontage import Frontage
 from perception_nodes.simulator.layout.soup import BUILDING, Soup, box_quads
 from perception_nodes.simulator.props.buildings import PLASTERS
 from perception_nodes.simulator.props.library import Library
 from perception_nodes.simulator.props.placer import Placer
 from perception_nodes.simulator.scene import Mesh, Surface
-
-if TYPE_CHECKING:
-    from perception_nodes.simulator.layout.frontage import Frontage
-    from perception_nodes.simulator.world import Draft
 
 
 def far_house(rng: np.random.Generator, storeys: int, pitched: bool) -> Mesh:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from perception_nodes.simulator.draft import Draft
 from perception_nodes.simulator.props.backdrop import add_backdrop
 from perception_nodes.simulator.props.library import draw_library
 from perception_nodes.simulator.props.lots import Pool, fill_lot
 from perception_nodes.simulator.props.placer import Placer
 from perception_nodes.simulator.props.streetside import add_signals, furnish
-
-if TYPE_CHECKING:
-    from perception_nodes.simulator.world import Draft
 
 
 def place_props(draft: Draft) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from perception_nodes.simulator.draft import Draft
 from perception_nodes.simulator.layout.frontage import Frontage
 from perception_nodes.simulator.layout.soup import CLUTTER, Soup, tube
 from perception_nodes.simulator.props.library import Library
 from perception_nodes.simulator.props.placer import Placer
 from perception_nodes.simulator.scene import Surface
-
-if TYPE_CHECKING:
-    from perception_nodes.simulator.world import Draft
 
 Array = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.facts import ModelError
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.presets import LITE_WIDTHS
+from models.spvcnn.subnet import Subnet
 from tests.training.street import street
 from training.common.config_files import load_yaml_config
 from training.segmentation.batch_norms import recalibrate
@@ -41,19 +41,19 @@ def test_sub_networks_learn_together_and_resume_on_the_same_draws(tmp_path):
     expected = []
     for _ in range(2):
         losses = made.step(0.6)
-        expected.append((losses, made.plan))
+        expected.append((losses, made.subnet))
     again = trainer()
     again.resume(tmp_path)
     again.buffer.counts = made.buffer.counts.clone()
     found = []
     for _ in range(2):
         losses = again.step(0.6)
-        found.append((losses, again.plan))
+        found.append((losses, again.subnet))
     assert found == expected
     scores = again.scores([("hand", compact(street(9, 400), CPU))])
     assert set(scores) == {"largest", "smallest"} and 0.0 <= scores["smallest"]["miou"] <= 1.0
     network, space = load_supernet(tmp_path / "supernet.checkpoint.safetensors")
-    assert space == "lite" and network.plan == network.space.largest()
+    assert space == "lite" and network.subnet == network.space.largest()
 
 
 def test_depth_shrinks_only_after_the_full_stage():
@@ -66,10 +66,10 @@ def test_without_sandwich_only_the_drawn_sub_network_is_taught():
     made = trainer(replace(TINY, sandwich=False))
     before = {k: v.clone() for k, v in made.network.state_dict().items()}
     assert set(made.step(0.9)) == {"drawn"}
-    plan = made.plan
-    assert plan is not None
+    subnet = made.subnet
+    assert subnet is not None
     key = "downsample.3.feature.layers.0.net.layers.0.net.bn.bn.running_mean"
-    after, middle = made.network.state_dict()[key], plan.stages[3].middles[0]
+    after, middle = made.network.state_dict()[key], subnet.stages[3].middles[0]
     assert torch.equal(after[middle:], before[key][middle:]) and not torch.equal(after[:middle], before[key][:middle])
 
 
@@ -88,7 +88,7 @@ def test_a_start_from_spvcnn_is_as_good_as_spvcnn(tmp_path):
     with spvcnn.trainees[0].averaged() as network, torch.no_grad():
         expected = run(network, network, data)
     made.network.eval()
-    made.network.select(NetPlan.of_spvcnn(LITE_WIDTHS))
+    made.network.select(Subnet.of_spvcnn(LITE_WIDTHS))
     with torch.no_grad():
         torch.testing.assert_close(run(made.network, made.network, data), expected, atol=1e-3, rtol=1e-3)
     with pytest.raises(ModelError, match="a super network starts from an SPVCNN"):
@@ -140,7 +140,7 @@ def _average(rank: int, store: str) -> None:
 def test_the_configs_in_the_repository_load():
     for name in ("spvnas", "spvnas_cpu"):
         config = load_yaml_config(SupernetConfig(), f"config/training/{name}.yaml")
-        assert config.space == "lite" and spec_for(config.space).plan is not None
+        assert config.space == "lite" and spec_for(config.space).subnet is not None
     assert spec_for("official").features == ("x", "y", "z", "intensity")
 
 

@@ -11,9 +11,9 @@ import torch
 from models.facts import ModelError, load_network
 from models.sparse import native
 from models.spvcnn.inference import Predictor
-from models.spvcnn.plan import NetPlan
 from models.spvcnn.search_space import LITE, OFFICIAL
 from models.spvcnn.spvnas import SPVNAS
+from models.spvcnn.subnet import Subnet
 from tests.sparse.clouds import sweep
 from tests.training.street import street
 from training.common.seeds import VAL
@@ -27,19 +27,19 @@ from training.segmentation.sweep_wire import write_sweep
 SMALL = EvolutionConfig(population=12, generations=6, parents=4, seed=3)
 
 
-def size(plan: NetPlan) -> float:
-    return float(sum(plan.channels) + sum(s.transition + sum(s.middles) for s in plan.stages))
+def size(subnet: Subnet) -> float:
+    return float(sum(subnet.channels) + sum(s.transition + sum(s.middles) for s in subnet.stages))
 
 
-def taste(plan: NetPlan) -> float:
+def taste(subnet: Subnet) -> float:
     """Wants wide low-resolution stages of depth 1."""
-    return plan.channels[4] + plan.channels[5] - 20.0 * sum(d - 1 for d in plan.depths)
+    return subnet.channels[4] + subnet.channels[5] - 20.0 * sum(d - 1 for d in subnet.depths)
 
 
 def test_a_search_keeps_its_budget_and_finds_better_than_its_first_draws():
     budget = 0.8 * size(LITE.largest())
     ranking = evolve(LITE, taste, size, budget, SMALL)
-    assert len(ranking) == len({c.plan for c in ranking}) == 12 * 7 and all(size(c.plan) <= budget for c in ranking)
+    assert len(ranking) == len({c.subnet for c in ranking}) == 12 * 7 and all(size(c.subnet) <= budget for c in ranking)
     first = max(c.fitness for c in ranking if c.generation == 0)
     assert ranking[0].fitness > first and ranking[0].generation > 0
     assert {c.origin for c in ranking} == {"random", "mutation", "crossover"}
@@ -66,7 +66,7 @@ def test_a_budget_that_nothing_keeps_is_said():
 def test_given_sub_networks_begin_the_first_generation():
     start = [LITE.smallest(), LITE.largest()]
     ranking = evolve(LITE, taste, size, size(LITE.smallest()) * 2, SMALL, start)
-    assert [c.plan for c in ranking if c.origin == "start"] == [LITE.smallest()]
+    assert [c.subnet for c in ranking if c.origin == "start"] == [LITE.smallest()]
 
 
 def voxels() -> np.ndarray:
@@ -81,7 +81,7 @@ def voxels() -> np.ndarray:
 def test_the_table_lists_exactly_the_calls_that_the_engine_makes(monkeypatch, precision):
     from models.sparse import fused
 
-    plan, seen = LITE.sample(random.Random(7)), []
+    subnet, seen = LITE.sample(random.Random(7)), []
     for name, kind in (("convolve", "conv"), ("interpolate", "spread"), ("point_mean", "mean")):
         real = getattr(fused, name)
 
@@ -94,9 +94,9 @@ def test_the_table_lists_exactly_the_calls_that_the_engine_makes(monkeypatch, pr
 
         monkeypatch.setattr(fused, name, counted)
     coords = voxels()
-    network = SPVNAS(19, **plan.numbers(), in_channels=8).eval()
+    network = SPVNAS(19, **subnet.numbers(), in_channels=8).eval()
     Predictor(network, precision, 1)(np.zeros((len(coords), 8), np.float32), coords)
-    listed = [(c.kind, [w for w, _ in c.inputs], c.outputs, c.weights, c.out) for c in calls(plan, 8, 19, precision)]
+    listed = [(c.kind, [w for w, _ in c.inputs], c.outputs, c.weights, c.out) for c in calls(subnet, 8, 19, precision)]
     assert listed == seen
 
 
@@ -118,8 +118,8 @@ def test_latencies_are_measured_once_kept_and_ordered_like_whole_networks(tmp_pa
 
 def candidates() -> list[Candidate]:
     rng = random.Random(0)
-    plans = [LITE.sample(rng) for _ in range(30)]
-    return [Candidate(p, 0.2 + 0.01 * (i % 7), 50.0 + i, i // 10, "random") for i, p in enumerate(plans)]
+    subnets = [LITE.sample(rng) for _ in range(30)]
+    return [Candidate(p, 0.2 + 0.01 * (i % 7), 50.0 + i, i // 10, "random") for i, p in enumerate(subnets)]
 
 
 def test_the_frontier_holds_what_nothing_beats():
@@ -165,12 +165,12 @@ def test_the_program_from_checkpoint_to_winner_and_on_again(trained, shared, cap
     lines = (trained / "search" / "candidates.jsonl").read_text().splitlines()
     told = json.loads((trained / "search" / "winner.json").read_text())
     assert len(lines) == told["candidates"] == 4
-    plan = NetPlan.from_config(told["config"])
-    assert plan == NetPlan.from_numbers(**told["plan"])
+    subnet = Subnet.from_config(told["config"])
+    assert subnet == Subnet.from_numbers(**told["plan"])
     best = max(json.loads(line)["miou"] for line in lines)
     assert told["miou"] == best and (trained / "search" / "search.png").is_file()
     network, facts = load_network(trained / "search" / "winner")
-    assert facts.architecture == "spvnas" and network.plan == plan
+    assert facts.architecture == "spvnas" and network.subnet == subnet
     before = (trained / "search" / "candidates.jsonl").read_bytes()
     assert main(command) == 0  # everything is known: the same trajectory, nothing scored again
     assert (trained / "search" / "candidates.jsonl").read_bytes() == before
@@ -181,5 +181,5 @@ def test_the_program_from_checkpoint_to_winner_and_on_again(trained, shared, cap
 
 
 def test_official_space_is_searched_by_macs_alone():
-    plan = OFFICIAL.sample(random.Random(0))
-    assert list(calls(plan, 4, 19, "fp32"))[0].key() == "conv L0 4same->32 fp32:fp32"
+    subnet = OFFICIAL.sample(random.Random(0))
+    assert list(calls(subnet, 4, 19, "fp32"))[0].key() == "conv L0 4same->32 fp32:fp32"

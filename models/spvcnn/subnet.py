@@ -20,7 +20,7 @@ MAX_DEPTH = 2  # residual blocks in a stage
 
 
 @dataclass(frozen=True)
-class StagePlan:
+class SubnetStage:
     """transition: channels out of the strided or transposed convolution · outputs: channels out of the stage · middles:
     channels between the two convolutions of each residual block; as many blocks as entries (1 or 2)."""
 
@@ -30,11 +30,11 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
-class NetPlan:
+class Subnet:
     """stem: channels at full resolution · stages: four down (to strides 2, 4, 8, 16), then four up."""
 
     stem: int
-    stages: tuple[StagePlan, ...]
+    stages: tuple[SubnetStage, ...]
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ class NetPlan:
         }
 
     @staticmethod
-    def from_numbers(channels: Sequence[int], transitions: Sequence[int], middles: Sequence[Sequence[int]]) -> NetPlan:
+    def from_numbers(channels: Sequence[int], transitions: Sequence[int], middles: Sequence[Sequence[int]]) -> Subnet:
         """From nine output widths, eight transition widths and eight lists of middle widths. Raises ModelError."""
         shaped = len(channels) == 9 and len(transitions) == 8 and len(middles) == 8
         if not shaped or any(not 1 <= len(m) <= MAX_DEPTH for m in middles):
@@ -72,16 +72,16 @@ class NetPlan:
                 f"{[len(m) for m in middles]}: expected 9, 8 and eight times 1 or 2"
             )
         stages = zip(transitions, channels[1:], middles)
-        plan = NetPlan(int(channels[0]), tuple(StagePlan(int(t), int(c), tuple(map(int, m))) for t, c, m in stages))
-        if min(plan.stem, *transitions, *channels, *(w for m in middles for w in m)) < 1:
-            raise ModelError(f"a sub-network has a width below 1: {plan.numbers()}")
-        return plan
+        subnet = Subnet(int(channels[0]), tuple(SubnetStage(int(t), int(c), tuple(map(int, m))) for t, c, m in stages))
+        if min(subnet.stem, *transitions, *channels, *(w for m in middles for w in m)) < 1:
+            raise ModelError(f"a sub-network has a width below 1: {subnet.numbers()}")
+        return subnet
 
     @staticmethod
-    def of_spvcnn(channels: Sequence[int]) -> NetPlan:
+    def of_spvcnn(channels: Sequence[int]) -> Subnet:
         """The sub-network that has the shape of an SPVCNN of nine widths."""
         c = list(channels)
-        return NetPlan.from_numbers(c, c[0:4] + c[5:9], [(width, width) for width in c[1:]])
+        return Subnet.from_numbers(c, c[0:4] + c[5:9], [(width, width) for width in c[1:]])
 
     def config(self) -> dict[str, Any]:
         """The released form."""
@@ -101,7 +101,7 @@ class NetPlan:
         return out
 
     @staticmethod
-    def from_config(config: Mapping[str, Any]) -> NetPlan:
+    def from_config(config: Mapping[str, Any]) -> Subnet:
         """From the released form; keys that say nothing about the shape (num_classes, …) are passed over.
 
         Raises ModelError where a key is missing, is no number, or contradicts `output_channels`.
@@ -121,7 +121,7 @@ class NetPlan:
             _agrees(config, f"{name}.feature.layers.0.downsample", widths[i + 1])
         for i, at in enumerate((4, 6, 8)):
             _agrees(config, f"point_transforms.{i}", widths[at])
-        return NetPlan.from_numbers(widths, transitions, middles)
+        return Subnet.from_numbers(widths, transitions, middles)
 
 
 def _number(config: Mapping[str, Any], key: str) -> int:
@@ -139,7 +139,7 @@ def _agrees(config: Mapping[str, Any], key: str, width: int) -> None:
         raise ModelError(f"the config has {key} = {config[key]!r}, output_channels ask for {width} there")
 
 
-def macs_by_part(plan: NetPlan, level: Level, in_channels: int = 4, classes: int = 19) -> dict[str, int]:
+def macs_by_part(subnet: Subnet, level: Level, in_channels: int = 4, classes: int = 19) -> dict[str, int]:
     """MACs by part (stem, downsample.0, …, points, classifier) on the voxels of `level` (stride 1): kernel-map pairs x
     Cin x Cout and the linear layers, as in `models.spvcnn.macs`."""
     levels = [level]
@@ -147,14 +147,14 @@ def macs_by_part(plan: NetPlan, level: Level, in_channels: int = 4, classes: int
         levels.append(levels[-1].down()[0])
     pairs = [len(found.submanifold(3)) for found in levels]
     voxels = [len(found) for found in levels]
-    c = plan.channels
+    c = subnet.channels
     parts = {"stem": pairs[0] * (in_channels * c[0] + c[0] * c[0])}
-    width = plan.stem
-    for i, (name, stage) in enumerate(zip(STAGES, plan.stages)):
+    width = subnet.stem
+    for i, (name, stage) in enumerate(zip(STAGES, subnet.stages)):
         at = i + 1 if i < 4 else 7 - i
         # every voxel of the finer level meets one of the coarser: down from it, or up onto it
         total = voxels[i if i < 4 else at] * width * stage.transition
-        inputs = plan.inputs(i)
+        inputs = subnet.inputs(i)
         total += voxels[at] * inputs * stage.outputs  # the first block's shortcut
         for middle in stage.middles:
             total += pairs[at] * (inputs * middle + middle * stage.outputs)
@@ -165,6 +165,6 @@ def macs_by_part(plan: NetPlan, level: Level, in_channels: int = 4, classes: int
     return parts
 
 
-def gmacs(plan: NetPlan, level: Level, in_channels: int = 4, classes: int = 19) -> float:
+def gmacs(subnet: Subnet, level: Level, in_channels: int = 4, classes: int = 19) -> float:
     """Total in 10^9 multiply-accumulates."""
-    return sum(macs_by_part(plan, level, in_channels, classes).values()) / 1e9
+    return sum(macs_by_part(subnet, level, in_channels, classes).values()) / 1e9
