@@ -58,7 +58,7 @@ def strip_prefix(state: Mapping[str, Any], prefix: str = "module.") -> dict[str,
 
 
 def save_model(network: torch.nn.Module, facts: ModelFacts, out: str | Path) -> ModelFacts:
-    """Writes weights.safetensors and model.yaml into `out`; facts last, so that a half-written folder is no model."""
+    """Writes weights.safetensors and model.yaml into `out`; facts last: a half-written folder is not a model."""
     from safetensors.torch import save_file
 
     out = Path(out)

@@ -153,7 +153,7 @@ def load_facts(name_or_path: str | Path) -> ModelFacts:
         )
     if path.suffix not in (".yaml", ".yml"):
         raise ModelError(
-            f"{path} is no model folder but a single file: make a folder of a checkpoint with "
+            f"{path} is not a model folder but a single file: make a folder of a checkpoint with "
             f"`perception weights import {path}`, and give that folder"
         )
     try:

@@ -97,7 +97,7 @@ def _convert_spvnas(
         raise ModelError(f"{checkpoint}: an SPVNAS checkpoint needs its net.config; give --config FILE")
     subnet = Subnet.from_config(_net_config(config))
     if "classifier.linear.weight" not in state or "stem.0.kernel" not in state:
-        raise ModelError(f"{checkpoint} is no SPVNAS checkpoint: found {sorted(state)[:3]} …")
+        raise ModelError(f"{checkpoint} is not a SPVNAS checkpoint: found {sorted(state)[:3]} …")
     classes, inputs = int(state["classifier.linear.weight"].shape[0]), int(state["stem.0.kernel"].shape[1])
     spec = NetworkSpec("spvnas", subnet.channels, classes, OFFICIAL_FEATURES[:inputs], subnet=subnet)
     facts = facts_of(spec, Path(out).name)
@@ -118,7 +118,7 @@ def _net_config(path: str | Path) -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is no net.config ({error}): expected the JSON file released with `init`") from None
+        raise ModelError(f"{path} is not a net.config ({error}): expected the JSON file released with `init`") from None
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds a {type(found).__name__}: expected the JSON object released with `init`")
     return found

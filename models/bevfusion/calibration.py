@@ -22,7 +22,7 @@ class CameraCalibration:
 
     intrinsics float64 [3, 3]: K, px · points_from_camera float64 [4, 4]: the camera's pose (optical frame: x right, y
     down, z forward) in the frame of the points, m · size: (height, width) of its pictures, px.
-    Raises ValueError for wrong shapes, a K without focal length or a pose that is no rigid motion.
+    Raises ValueError for wrong shapes, a K without focal length or a pose that is not a rigid motion.
     """
 
     intrinsics: NDArray[np.float64]
@@ -46,7 +46,7 @@ class CameraCalibration:
         turn = pose[:3, :3]
         rigid = np.isfinite(pose).all() and np.allclose(turn @ turn.T, np.eye(3), atol=1e-3)
         if not rigid or np.linalg.det(turn) < 0 or not np.allclose(pose[3], [0, 0, 0, 1]):
-            raise ValueError("the camera's pose is no rigid motion: expected a rotation and a translation, [4, 4]")
+            raise ValueError("the camera's pose is not a rigid motion: expected a rotation and a translation, [4, 4]")
         if min(self.size) < 1:
             raise ValueError(f"the pictures' size is {self.size}: expected (height, width) of at least 1 px")
 

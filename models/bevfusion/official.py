@@ -100,14 +100,14 @@ def preset_of(state: Mapping[str, Tensor], source: str) -> str:
     lidar = any(k.startswith("encoders.lidar.") for k in state)
     if camera and "encoders.camera.backbone.patch_embed.projection.weight" not in state:
         raise ModelError(
-            f"{source}: its camera backbone is no Swin-T (found {_some(state, 'encoders.camera.backbone.')}); expected "
-            f"one of the six files of {REVISION}"
+            f"{source}: its camera backbone is not a Swin-T: found {_some(state, 'encoders.camera.backbone.')}; "
+            f"expected one of the six files of {REVISION}"
         )
     objects = any(k.startswith("heads.object.") for k in state)
     maps = any(k.startswith("heads.map.") for k in state)
     if not (camera or lidar) or not (objects or maps):
         raise ModelError(
-            f"{source} is no BEVFusion checkpoint: found {sorted(state)[:3]} …, expected keys under {', '.join(PARTS)}"
+            f"{source} is not a BEVFusion checkpoint: found {sorted(state)[:3]}, expected keys under {', '.join(PARTS)}"
         )
     if objects and maps:
         if not (camera and lidar):

@@ -25,7 +25,7 @@ class Queries(NamedTuple):
 
     layers: per decoder layer center [B, 2, Q] (cells), height [B, 1, Q], dim [B, 3, Q], rot [B, 2, Q] (sin, cos), vel
     [B, 2, Q], heatmap [B, classes, Q] (logits) · labels [B, Q], class of the heatmap peak · peak_scores [B, classes,
-    Q], heatmap at the query's place, zero where it is no peak · heatmap [B, classes, X, Y], logits.
+    Q], heatmap at the query's place, zero where it is not a peak · heatmap [B, classes, X, Y], logits.
     """
 
     layers: list[dict[str, Tensor]]

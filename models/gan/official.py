@@ -147,7 +147,7 @@ def identify(state: State, source: str, told: Mapping[str, Any] | None = None) -
                     )
             return architecture, {**network, **(told or {})}
     raise ModelError(
-        f"{source} is no GAN checkpoint that is known: found {', '.join(sorted(state)[:3])} …; expected keys of "
+        f"{source} is not a GAN checkpoint that is known: found {', '.join(sorted(state)[:3])} …; expected keys of "
         "pix2pix, CycleGAN, GAN Compression, SPADE, StyleGAN2, StyleGAN2-ADA, AnyCost GAN or MSG-GAN"
     )
 

@@ -50,7 +50,7 @@ def normalised(coords: Tensor, resolution: int, normalize: bool = True, eps: flo
 
 
 def point_grid(coords: Tensor, resolution: int, normalize: bool = True, eps: float = 0.0) -> PointGrid:
-    """The grid that a batch of clouds lies in; coords float [B, 3, N]. Raises ValueError for what is no cloud."""
+    """The grid that a batch of clouds lies in; coords float [B, 3, N]. Raises ValueError for what is not a cloud."""
     check_coords(coords)
     if resolution < 1:
         raise ValueError(f"resolution is {resolution}: expected 1 or more voxels along each axis")

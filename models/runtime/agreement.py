@@ -22,7 +22,7 @@ STREAMS, STEPS = 2, 4  # generated streams and the steps of each, for networks w
 CALLS = 3  # generated inputs for networks without
 SPEED = 3  # px from frame to frame
 
-Results = list[Array]  # every output that is no cache, of all steps: [steps, rows, …]
+Results = list[Array]  # every output that is not a cache, of all steps: [steps, rows, …]
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class Stream:
         self.allocate()
 
     def step(self, *frames: NDArray[Any], rows: Sequence[int] | None = None) -> tuple[Array, ...]:
-        """Every input that is no cache, float32 [rows of the stream, …] -> every output that is no cache, float32
+        """Every input that is not a cache, float32 [rows of the stream, …] -> every output that is not a cache, float32
         [rows of the stream, …], valid until the next step.
 
         rows: the rows to step (None: all); the others keep their caches, their part of `frames` is not read and their

@@ -104,7 +104,7 @@ class Subnet:
     def from_config(config: Mapping[str, Any]) -> Subnet:
         """From the released form; keys that say nothing about the shape (num_classes, …) are passed over.
 
-        Raises ModelError where a key is missing, is no number, or contradicts `output_channels`.
+        Raises ModelError where a key is missing, is not a number, or contradicts `output_channels`.
         """
         widths = config.get("output_channels")
         if not isinstance(widths, (list, tuple)) or len(widths) != 9:

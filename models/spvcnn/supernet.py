@@ -88,7 +88,7 @@ class SuperNetwork(PointVoxelNetwork):
         yield from self.upsample
 
     def select(self, subnet: Subnet) -> None:
-        """Chooses the sub-network that the next calls run. Raises ModelError where it is no part of this one."""
+        """Chooses the sub-network that the next calls run. Raises ModelError where it is not part of this one."""
         self._check(subnet)
         for i, (stage, chosen) in enumerate(zip(self._stages(), subnet.stages)):
             stage.transition.select(chosen.transition)

@@ -174,7 +174,7 @@ class CameraSession(Generic[Answer]):
         raise NotImplementedError
 
     def _given(self, camera: Camera[Answer], move: Move) -> Answer:
-        """What `step` returns: the last answer, also for a frame that was no step."""
+        """What `step` returns: the last answer, also for a frame that was not a step."""
         if camera.last is None:
             raise RuntimeError("a frame that is held follows one that was a step")
         return camera.last

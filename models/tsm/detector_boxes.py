@@ -19,7 +19,7 @@ class ImageBoxes:
 
     box float32 [N, 4] x1, y1, x2, y2 px of the picture as it was given, within it · label int64 [N] class ids · score
     float32 [N] 0..1 · category: N class names · warm: False while the past is shorter than the network looks back ·
-    held: True where the frame was no step and the rest is repeated.
+    held: True where the frame was not a step and the rest is repeated.
     Raises ValueError on lengths that do not fit together.
     """
 

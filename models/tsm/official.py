@@ -81,7 +81,7 @@ def spec_of_state(state: Mapping[str, Tensor], file_name: str = "") -> TsmSpec:
     place = "block" if any(re.search(r"layer\d\.\d+\.net\.", k) for k in wrapped) else "blockres"
     stem = keys.get("features.0.0.weight", keys.get("conv1.weight"))
     if stem is None:
-        raise ModelError(f"the checkpoint is no resnet or mobilenetv2; found {sorted(state)[:3]} …")
+        raise ModelError(f"the checkpoint is not a resnet or mobilenetv2; found {sorted(state)[:3]} …")
     backbone, width = _backbone(keys)
     return TsmSpec(
         backbone=backbone,
@@ -113,7 +113,7 @@ def _backbone(keys: Mapping[str, Tensor]) -> tuple[str, float]:
         for percent in (100, *range(5, 301, 5)):
             if all(keys[k].shape[0] == make_divisible(c * percent / 100) for k, c in rows.items()):
                 return "mobilenetv2", percent / 100
-    raise ModelError(f"the checkpoint is no mobilenetv2 of a known width; found {sorted(keys)[:3]} …")
+    raise ModelError(f"the checkpoint is not a mobilenetv2 of a known width; found {sorted(keys)[:3]} …")
 
 
 def convert(

@@ -20,7 +20,7 @@ class Move(Enum):
 
     @property
     def held(self) -> bool:
-        """True where the frame is no step of the network."""
+        """True where the frame is not a step of the network."""
         return self in (Move.EARLY, Move.LATE)
 
     @property

@@ -31,7 +31,7 @@ class VideoEvents:
 
     scores float32 [K] 0..1, softmax over the classes · label: id of the best · logits float32 [K] of this frame (or
     their mean over `history` frames) · warm: False while the zeros that the caches started from still have influence ·
-    move: how the frame followed the one before; where `move.held` the frame was no step and the rest is repeated.
+    move: how the frame followed the one before; where `move.held` the frame was not a step and the rest is repeated.
     """
 
     scores: Array
@@ -42,7 +42,7 @@ class VideoEvents:
 
     @property
     def held(self) -> bool:
-        """True where the frame was no step and the rest is repeated."""
+        """True where the frame was not a step and the rest is repeated."""
         return self.move.held
 
 

@@ -40,7 +40,7 @@ def storage_path(path: Path) -> Path:
         return packed[0]
     if not files and not (has_metadata and packed):
         found = ", ".join(sorted(f.name for f in path.iterdir())[:5]) or "nothing"
-        raise BagError(f"{path} is no rosbag2 folder: it should hold a .mcap or .db3 file, but holds {found}")
+        raise BagError(f"{path} is not a rosbag2 folder: it should hold a .mcap or .db3 file, but holds {found}")
     for file in files:
         _check_file(file)
     if has_metadata:
@@ -77,7 +77,7 @@ class Unpacked:
             target = folder / file.stem
             unpack_file(file, target, max(0, min(free, (1 << 30) + MAX_RATIO * file.stat().st_size)))
             if target.suffix not in (".mcap", ".db3"):
-                raise BagError(f"{file} is no packed bag: its name should end with .mcap.zstd or .db3.zstd")
+                raise BagError(f"{file} is not a packed bag: its name should end with .mcap.zstd or .db3.zstd")
             _check_file(target)
         if path.is_file():
             return folder / packed[0].stem

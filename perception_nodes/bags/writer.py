@@ -92,7 +92,7 @@ class BagWriter:
             type_name = getattr(message, "__msgtype__", None)
             if type_name is None:
                 kind = type(message).__name__
-                raise BagError(f"topic {topic}: a {kind} is no rosbags message; give serialised bytes and a type")
+                raise BagError(f"topic {topic}: a {kind} is not a rosbags message; give serialised bytes and a type")
             raw = to_bytes(message)
         if type_name is not None:
             self.add_topic(topic, type_name)

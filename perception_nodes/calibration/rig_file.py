@@ -216,7 +216,7 @@ def _pose(row: dict, key: str, what: str) -> Matrix:
             raise CalibrationError(f"{what}: a matrix stands alone and has 4 rows of 4 numbers")
         matrix = np.stack([_numbers(r, 4, f"{what}: matrix") for r in rows])
         if not is_rigid(matrix):
-            raise CalibrationError(f"{what}: the matrix is no rigid transform (rotation, metres, last row 0 0 0 1)")
+            raise CalibrationError(f"{what}: the matrix is not a rigid transform (rotation, metres, last row 0 0 0 1)")
         return matrix
     turns = [k for k in ("rpy_deg", "quaternion_xyzw", "facing_rpy_deg") if k in pose]
     if "xyz" not in pose or len(turns) != 1:

@@ -40,9 +40,9 @@ def from_quaternion(quaternion_xyzw: ArrayLike, translation: ArrayLike = (0.0, 0
     with np.errstate(over="ignore"):  # foreign numbers: an infinite norm is refused below
         norm = float(np.linalg.norm(q)) if q.shape == (4,) else 0.0
     if not np.isfinite(norm) or norm < 1e-6:
-        raise ValueError(f"{np.asarray(quaternion_xyzw).tolist()} is no rotation: a quaternion x y z w of length 1")
+        raise ValueError(f"{np.asarray(quaternion_xyzw).tolist()} is not a rotation: a quaternion x y z w of length 1")
     if not np.isfinite(np.asarray(translation, np.float64)).all():
-        raise ValueError(f"{np.asarray(translation).tolist()} is no translation: three finite numbers in metres")
+        raise ValueError(f"{np.asarray(translation).tolist()} is not a translation: three finite numbers in metres")
     x, y, z, w = q / norm
     rotation = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

@@ -43,8 +43,8 @@ def place_sensor(source: CalibrationSource, cloud_frame: str, wanted: str = AUTO
     Args:
         source: what TF and the rig said so far.
         cloud_frame: frame_id of the cloud.
-        wanted: the sensor's frame; AUTO: the cloud's own, except where it is no LiDAR's and a LiDAR's frame hangs below
-            it in TF or the rig.
+        wanted: the sensor's frame; AUTO: the cloud's own, except where it is not a LiDAR's and a LiDAR's frame hangs
+            below it in TF or the rig.
     """
     frame = cloud_frame.lstrip("/")
     if wanted != AUTO:

@@ -177,4 +177,4 @@ def _json(path: Path, folder: Path) -> Any:
     except OSError:
         raise DatasetError(f"{folder} holds {listing(folder)}; a log holds annotations.json and sweeps/") from None
     except ValueError as err:
-        raise DatasetError(f"{path} is no JSON: {err}") from err
+        raise DatasetError(f"{path} is not JSON: {err}") from err

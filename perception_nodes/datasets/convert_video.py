@@ -177,7 +177,7 @@ def _open(path: Path) -> Any:
         video.release()
         size = path.stat().st_size
         raise DatasetError(
-            f"{path} ({size} bytes) is no video that can be read, or is cut short; expected {VIDEO_HINT}"
+            f"{path} ({size} bytes) is not a video that can be read, or is cut short; expected {VIDEO_HINT}"
         )
     return video
 

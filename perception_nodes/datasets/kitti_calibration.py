@@ -65,7 +65,7 @@ def read_rigid(path: Path) -> Matrix:
     table = read_table(path)
     matrix = compose(entry(table, "R", (3, 3), path), entry(table, "T", (3,), path))
     if not is_rigid(matrix):
-        raise DatasetError(f"{path}: R is no rotation")
+        raise DatasetError(f"{path}: R is not a rotation")
     return matrix
 
 

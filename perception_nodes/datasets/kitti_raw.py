@@ -130,6 +130,6 @@ def parse_stamp(line: str, path: Path) -> int:
             raise ValueError("another form")
         whole = datetime(*(int(v) for v in match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type,misc]
     except ValueError as err:
-        raise DatasetError(f"{path}: {line!r} is no stamp YYYY-MM-DD hh:mm:ss.nnnnnnnnn") from err
+        raise DatasetError(f"{path}: {line!r} is not a stamp YYYY-MM-DD hh:mm:ss.nnnnnnnnn") from err
     fraction = (match.group(7) or "").ljust(9, "0")
     return int(whole.timestamp()) * 10**9 + int(fraction)

@@ -94,7 +94,7 @@ def read_nuscenes_keyframe(folder: str | Path) -> NuScenesKeyframe:
     except OSError:
         raise DatasetError(f"{folder} holds {listing(folder)}; a keyframe holds sample.json, LIDAR_TOP.bin") from None
     except ValueError as err:
-        raise DatasetError(f"{folder / 'sample.json'} is no JSON: {err}") from err
+        raise DatasetError(f"{folder / 'sample.json'} is not JSON: {err}") from err
     if not isinstance(sample, dict) or sample.get("format") != FORMAT:
         raise DatasetError(f"{folder / 'sample.json'} is not of the format {FORMAT}")
     try:
@@ -186,5 +186,5 @@ def _drivable(path: Path) -> NDArray[np.bool_] | None:
 def _matrix(rows: Any) -> Matrix:
     matrix = np.array(rows, np.float64)
     if not is_rigid(matrix):
-        raise ValueError(f"a matrix of shape {matrix.shape} that is no rigid transform")
+        raise ValueError(f"a matrix of shape {matrix.shape} that is not a rigid transform")
     return matrix

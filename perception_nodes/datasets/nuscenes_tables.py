@@ -208,7 +208,7 @@ def _table(folder: Path, name: str) -> list[Row]:
     except OSError:
         raise DatasetError(f"{folder} holds {listing(folder)}; the table {path.name} is missing") from None
     except ValueError as err:
-        raise DatasetError(f"{path} is no JSON: {err}") from None
+        raise DatasetError(f"{path} is not JSON: {err}") from None
     if not isinstance(rows, list):
         raise DatasetError(f"{path} holds a {type(rows).__name__}; a list of rows was expected")
     return rows

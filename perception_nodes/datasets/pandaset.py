@@ -189,7 +189,7 @@ def _json(path: Path, folder: Path) -> dict[str, Any]:
     except OSError:
         raise DatasetError(f"{folder} holds {listing(folder)}; expected {path.name}") from None
     except ValueError as err:
-        raise DatasetError(f"{path} is no JSON: {err}") from err
+        raise DatasetError(f"{path} is not JSON: {err}") from err
     if not isinstance(found, dict):
-        raise DatasetError(f"{path} is no JSON object")
+        raise DatasetError(f"{path} is not a JSON object")
     return found

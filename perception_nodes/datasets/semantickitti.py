@@ -140,7 +140,7 @@ def _poses(folder: Path, sweeps: dict[int, Path]) -> dict[int, Matrix]:
         pose = rows[number].reshape(3, 4)
         map_from_base = invert(camera_from_base) @ compose(pose[:, :3], pose[:, 3]) @ camera_from_base
         if not is_rigid(map_from_base, tolerance=1e-2):
-            raise DatasetError(f"{path}: line {number + 1} is no pose")
+            raise DatasetError(f"{path}: line {number + 1} is not a pose")
         poses[number] = map_from_base
     return poses
 

@@ -61,7 +61,7 @@ class Detection3dScorer:
         if len(found) > self.protocol.max_boxes:
             raise ValueError(f"{len(found)} boxes in one frame; the protocol allows {self.protocol.max_boxes}")
         if not np.isfinite(found.score).all():
-            raise ValueError(f"{int((~np.isfinite(found.score)).sum())} boxes have a score that is no finite number")
+            raise ValueError(f"{int((~np.isfinite(found.score)).sum())} boxes have a score that is not a finite number")
         self.frames += 1
         truth, found = (countable(boxes, self.protocol, racks) for boxes in (truth, found))
         for name, rows in self._rows.items():

@@ -53,10 +53,10 @@ def read_results(path: Path) -> tuple[dict[str, Detections3D], dict[str, bool]]:
     except OSError as err:
         raise EvaluationError(f"cannot read the result file {path}: {err.strerror or err}") from None
     except ValueError as err:
-        raise EvaluationError(f"{path} is no JSON: {err}") from None
+        raise EvaluationError(f"{path} is not JSON: {err}") from None
     if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
         expected = '{"meta": ..., "results": {token: boxes}}'
-        raise EvaluationError(f"{path} is no nuScenes result file: expected {expected}")
+        raise EvaluationError(f"{path} is not a nuScenes result file: expected {expected}")
     meta = content.get("meta")
     frames = {}
     for token, rows in content["results"].items():

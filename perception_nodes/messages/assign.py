@@ -19,7 +19,7 @@ _SEQUENCE, _END = "sequence<", ">"
 def fill(msg: Any, values: dict) -> Any:
     """Set the fields of an rclpy message (nested ones too) in place; returns it. Unknown fields: AttributeError."""
     if not is_rclpy_message(msg):
-        raise TypeError(f"{type(msg).__name__} is no rclpy message; build it with bags.typestore.make")
+        raise TypeError(f"{type(msg).__name__} is not a rclpy message; build it with bags.typestore.make")
     types = msg.get_fields_and_field_types()
     for name, value in values.items():
         if name not in types:

@@ -133,7 +133,7 @@ def _numbers(msg: Any, name: str, count: int | None) -> NDArray[np.float64]:
     try:
         values = np.array(getattr(msg, name, None), np.float64).reshape(-1)
     except (TypeError, ValueError) as err:
-        raise MessageError(f"camera_info's {name} is no list of numbers") from err
+        raise MessageError(f"camera_info's {name} is not a list of numbers") from err
     if (count is not None and len(values) != count) or len(values) > 64 or not np.isfinite(values).all():
         raise MessageError(f"camera_info's {name} should be {count or 'some'} finite numbers; it holds {len(values)}")
     return values

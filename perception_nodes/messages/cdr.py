@@ -74,7 +74,7 @@ class CdrReader:
         try:
             return bytes(self._raw[begin : begin + length]).removesuffix(b"\0").decode()
         except UnicodeDecodeError as error:
-            raise MessageError(f"{what} is no UTF-8: {error.reason}") from None
+            raise MessageError(f"{what} is not UTF-8: {error.reason}") from None
 
     def header(self) -> CdrHeader:
         stamp = CdrStamp(self.int32("stamp.sec"), self.uint32("stamp.nanosec"))

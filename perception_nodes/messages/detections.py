@@ -188,7 +188,7 @@ def read_detections3d(msg: Any, attributes: Any = None) -> Detections3D:
     frame_id, stamp_ns = read_header(msg)
     rows = getattr(msg, "detections", None)
     if not isinstance(rows, (list, tuple)):
-        raise MessageError(f"{type(msg).__name__} is no Detection3DArray")
+        raise MessageError(f"{type(msg).__name__} is not a Detection3DArray")
     centre, size, yaw, category, score, track = [], [], [], [], [], []
     for i, row in enumerate(rows):
         try:

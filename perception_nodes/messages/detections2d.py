@@ -87,7 +87,7 @@ def read_detections2d(msg: Any, size: tuple[int, int] = (0, 0)) -> Detections2D:
     frame_id, stamp_ns = read_header(msg)
     rows = getattr(msg, "detections", None)
     if not isinstance(rows, (list, tuple)):
-        raise MessageError(f"{type(msg).__name__} is no Detection2DArray")
+        raise MessageError(f"{type(msg).__name__} is not a Detection2DArray")
     box, category, score, track = [], [], [], []
     for i, row in enumerate(rows):
         try:

@@ -82,7 +82,7 @@ def read_cells(msg: Any) -> Cells:
     try:
         info, data = msg.info, np.asarray(msg.data)
     except AttributeError as err:
-        raise MessageError(f"{type(msg).__name__} is no OccupancyGrid") from err
+        raise MessageError(f"{type(msg).__name__} is not an OccupancyGrid") from err
     rows, columns = as_int(info.height, "grid height"), as_int(info.width, "grid width")
     if data.shape != (rows * columns,) or data.dtype.kind not in "iu":
         raise MessageError(f"a grid of {rows} x {columns} cells with data of shape {data.shape}, {data.dtype}")

@@ -92,7 +92,7 @@ def decode_image(msg: Any, least_width: int = 0) -> CameraImage:
     try:
         rgb = pixels if entry.to_rgb is None else cv2.cvtColor(np.ascontiguousarray(pixels), entry.to_rgb)
     except cv2.error as err:
-        raise MessageError(f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels is no valid {name!r}") from err
+        raise MessageError(f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels is not a valid {name!r}") from err
     return CameraImage(np.ascontiguousarray(rgb, np.uint8), frame_id, stamp_ns, name)
 
 

@@ -45,7 +45,7 @@ def read_odometry(msg: Any) -> Odometry:
         matrix = read_pose(msg.pose.pose)
         linear, angular = (_xyz(v) for v in (msg.twist.twist.linear, msg.twist.twist.angular))
     except AttributeError as err:
-        raise MessageError(f"{type(msg).__name__} is no Odometry: {err}") from err
+        raise MessageError(f"{type(msg).__name__} is not an Odometry: {err}") from err
     return Odometry(parent, child, matrix, linear, angular, stamp_ns)
 
 
@@ -53,7 +53,7 @@ def _xyz(vector: Any) -> tuple[float, float, float]:
     try:
         values = (float(vector.x), float(vector.y), float(vector.z))
     except (TypeError, ValueError) as err:
-        raise MessageError(f"a velocity that is no number: {err}") from err
+        raise MessageError(f"a velocity that is not a number: {err}") from err
     if not np.isfinite(values).all():
         raise MessageError(f"a velocity of {values}; finite numbers were expected")
     return values

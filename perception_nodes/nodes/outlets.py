@@ -101,7 +101,7 @@ class Outlets:
             if message.topic in self._types:
                 deserialize_message(bytes(message.raw), self._types[message.topic])
         except (BagError, RuntimeError, ValueError) as error:
-            text = f"{message.topic}: a message is left out, it is no {message.type}: {error}"
+            text = f"{message.topic}: a message is left out: it is not a {message.type}: {error}"
             self._node.health.event("playback", "left_out", Level.WARN, text)
             if message.topic not in self._warned:
                 self._warned.add(message.topic)

@@ -26,7 +26,7 @@ class Parameters(Generic[C]):
     and `-p` gave visible, unknown names included.
 
     Raises:
-        ConfigError: an override that is no parameter of the node, or whose value is not allowed.
+        ConfigError: an override that is not a parameter of the node, or whose value is not allowed.
     """
 
     def __init__(self, node: Node, config_class: type[C]) -> None:

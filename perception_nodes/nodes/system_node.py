@@ -316,5 +316,5 @@ class SystemNode(PerceptionNode[Any]):
     def _report_unless_ended(
         self, aspect: str, counter: str, level: Level, error: BaseException, sentence: str = ""
     ) -> None:
-        if self.context.ok():  # publishing fails once the process is shutting down: that is no fault
+        if self.context.ok():  # publishing fails once the process is shutting down: that is not a fault
             self.report(aspect, counter, level, error, sentence)

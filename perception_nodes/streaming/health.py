@@ -90,7 +90,7 @@ class Health:
             self._aspect(aspect).conditions[key] = (level, message)
 
     def clear(self, aspect: str, key: str) -> None:
-        """Takes a condition back; a key never stated is no error."""
+        """Takes a condition back; a key never stated is not an error."""
         with self._lock:
             self._aspect(aspect).conditions.pop(key, None)
 

@@ -217,7 +217,7 @@ def _problems(system: System) -> Iterable[str]:
         return
     wanted = system.inputs.config
     if not issubclass(system.config, wanted):
-        yield f"its config {system.config.__name__} is no {wanted.__name__}, which its inputs need"
+        yield f"its config {system.config.__name__} is not a {wanted.__name__}, which its inputs need"
         return
     for what in ("open", "decode", "step", "reset", "networks"):
         if not callable(getattr(system, what)):

@@ -39,7 +39,7 @@ def test_a_path_without_a_bag(tmp_path):
     refused(tmp_path, "holds notes.txt")
     refused(tmp_path / "notes.txt", "neither an MCAP file nor")
     (tmp_path / "metadata.yaml").write_text("rosbag2_bagfile_information: {}")
-    refused(tmp_path, "no rosbag2 folder")
+    refused(tmp_path, "not a rosbag2 folder")
 
 
 def test_files_that_are_no_bags(tmp_path):

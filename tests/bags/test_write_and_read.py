@@ -131,7 +131,7 @@ def test_wrong_use_is_said_in_one_sentence(tmp_path):
         bag.write("/a", to_bytes(make("std_msgs/msg/String", data="x")), 1, "std_msgs/msg/String")
         with pytest.raises(BagError, match="holds std_msgs/msg/String"):
             bag.write("/a", make("std_msgs/msg/Bool"), 1)
-        with pytest.raises(BagError, match="no rosbags message"):
+        with pytest.raises(BagError, match="not a rosbags message"):
             bag.write("/b", object(), 1)
     with pytest.raises(BagError, match="closed"):
         bag.write("/a", make("std_msgs/msg/String"), 1)

@@ -94,7 +94,7 @@ def test_depth_bins_grow_linearly_and_everything_has_a_class():
 def test_boxes_come_from_peaks_by_hand():
     heat = torch.full((1, 2, 4, 6), -9.0)
     sides = torch.full((1, 4, 4, 6), 10.0)
-    heat[0, 0, 1, 2], heat[0, 0, 1, 3] = 3.0, 2.0  # a neighbour of the same class is no peak
+    heat[0, 0, 1, 2], heat[0, 0, 1, 3] = 3.0, 2.0  # a neighbour of the same class is not a peak
     heat[0, 1, 1, 2] = 1.0  # another class at the same cell is one
     heat[0, 0, 3, 5] = -1.0
     (found,) = decode_boxes(heat, sides, least=0.2)

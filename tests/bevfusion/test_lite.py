@@ -28,7 +28,7 @@ def session():
 
 
 def lively(network):
-    """Random running statistics, so that eval mode is no identity."""
+    """Random running statistics, so that eval mode is not an identity."""
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):

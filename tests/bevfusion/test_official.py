@@ -169,7 +169,7 @@ def spoiled(how):
         ("missing", "1 keys are missing .first: fuser.0.weight"),
         ("unexpected", "1 keys are unknown .first: heads.object.img_feat_pos"),
         ("another shape", "1 shapes differ .first: fuser.0.weight"),
-        ("resnet", "no Swin-T"),
+        ("resnet", "not a Swin-T"),
     ],
 )
 def test_another_revision_is_refused_by_one_sentence(how, said, small, tmp_path):

@@ -193,7 +193,7 @@ def test_contradictions_are_refused_by_one_sentence():
 
 def test_a_calibration_that_is_none_is_refused():
     k = np.diag([100.0, 100.0, 1.0])
-    with pytest.raises(ValueError, match="no rigid motion"):
+    with pytest.raises(ValueError, match="not a rigid motion"):
         CameraCalibration.build(k, np.diag([2.0, 1, 1, 1]), (90, 160))
     with pytest.raises(ValueError, match="focal"):
         CameraCalibration.build(np.zeros((3, 3)), np.eye(4), (90, 160))

@@ -50,7 +50,7 @@ def test_the_optical_frame_looks_along_x():
 
 @pytest.mark.parametrize("q", [(0, 0, 0, 0), (np.nan, 0, 0, 1), (1, 2, 3), (np.inf, 0, 0, 0)])
 def test_what_is_no_rotation_is_refused(q):
-    with pytest.raises(ValueError, match="no rotation"):
+    with pytest.raises(ValueError, match="not a rotation"):
         from_quaternion(q)
 
 

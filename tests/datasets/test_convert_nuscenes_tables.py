@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
             convert_nuscenes_scene(root, tmp_path / "bag")
         path.write_text(kept)
 
-    broken("ego_pose", lambda text: "{", "no JSON")
+    broken("ego_pose", lambda text: "{", "not JSON")
     broken("ego_pose", lambda text: "{}", "a list of rows")
     broken("ego_pose", lambda text: "[]", "KeyError")
     broken("category", lambda text: json.dumps([]), "annotations of sample")

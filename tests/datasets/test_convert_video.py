@@ -88,7 +88,7 @@ def test_what_is_no_video_is_one_sentence(tmp_path):
     refuses(tmp_path, "there is no file", convert_video, tmp_path / "absent.mp4")
     refuses(tmp_path, "is a folder; for pictures type: perception convert images", convert_video, tmp_path / "folder")
     for name in ("cut", "text", "empty"):
-        refuses(tmp_path, "no video that can be read, or is cut short", convert_video, tmp_path / f"{name}.mp4")
+        refuses(tmp_path, "not a video that can be read, or is cut short", convert_video, tmp_path / f"{name}.mp4")
     refuses(tmp_path, "0 frames a second", convert_video, whole, fps=0.0)
 
 

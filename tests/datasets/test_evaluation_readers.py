@@ -81,8 +81,8 @@ def test_broken_keyframes_and_logs_are_named(shared, tmp_path):
             read_nuscenes_keyframe(tmp_path / "k")
 
     (tmp_path / "k").chmod(0o755)
-    refused("{", "no JSON")
+    refused("{", "not JSON")
     refused({"format": "other"}, "not of the format")
     refused({k: v for k, v in sample.items() if k != "boxes"}, "KeyError 'boxes'")
-    refused({**sample, "lidar": {**sample["lidar"], "ego_to_global": [[1] * 4] * 4}}, "no rigid transform")
+    refused({**sample, "lidar": {**sample["lidar"], "ego_to_global": [[1] * 4] * 4}}, "not a rigid transform")
     refused({**sample, "lidar": {**sample["lidar"], "file": "gone.bin"}}, "cannot read the sweep")

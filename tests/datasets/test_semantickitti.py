@@ -73,7 +73,7 @@ def test_what_is_absent_is_said_and_ten_hertz_assumed(tmp_path):
         (lambda f: (f / "times.txt").write_text("0.0\n"), "has 1 lines"),
         (lambda f: (f / "times.txt").write_text("zero\n"), "cannot read"),
         (lambda f: (f / "poses.txt").write_text("1 2 3\n"), "12 numbers a line"),
-        (lambda f: (f / "poses.txt").write_text(("2 " * 12 + "\n") * 3), "no pose"),
+        (lambda f: (f / "poses.txt").write_text(("2 " * 12 + "\n") * 3), "not a pose"),
         (lambda f: (f / "calib.txt").write_text("P0: 1\n"), "entry Tr is absent"),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_match_is_nearer_than_the_threshold_and_takes_a_true_box_once():
     ap = scorer.official(("car",)).ap["car"]
     # The sure one takes the true box. The other is false: it lowers the precision at full recall alone, 1 of 90 places.
     assert ap[2.0] == pytest.approx((89 + (0.5 - 0.1) / 0.9) / 90)
-    assert ap[1.0] == ap[0.5] < 0.6  # at exactly 1 m it is no match
+    assert ap[1.0] == ap[0.5] < 0.6  # at exactly 1 m it is not a match
 
 
 def test_boxes_belong_to_rings_by_where_the_true_box_is():
@@ -108,5 +108,5 @@ def test_attributes_by_speed_and_what_is_refused():
     assert attributes_by_speed(boxes) == ("vehicle.moving", "cycle.without_rider", "pedestrian.standing", "")
     with pytest.raises(ValueError, match="501 boxes in one frame"):
         Detection3dScorer().add(one("car"), one("car", *[(1, 1, 0.5)] * 501))
-    with pytest.raises(ValueError, match="no finite number"):
+    with pytest.raises(ValueError, match="not a finite number"):
         Detection3dScorer().add(one("car"), one("car", (1, 1, np.nan)))

@@ -47,8 +47,8 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
         read_results(path)
     good = json.loads(write_results(path, {"a": boxes()}).read_text())
     for content, words in (
-        ("{", "no JSON"),
-        ("[]", "no nuScenes result file"),
+        ("{", "not JSON"),
+        ("[]", "not a nuScenes result file"),
         (json.dumps({"results": {"a": [{**good["results"]["a"][0], "detection_name": "tram"}]}}), "no class 'tram'"),
         (json.dumps({"results": {"a": [{**good["results"]["a"][0], "rotation": [0, 0, 0, 0]}]}}), "sample a"),
         (json.dumps({"results": {"a": [{"size": [1, 1, 1]}]}}), "KeyError 'rotation'"),

@@ -126,7 +126,7 @@ def test_a_file_that_wants_to_run_code_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "state, words",
     [
-        ({"backbone.weight": torch.zeros(1)}, "no GAN checkpoint that is known"),
+        ({"backbone.weight": torch.zeros(1)}, "not a GAN checkpoint that is known"),
         ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "damaged or incomplete"),
         ({"to_rgb1.conv.weight": torch.zeros(1, 3, 4, 1, 1)}, "damaged or incomplete"),
     ],

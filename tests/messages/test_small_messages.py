@@ -57,15 +57,15 @@ def test_transforms_survive():
 def test_transforms_that_are_none_are_refused():
     good = tf_values([Transform("a", "b", POSE)])
     for change, words in (
-        ({"x": 0.0, "y": 0.0, "z": 0.0, "w": 0.0}, "no rotation"),
-        ({"x": np.nan, "y": 0.0, "z": 0.0, "w": 1.0}, "no rotation"),
+        ({"x": 0.0, "y": 0.0, "z": 0.0, "w": 0.0}, "not a rotation"),
+        ({"x": np.nan, "y": 0.0, "z": 0.0, "w": 1.0}, "not a rotation"),
     ):
         good["transforms"][0]["transform"]["rotation"] = change
         with pytest.raises(MessageError, match=words):
             read_transforms(make("tf2_msgs/msg/TFMessage", **good))
     good = tf_values([Transform("a", "b", POSE)])
     good["transforms"][0]["transform"]["translation"]["x"] = np.inf
-    with pytest.raises(MessageError, match="no translation"):
+    with pytest.raises(MessageError, match="not a translation"):
         read_transforms(make("tf2_msgs/msg/TFMessage", **good))
     with pytest.raises(MessageError, match="need a name"):
         read_transforms(make("tf2_msgs/msg/TFMessage", **tf_values([Transform("a", "", POSE)])))

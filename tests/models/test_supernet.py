@@ -224,5 +224,5 @@ def test_released_sub_networks_and_super_networks_are_converted(tmp_path):
     with pytest.raises(ModelError, match="needs its net.config"):
         convert(tmp_path / "init", tmp_path / "no", "spvnas")
     (tmp_path / "net.config").write_text("{")
-    with pytest.raises(ModelError, match="is no net.config"):
+    with pytest.raises(ModelError, match="is not a net.config"):
         convert(tmp_path / "init", tmp_path / "no", "spvnas", tmp_path / "net.config")

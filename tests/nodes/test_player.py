@@ -175,7 +175,7 @@ def test_messages_that_do_not_decode_at_a_topics_begin_are_left_out_and_counted(
     node, codes = player(stage, tmp_path / "bag", **WAIT)
     stage.until(lambda: codes and len(clouds) == 2)
     assert codes == [0] and node.health.counter("playback", "left_out") == 2
-    assert capfd.readouterr().err.count(f"/lidar/points: a message is left out, it is no {kind}") == 1
+    assert capfd.readouterr().err.count(f"/lidar/points: a message is left out: it is not a {kind}") == 1
 
 
 def test_pause_step_and_resume(stage, clouds, tmp_path):

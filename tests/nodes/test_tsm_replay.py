@@ -128,7 +128,7 @@ def test_cameras_are_named_by_their_topics(topic, name):
 
 
 def test_held_and_cold_pictures_are_counted_apart_live_and_offline(tmp_path):
-    """They are neither answered nor dropped, and a held answer's latency is no latency."""
+    """They are neither answered nor dropped, and a held answer's latency is not a latency."""
     bag = write_camera_bag(tmp_path / "bag", frames=9)
     runs = [pictures(warm_after=2, period=2)]
     off = offline(bag, tmp_path / "off", runs)

@@ -127,7 +127,7 @@ def load_vector(path: Path) -> Vector:
         meta = json.loads(arrays.pop("meta").tobytes())
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(
-            f"{path} is no parity vector ({error}): expected an .npz with `meta`, `in/…`, `out/…`"
+            f"{path} is not a parity vector ({error}): expected an .npz with `meta`, `in/…`, `out/…`"
         ) from None
     inputs = {
         name: arrays["in/" + name] if how["rule"] == "stored" else generated_input(**how["args"])

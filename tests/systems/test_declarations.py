@@ -23,7 +23,7 @@ ANSWER = toy.SYSTEM.answer
         ({"outputs": (replace(ANSWER, recorded=False),)}, "is the answer; it needs a topic and recorded=True"),
         ({"outputs": (replace(ANSWER, topic="/elsewhere"),)}, "reads /perception/toy, which no output has"),
         ({"outputs": (replace(ANSWER, classes=None),)}, "needs a class table, which the output on /perception/toy"),
-        ({"config": PipelineConfig}, "its config PipelineConfig is no FusedConfig, which its inputs need"),
+        ({"config": PipelineConfig}, "its config PipelineConfig is not a FusedConfig, which its inputs need"),
         ({"name": "My Toy"}, "small letters"),
         ({"step": None}, "step is None; a function was expected"),
         ({"recording_overrides": {"model.nmae": 1}}, "there is no parameter 'model.nmae' in ToyConfig"),

@@ -99,7 +99,7 @@ def test_other_classes_widths_and_files_are_one_sentence(tmp_path):
         assert str(error.value).startswith("given.pth does not fit tsm") and "\n" not in str(error.value)
     with pytest.raises(ModelError, match="the checkpoint has no classifier"):
         spec_of_state({"features.0.0.weight": torch.zeros(1)})
-    with pytest.raises(ModelError, match="no resnet or mobilenetv2"):
+    with pytest.raises(ModelError, match="not a resnet or mobilenetv2"):
         spec_of_state({"fc.weight": torch.zeros(2, 3)})
     with pytest.raises(ModelError, match=r"a ResNet with \(1, 0, 0, 0\) blocks is unknown"):
         spec_of_state(

@@ -6,7 +6,7 @@ import sys
 
 
 class Progress:
-    """A bar on standard error, redrawn at every `step`; a line at every tenth of the way where it is no terminal."""
+    """A bar on standard error, redrawn at every `step`; a line at every tenth of the way where it is not a terminal."""
 
     def __init__(self, what: str, total: int):
         self.what, self.total, self.done = what, max(total, 1), 0

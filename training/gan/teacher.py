@@ -30,7 +30,7 @@ class Teacher:
 
     @classmethod
     def open(cls, text: str) -> Teacher:
-        """The network of a model folder. ModelError where it is no generator that can be compressed."""
+        """The network of a model folder. ModelError where it is not a generator that can be compressed."""
         if not text:
             raise ModelError("no teacher was given: --set teacher=MODEL, a folder with model.yaml")
         network, facts = load_network(text)

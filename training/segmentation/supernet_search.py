@@ -264,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print(f"winner: mIoU {told['miou']:.4f}, {told['cost']:.2f} {told['unit']}; to beat: {told['to_beat']}")
-    print(f"  {told['subnet']}")
+    print(f"  {told['plan']}")
     return 0
 
 

@@ -87,7 +87,7 @@ def mirrored_ids() -> NDArray[np.int64]:
 
 def backward_ids() -> NDArray[np.int64]:
     """int64 [12]: the class id that each class becomes when the frames are played backwards: turns and crossings their
-    mirror, a cut-in a cut-out. IGNORED where what is then seen is no event of the list (a car that brakes)."""
+    mirror, a cut-in a cut-out. IGNORED where what is then seen is not an event of the list (a car that brakes)."""
     ids = np.full(len(EVENTS), IGNORED)
     ids[0] = 0
     turned = [EVENTS.index(name) for pair in (MIRRORED[0], MIRRORED[2]) for name in pair]
@@ -165,7 +165,7 @@ class Clip:
         try:
             found = json.loads((self.folder / "clip.json").read_text())
         except (OSError, ValueError) as error:
-            raise ModelError(f"{self.folder} is no clip ({error}); run python -m training.video.world") from None
+            raise ModelError(f"{self.folder} is not a clip ({error}); run python -m training.video.world") from None
         if found.get("version") != VERSION:
             raise ModelError(f"{self.folder} has version {found.get('version')}, expected {VERSION}; render it anew")
         found["events"] = tuple(tuple(row) for row in found["events"])

@@ -51,7 +51,7 @@ def read_list(
     """Videos of a list file; folders are relative to `root` (default: the list's own folder).
 
     classes: labels must be below it · least: shorter videos are dropped (training: LEAST). Raises ModelError naming the
-    line for what is no `path num_frames label`, and where nothing is left.
+    line for what is not a `path num_frames label`, and where nothing is left.
     """
     path = Path(path)
     if not path.is_file():
@@ -63,7 +63,7 @@ def read_list(
             continue
         parts = line.rsplit(maxsplit=2)
         if len(parts) != 3 or not parts[1].isdigit() or not parts[2].isdigit():
-            raise ModelError(f"{path}, line {number}: {line[:80]!r} is no `path num_frames label`")
+            raise ModelError(f"{path}, line {number}: {line[:80]!r} is not a `path num_frames label`")
         video = Video(base / parts[0], int(parts[1]), int(parts[2]))
         if classes is not None and video.label >= classes:
             raise ModelError(f"{path}, line {number}: label {video.label}, the network has {classes} classes (from 0)")

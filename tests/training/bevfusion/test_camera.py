@@ -255,7 +255,7 @@ def test_a_checkpoint_is_released_scored_and_described(folder, tmp_path, monkeyp
     card = (tmp_path / "w" / "camera-lite" / "CARD.md").read_text()
     assert "No real pictures were at hand" in card and "training.bevfusion.camera.evaluate" in card
     assert evaluate(["spvcnn-lite", *common]) == 2
-    assert "is no camera branch" in capsys.readouterr().err
+    assert "is not a camera branch" in capsys.readouterr().err
 
 
 def test_vehicles_that_count_and_those_that_are_found():
@@ -273,7 +273,7 @@ def test_vehicles_that_count_and_those_that_are_found():
         torch.tensor(np.stack([near, rows.box[0], rows.box[0]])), torch.tensor([1, 0, 8]), torch.tensor([0.5, 0.9, 0.9])
     )
     hit, extra = matched(found, rows.box)
-    assert hit.tolist() == [True] and extra == 1  # the truck is a second answer, the pedestrian is no vehicle
+    assert hit.tolist() == [True] and extra == 1  # the truck is a second answer, the pedestrian is not a vehicle
     assert matched(found, rows.box, min_score=0.95) == (pytest.approx([False]), 0)
 
 

@@ -57,7 +57,7 @@ def test_a_torn_stream_is_refused():
     with pytest.raises(ValueError, match="ended after"):
         read_sweep(io.BytesIO(stream.getvalue()[:-5]))
     with pytest.raises(ValueError, match="expected a sweep header"):
-        read_sweep(io.BytesIO(b"hello world, this is no sweep at all"))
+        read_sweep(io.BytesIO(b"hello world, this is not a sweep at all"))
 
 
 def test_device_maps_equal_the_cpu_engines_maps():

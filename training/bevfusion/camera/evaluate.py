@@ -77,10 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
         worlds = worlds_in(options.pictures, options.split)[: options.worlds or None]
         facts, training = RELEASE.open(options.model, options.out)
         if facts.architecture != ARCHITECTURE:
-            raise ModelError(f"{facts.name} is no camera branch ({ARCHITECTURE}) but {facts.architecture}")
+            raise ModelError(f"{facts.name} is not a camera branch ({ARCHITECTURE}) but {facts.architecture}")
         network, _ = load_network(facts.folder)
         if not isinstance(network, CameraLite):
-            raise ModelError(f"{facts.name} is no camera branch: found {type(network).__name__}")
+            raise ModelError(f"{facts.name} is not a camera branch: found {type(network).__name__}")
         pictures = sum(map(len, worlds))
         metrics: dict[str, Any] = {"sim": simulated(network, worlds, Progress(facts.name, pictures))}
         real = real_scores(network, options.real)
