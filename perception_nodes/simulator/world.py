@@ -166,7 +166,7 @@ def walk_lines(draft: Draft) -> list[Array]:
 
 
 def map_polygons(draft: Draft, crossings: tuple[Crossing, ...]) -> dict[str, tuple[Array, ...]]:
-    """Areas of the map classes that are areas. A crossing without paint is no `ped_crossing`."""
+    """Areas of the map classes that are areas. A crossing without paint is not a `ped_crossing`."""
     painted = [c for c, item in zip(crossings, draft.crossings) if item.style != "plain"]
     return {
         "drivable_area": tuple(areas.drivable_polygons(draft.plan, draft.warp)),

@@ -55,7 +55,7 @@ def alive(pid):
         return False
 
 
-def until(condition, seconds=30.0):
+def until(condition, seconds=90.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
@@ -88,7 +88,7 @@ def test_a_simulation_that_is_ended_says_so_and_leaves_nothing(start, tmp_path, 
                   tmp_path / "drive", stderr=subprocess.PIPE)  # fmt: skip
     until(lambda: list(tmp_path.glob(".drive.*.partial")))
     child.send_signal(number)
-    said = child.communicate(timeout=60)[1]
+    said = child.communicate(timeout=120)[1]
     assert child.returncode == 128 + number
     name = "Ctrl-C" if number == signal.SIGINT else number.name
     assert f"perception: ended by {name}; what was half-written is removed" in said
@@ -105,7 +105,7 @@ def test_a_replay_that_is_ended_says_so_and_leaves_nothing(start, tmp_path):
     until(lambda: list(tmp_path.glob(".out.*.partial")))
     time.sleep(0.5)
     child.send_signal(signal.SIGTERM)
-    out, said = child.communicate(timeout=60)
+    out, said = child.communicate(timeout=120)
     assert child.returncode == 143 and "ended by SIGTERM" in said and "Traceback" not in said, said
     assert [p.name for p in tmp_path.iterdir()] == ["drive"]
 

@@ -103,7 +103,7 @@ class Stage:
         return got
 
     @staticmethod
-    def until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+    def until(condition: Callable[[], Any], timeout: float = 90.0, what: str = "") -> Any:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             value = condition()

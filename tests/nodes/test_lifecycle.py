@@ -31,7 +31,7 @@ def test_an_unknown_parameter_is_refused_by_name_one_at_a_time_and_atomically(st
     sent = [Parameter(name, value=value).to_parameter_msg() for name, value in given]
     for kind, name in ((SetParameters, "set_parameters"), (SetParametersAtomically, "set_parameters_atomically")):
         client = stage.client.create_client(kind, f"/spvcnn_node/{name}")
-        assert client.wait_for_service(5.0)
+        assert client.wait_for_service(60.0)
         future = client.call_async(kind.Request(parameters=sent))
         stage.until(future.done)
         found = future.result()
@@ -70,7 +70,7 @@ def test_a_lifecycle_manager_can_drive_the_node(stage):
 
     node = stage.add(make(stage), start=False)
     client = stage.client.create_client(ChangeState, "/spvcnn_node/change_state")
-    assert client.wait_for_service(5.0)
+    assert client.wait_for_service(60.0)
     for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
         request = ChangeState.Request()
         request.transition.id = transition

@@ -129,7 +129,7 @@ def test_our_own_commands_listen_on_no_address_but_127_0_0_1(memory):
         assert child.stdout.readline() == "up\n", child.communicate()[1]
         assert local_addresses(child.pid) == {LOOPBACK}
     finally:
-        _, errors = child.communicate("\n", timeout=20)
+        _, errors = child.communicate("\n", timeout=120)
     assert "XML" not in errors, errors
 
 

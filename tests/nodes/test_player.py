@@ -183,7 +183,7 @@ def test_pause_step_and_resume(stage, clouds, tmp_path):
 
     def call(verb):
         client = stage.client.create_client(Trigger, f"/player_node/{verb}")
-        assert client.wait_for_service(5.0)
+        assert client.wait_for_service(60.0)
         future = client.call_async(Trigger.Request())
         stage.until(future.done)
         stage.client.destroy_client(client)

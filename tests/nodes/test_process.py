@@ -56,7 +56,7 @@ def segments_of(pid):
     return [name for name in {line.split()[-1] for line in lines} if "port" not in name]
 
 
-def active(child, topic="/spvcnn_node/input/points", timeout=40.0):
+def active(child, topic="/spvcnn_node/input/points", timeout=120.0):
     """Waits until the node subscribes."""
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_no_traceback_and_no_child(start, number):
     time.sleep(0.05)
     if child.poll() is None:
         os.killpg(child.pid, number)  # under launch a second one comes
-    said, _ = child.communicate(timeout=20)
+    said, _ = child.communicate(timeout=120)
     assert child.returncode == 0, said
     assert "Traceback" not in said and not children_of(child.pid)
     assert own and not any(os.path.exists(name) for name in own)
@@ -117,7 +117,7 @@ def test_a_signal_while_the_weights_load_ends_soon(start, stubborn):
     assert child.stdout.readline() == "up\n"
     began = time.monotonic()
     child.send_signal(signal.SIGINT)
-    said, _ = child.communicate(timeout=20)
+    said, _ = child.communicate(timeout=120)
     assert child.returncode == 0 and "Traceback" not in said, said
     assert time.monotonic() - began < 15
 
@@ -132,7 +132,7 @@ def test_a_signal_while_the_weights_load_ends_soon(start, stubborn):
 )
 def test_bad_parameters_end_with_one_sentence_and_code_1(start, arguments, sentence):
     child = start("-m", "perception_nodes.nodes.spvcnn_node", "--ros-args", *arguments)
-    said, _ = child.communicate(timeout=60)
+    said, _ = child.communicate(timeout=120)
     assert child.returncode == 1 and sentence in said and "Traceback" not in said, said
 
 
@@ -141,14 +141,14 @@ def test_a_node_starts_without_words_of_the_middleware(start):
     child = start("-c", NODE)
     active(child)
     child.send_signal(signal.SIGINT)
-    said, _ = child.communicate(timeout=60)
+    said, _ = child.communicate(timeout=120)
     assert child.returncode == 0 and "error state" not in said and "implementation" not in said, said
 
 
 def test_the_player_ends_with_code_0_at_the_end_of_the_bag(start, tmp_path):
     bag = write_bag(tmp_path / "bag", frames=3)
     child = start("-m", "perception_nodes.nodes.player_node", "--ros-args", "-p", f"bag:={bag}")
-    said, _ = child.communicate(timeout=30)
+    said, _ = child.communicate(timeout=120)
     assert child.returncode == 0 and "Traceback" not in said, said
 
 
@@ -157,5 +157,5 @@ def test_up_starts_and_ends_the_stack_in_processes(start, tmp_path):
     stack = tmp_path / "stack.yaml"
     stack.write_text(f"plan: replay\narguments: {{bag: {bag}, model: 'random:spvcnn-lite'}}\n")
     child = start("-m", "perception_nodes.cli", "up", "--no-composed", "--config", stack)
-    said, _ = child.communicate(timeout=60)
+    said, _ = child.communicate(timeout=120)
     assert child.returncode == 0 and "Traceback" not in said and not children_of(child.pid), said

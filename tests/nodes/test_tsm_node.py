@@ -264,7 +264,7 @@ def test_ctrl_c_leaves_no_traceback_and_no_child(monkeypatch):
     try:
         active(child, INPUT, timeout=90.0)
         os.killpg(child.pid, signal.SIGINT)
-        said, _ = child.communicate(timeout=30)
+        said, _ = child.communicate(timeout=120)
         assert child.returncode == 0 and "Traceback" not in said and not children_of(child.pid), said
     finally:
         if child.poll() is None:

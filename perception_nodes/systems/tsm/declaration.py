@@ -15,7 +15,7 @@ from perception_nodes.systems.inputs import CAMERAS
 from perception_nodes.systems.launch import CAMERA, CAMERAS_IN, IMAGE_IN, Argument, Launch
 from perception_nodes.systems.system import Answer, Decoded, Moment, Network, Output, System
 from perception_nodes.systems.tsm.config import TsmConfig
-from perception_nodes.systems.tsm.video import Seen, VideoDetector, VideoNetworks, VideoSession, class_table_text
+from perception_nodes.systems.tsm.video import Detector, Seen, VideoNetworks, VideoSession, class_table_text
 from perception_nodes.viewer.event_log import EVENTS_ENTITY, EventLog
 from perception_nodes.viewer.panel import Panel
 
@@ -34,7 +34,7 @@ def open_session(config: TsmConfig) -> VideoNetworks:
     return networks_of(config, session, found)
 
 
-def networks_of(config: TsmConfig, session: VideoSession, detector: VideoDetector | None = None) -> VideoNetworks:
+def networks_of(config: TsmConfig, session: VideoSession, detector: Detector | None = None) -> VideoNetworks:
     """The system's session of networks that are there already."""
     return VideoNetworks(session, detector, config.detector.min_score, config.detector.max_overlap)
 
@@ -47,11 +47,11 @@ def open_video(name: str, runtime: str = "auto", threads: int = 2, cameras: int 
     return session
 
 
-def open_detector(name: str, runtime: str = "auto", threads: int = 2, cameras: int = 1) -> VideoDetector:
+def open_detector(name: str, runtime: str = "auto", threads: int = 2, cameras: int = 1) -> Detector:
     """A trained detector in pictures, by name or folder."""
-    from models.tsm.detector_session import VideoDetector as Trained
+    from models.tsm.detector_session import VideoDetector
 
-    detector: VideoDetector = Trained.from_weights(name, runtime=runtime, threads=threads, cameras=cameras)
+    detector: Detector = VideoDetector.from_weights(name, runtime=runtime, threads=threads, cameras=cameras)
     return detector
 
 

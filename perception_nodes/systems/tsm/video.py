@@ -28,7 +28,7 @@ class VideoSession(Protocol):
         """Forgets the past of one camera, or of all."""
 
 
-class VideoDetector(Protocol):
+class Detector(Protocol):
     """What a detector in pictures must offer."""
 
     def step(self, frames: dict[str, NDArray[np.uint8]], stamps_ns: dict[str, int] | None = None) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ class VideoNetworks:
     def __init__(
         self,
         session: VideoSession,
-        detector: VideoDetector | None = None,
+        detector: Detector | None = None,
         min_score: float = 0.0,
         max_overlap: float = 1.0,
     ) -> None:
