@@ -137,7 +137,7 @@ def test_no_attribute_of_ours_shadows_rclpys(stage):
     plain.destroy_node()
     setters = {"set_parameters", "set_parameters_atomically"}
     hooks = {*setters, "on_configure", "on_activate", "on_deactivate", "on_cleanup", "on_shutdown", "on_error"}
-    hooks |= {"create_subscription", "destroy_subscription", "destroy_node"}
+    hooks |= {"create_publisher", "create_subscription", "destroy_subscription", "destroy_node"}
     nodes = [
         make(stage),
         PlayerNode(context=stage.context),
