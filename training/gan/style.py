@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.facts import ModelError, ModelFacts
@@ -33,7 +33,7 @@ from training.common import loop
 from training.common.command import launch, training_parser
 from training.common.photometric import PhotometricConfig, photometric
 from training.common.processes import Process
-from training.common.trainee import OptimiserConfig, Trainee
+from training.common.trainee import OptimiserConfig, Trainee, decayed_groups
 from training.gan.features import LiteFeatures, perceptual_loss
 from training.gan.pairs import SOURCE, STYLES, Pairs
 from training.gan.scores import paired_scores
@@ -46,14 +46,15 @@ MILD = PhotometricConfig(
 
 @dataclass(frozen=True)
 class StyleConfig(loop.LoopConfig):
-    """styles: one network each · width, blocks: of the residual · batch: pictures a step · crop: (width, height) px
-    of a step, multiples of 4 · perceptual, smooth: weights of the feature loss and of the tables' roughness beside
-    the mean absolute difference (of -1..1) · reload_minutes: how often new worlds are looked for · validation_pictures:
-    of the val split."""
+    """styles: one network each · table_rate: learning rate of the colour tables as a multiple · width, blocks: of the
+    residual · batch: pictures a step · crop: (width, height) px of a step, multiples of 4 · perceptual, smooth: weights
+    of the feature loss and of the tables' roughness beside the mean absolute difference · reload_minutes: how
+    often new worlds are looked for · validation_pictures: of the val split."""
 
     threads: int = 1
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-3, weight_decay=0.0, clip=5.0))
     styles: tuple[str, ...] = STYLES
+    table_rate: float = 10.0
     width: int = 48
     blocks: int = 4
     batch: int = 4
@@ -67,6 +68,12 @@ class StyleConfig(loop.LoopConfig):
 def network_facts(config: StyleConfig, style: str) -> ModelFacts:
     """Facts of the network of one style, not trained yet."""
     return facts_of("gan-tone-residual", {"width": config.width, "blocks": config.blocks}, PREFIX + style)
+
+
+def table_groups(network: nn.Module, config: StyleConfig) -> list[dict[str, Any]]:
+    """Parameter groups: an entry of a colour table sees few pixels, so it learns faster than the convolutions."""
+    assert isinstance(network, ToneResidual)
+    return decayed_groups(network, config.optimiser.weight_decay, {id(network.tone.tables): config.table_rate})
 
 
 def as_tensor(pictures: list[NDArray[np.uint8]]) -> Tensor:
@@ -86,7 +93,10 @@ class StyleTrainer(loop.Trainer):
             raise ModelError(f"styles are {found}: expected some of {', '.join(STYLES)}")
         self.folder, self.pairs = pairs, Pairs(pairs, "train")
         networks = [build_network(network_facts(config, style), config.seed) for style in config.styles]
-        trainees = [Trainee(PREFIX + s, n, config.optimiser) for s, n in zip(config.styles, networks)]
+        trainees = [
+            Trainee(PREFIX + s, n, config.optimiser, groups=table_groups(n, config))
+            for s, n in zip(config.styles, networks)
+        ]
         super().__init__(config, trainees, Process())
         self.features = LiteFeatures()
         self.rng = np.random.default_rng(config.seed)
