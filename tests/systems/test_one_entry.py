@@ -24,8 +24,9 @@ PARTS = {  # messages, scorers, pictures and panels that belong to one system al
         "evaluation/recorded_detections3d.py",
         "evaluation/map_report.py",
         "evaluation/recorded_map.py",
+        "evaluation/scene.py",  # pictures of moments with its boxes; systems/evaluate.py draws them
     ),
-    "gan": ("commands/robustness.py",),
+    "gan": ("commands/robustness.py", "commands/style*.py"),
     "tsm": (
         "evaluation/recorded_events.py",
         "evaluation/recorded_detections2d.py",
