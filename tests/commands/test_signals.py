@@ -34,8 +34,12 @@ def start():
     running = []
 
     def begin(*command, **options):
-        # Under nohup, SIGHUP is ignored in this process and would be in its child.
-        default = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+        # Under nohup SIGHUP is ignored in this process, in a shell's background SIGINT; a child would ignore them too.
+        def heard() -> None:
+            for number in (signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+
+        default = {"preexec_fn": heard}
         command = [sys.executable, *map(str, command)]
         child = subprocess.Popen(command, text=True, start_new_session=True, **default, **options)
         running.append(child)

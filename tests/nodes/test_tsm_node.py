@@ -1,5 +1,6 @@
 """tsm_node on real DDS: what goes in, what comes out; and as a process."""
 
+import gc
 import json
 import os
 import signal
@@ -240,6 +241,8 @@ def test_the_access_policy_covers_the_node(stage):
         )
         held_by_the_policy(stage, stage.add(node))
         stage.clear()
+        del node
+        gc.collect()  # a node is gone when nothing refers to it
 
 
 PROCESS = """

@@ -114,8 +114,8 @@ def test_the_inputs_of_a_bag_are_found_by_type(tmp_path):
         assert [run.system.name for run in find_runs(reader, ("tsm",))] == ["tsm"]
         (run,) = find_runs(reader, ("spvcnn",), options={"model": "other", "threads": 1, "video_model": "x"})
         assert (run.config.model.name, run.config.model.threads) == ("other", 1)
-        with pytest.raises(BagError, match="no node 'gan'; choose from spvcnn, tsm"):
-            find_runs(reader, ("gan",))
+        with pytest.raises(BagError, match="no node 'radar'; choose from spvcnn, tsm"):
+            find_runs(reader, ("radar",))
 
 
 @pytest.mark.parametrize(

@@ -153,14 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
     unit = "10^9 multiply-accumulates" if by_macs else "ms"
     _write(options.out, found, unit, limit, cost(space.largest()))
     best: Any = found[0]
-    print(f"best of {len(found)}: {config_name(best.plan)}, fid_lite0 {-best.fitness:.3f}, {best.cost:.4g} {unit}")
+    print(f"best of {len(found)}: {config_name(best.subnet)}, fid_lite0 {-best.fitness:.3f}, {best.cost:.4g} {unit}")
     return 0
 
 
 def _write(out: Path, found: list[Candidate], unit: str, budget: float, largest: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = [
-        {"widths": config_name(c.plan), "fid_lite0": round(-c.fitness, 4), "cost": round(c.cost, 5),  # type: ignore
+        {"widths": config_name(c.subnet), "fid_lite0": round(-c.fitness, 4), "cost": round(c.cost, 5),  # type: ignore
          "generation": c.generation, "origin": c.origin}
         for c in found
     ]  # fmt: skip

@@ -156,7 +156,7 @@ def test_small_spaces_are_searched_whole_and_large_ones_by_evolution():
     found = compression_search.search(
         space, lambda p: float(sum(p)), sum, 4, EvolutionConfig(3, 4, 2, 0.5), exhaustive=2
     )
-    assert sum(found[0].plan) == 4 and {c.origin for c in found} > {"random"}
+    assert sum(found[0].subnet) == 4 and {c.origin for c in found} > {"random"}
     with pytest.raises(ModelError, match="the smallest costs 2"):
         compression_search.search(space, sum, sum, 1, EvolutionConfig(3, 1, 2))
 
