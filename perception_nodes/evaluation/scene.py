@@ -18,6 +18,7 @@ from perception_nodes.calibration.se3 import apply
 from perception_nodes.classes import IGNORE, MAP_CLASSES, POINT_CLASSES
 from perception_nodes.evaluation import recorded, recorded_boxes
 from perception_nodes.evaluation.camera_overlay import CameraOverlay, OverlayError
+from perception_nodes.evaluation.detection3d_report import OUTPUT as DETECTIONS
 from perception_nodes.evaluation.recorded_map import TrueMap
 from perception_nodes.evaluation.scorer import Recording
 from perception_nodes.messages.cloud_fields import read_layout
@@ -31,7 +32,7 @@ from perception_nodes.streaming.bag_inputs import around, camera_topics
 from perception_nodes.viewer.scene_picture import Above
 
 BASE = "base_link"
-DETECTIONS, MAP = "/perception/detections", "/perception/map"
+MAP = "/perception/map"
 SURE = 0.3  # boxes below this score are not drawn
 SEARCH_S = 10.0  # before and after the time at which an answer should be recorded: a node may be slow
 TRIED = 3  # sweeps from which the one with the best pictures is taken

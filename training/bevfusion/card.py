@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.facts import ModelFacts
+from training.common.card import ending, training_section
 
 ERRORS = ("ATE, m", "ASE", "AOE, rad", "AVE, m/s", "AAE")
 TRAINED = {
@@ -23,9 +24,8 @@ def card(facts: ModelFacts, metrics: dict[str, Any], modes: Sequence[str]) -> st
     """The card's text. modes: keys of `metrics` that hold scores, the first one with all details."""
     first = metrics[modes[0]]
     lines = [f"# {facts.name}", "", f"Boxes and map layers in the bird's-eye view. {TRAINED[len(modes) > 1]}", ""]
-    lines += ["## Training", "", f"Data: {facts.training_data}", ""]
-    lines += [f"- {key}: {value}" for key, value in metrics["training"].items()]
-    lines += ["", f"## Held-out worlds (split `{metrics['split']}`, {first['frames']} moments)", ""]
+    lines += training_section(facts, metrics["training"])
+    lines += [f"## Held-out worlds (split `{metrics['split']}`, {first['frames']} moments)", ""]
     lines += ["| sensors | mAP (ten classes) | NDS | map mIoU at the best threshold |", "|---|---|---|---|"]
     for mode in modes:
         row = metrics[mode]
@@ -45,8 +45,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any], modes: Sequence[str]) -> st
         for mode, sets in metrics["real"].items():
             for name, row in sets.items():
                 lines.append(f"| {mode} | {name} | {row['frames']} | {row['boxes']} | {row['ap']} | {row['recall']} |")
-    lines += ["", "## Limits", "", LIMITS, "", f"Command: `{metrics['command']}`, {metrics['date']}.", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", ending(LIMITS, metrics)])
 
 
 def _parts(title: str, rows: dict[str, dict[str, Any]], key: str) -> list[str]:

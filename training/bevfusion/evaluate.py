@@ -107,7 +107,7 @@ def pictured_scores(
         raise ModelError(f"no features in {cache.folder / split}; type python -m training.bevfusion.features")
     scores = by_mode(network, cache, moments, files, split)
     for missing in (1, 3):
-        samples = [held_out(cache, moments, path, split, "fused", missing) for path in files]
+        samples = (held_out(cache, moments, path, split, "fused", missing) for path in files)
         scores[f"fused, {missing} of 6 cameras missing"] = score_samples(network, samples)
     return scores
 

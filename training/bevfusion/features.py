@@ -78,6 +78,14 @@ def moved_intrinsics(intrinsics: NDArray[np.float64], matrix: NDArray[np.float64
     return np.vstack([matrix, [0.0, 0.0, 1.0]]) @ intrinsics
 
 
+def open_camera(name: str) -> tuple[CameraLite, ModelFacts]:
+    """A camera-lite by name or folder. Raises ModelError."""
+    network, facts = load_network(name)
+    if not isinstance(network, CameraLite):
+        raise ModelError(f"{facts.name} is a {facts.architecture}: expected a camera-lite")
+    return network, facts
+
+
 class Cache:
     """A folder of features. Raises ModelError where there is none."""
 
@@ -187,10 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     try:
-        network, facts = load_network(options.model)
-        if not isinstance(network, CameraLite):
-            raise ModelError(f"{facts.name} is a {facts.architecture}: expected a camera-lite")
-        maker = Maker(network, facts, options.out, options.views, options.threads)
+        maker = Maker(*open_camera(options.model), options.out, options.views, options.threads)
         for split in options.splits:
             worlds = picture_worlds(options.pictures, split)
             maker.calibrate(worlds)

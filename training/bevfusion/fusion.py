@@ -14,33 +14,31 @@ is supervised by the world's depth (Li et al., "BEVDepth", AAAI 2023).
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.bevfusion.lite.build import SIZE
-from models.bevfusion.lite.camera_heads import CameraLite
 from models.bevfusion.lite.lift import cells_association, view_cells
 from models.bevfusion.lite.network import BevFusionLite, LiteOutputs
 from models.bevfusion.pool.reduce import bev_pool
-from models.facts import ModelError, load_network
+from models.facts import ModelError
 from training.bevfusion.augment import augmented
-from training.bevfusion.features import UNKNOWN, Cache, Features
+from training.bevfusion.features import UNKNOWN, Cache, Features, open_camera
 from training.bevfusion.frames import BOX_NAMES, Cameras, Moment, read_moment, world_path
 from training.bevfusion.loss import lite_loss
 from training.bevfusion.scores import conditions_of, score
 from training.bevfusion.targets import box_targets
-from training.bevfusion.trainer import NAME, BevTrainConfig, BevTrainer, masks_of
+from training.bevfusion.trainer import BevTrainConfig, BevTrainer, masks_of
 from training.common.checkpoints import averaged_weights
 from training.common.command import launch, training_parser
 from training.common.processes import Process
-from training.common.trainee import Trainee, decayed_groups
 
 MODES = ("fused", "lidar", "camera")
 
@@ -125,19 +123,15 @@ class FusionTrainer(BevTrainer):
         self.files = cache.files("train")
         if not self.files:
             raise ModelError(f"no features in {cache.folder / 'train'}; type python -m training.bevfusion.features")
-        for parameter in self.network.lift.parameters():
-            parameter.requires_grad_(True)
-        for parameter in self.network.lift.branch.backbone.parameters():
-            parameter.requires_grad_(False)
-        groups = decayed_groups(self.network, settings.optimiser.weight_decay)
-        self.trainees = [Trainee(NAME, self.network, settings.optimiser, groups=groups)]
+
+    def frozen(self) -> nn.Module:
+        """The camera backbone: its maps come from the disk."""
+        return self.network.lift.branch.backbone
 
     def start(self, lidar: Path, camera: str) -> None:
         """Takes the LiDAR branch, trunk and heads of a checkpoint, and the camera branch of a camera-lite."""
         state, _ = averaged_weights(lidar)
-        network, facts = load_network(camera)
-        if not isinstance(network, CameraLite):
-            raise ModelError(f"{facts.name} is a {facts.architecture}: expected a camera-lite")
+        network, facts = open_camera(camera)
         for part, own in (("branch", network.branch), ("depth", network.depth)):
             state |= {f"lift.{part}.{key}": value for key, value in own.state_dict().items()}
         self.trainees[0].restart(state, f"{lidar} and {facts.name}")
@@ -164,7 +158,7 @@ class FusionTrainer(BevTrainer):
         """One step on the next samples; the losses, NaN where the step was skipped."""
         samples = self.samples()
         self.network.train()
-        self.network.lift.branch.backbone.eval()
+        self.frozen().eval()
         found, logits = answer(self.network, samples)
         moments = [one.moment for one in samples]
         targets = box_targets(moments, self.network.coarse)
@@ -208,18 +202,17 @@ def by_mode(
     """Scores (see `scores.score`) of a network in eval mode, by the sensors that see the moments of these files."""
     conditions = [conditions_of(int(path.stem.split("_")[0])) for path in files]
     return {
-        mode: score_samples(network, [held_out(cache, moments, path, split, mode) for path in files], conditions)
+        mode: score_samples(network, (held_out(cache, moments, path, split, mode) for path in files), conditions)
         for mode in MODES
     }
 
 
 def score_samples(
-    network: BevFusionLite, samples: Sequence[Sample], conditions: Sequence[Sequence[str]] = ()
+    network: BevFusionLite, samples: Iterable[Sample], conditions: Sequence[Sequence[str]] = ()
 ) -> dict[str, Any]:
-    """Scores (see `scores.score`) of a network in eval mode on samples."""
-    of_moment = {id(one.moment): one for one in samples}
-    worlds = [[one.moment] for one in samples]
-    return score(lambda m: answer(network, [of_moment[id(m)]])[0], network, worlds, conditions)
+    """Scores (see `scores.score`) of a network in eval mode on samples; one of them is held at a time."""
+    worlds = ([one] for one in samples)
+    return score(lambda one: answer(network, [one])[0], network, worlds, conditions, lambda one: one.moment)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -233,8 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make(settings: FusionConfig, process: Process) -> FusionTrainer:
-        if process.world > 1:
-            raise ModelError("bevfusion trains in one process: call it without torchrun")
+        process.alone("bevfusion trains")
         if (options.start is None) == (options.resume is None):
             raise ModelError("give either --start, a checkpoint of the LiDAR branch, or --resume")
         trainer = FusionTrainer(settings, options.frames, options.moments, Cache(options.features))

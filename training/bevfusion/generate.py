@@ -53,14 +53,20 @@ SETTLE, APART, MOMENTS = 3.0, 3.0, 6  # s before the first moment, s between two
 REACH = 60.0  # m, of boxes
 
 
-def drawn(seed: int, moments: int = MOMENTS, reach: float = REACH) -> Iterator[Moment]:
-    """Moments of one world."""
+def scanned_world(seed: int) -> tuple[Traffic, LidarSensor, MapMasks]:
+    """The world of a seed: its traffic at the start, its LiDAR, its map."""
     scenario = random_scenario(seed)
     world = build_world(seed, scenario.style)
     traffic = Traffic(world, seed, scenario, scenario.conditions)
     rig = rig_by_name(RIGS[seed % 2], seed)
     lidar = LidarSensor(world, rig.lidar, scenario.conditions, seed, hull=rig.hull, threads=1)
-    period, masks = rig.lidar.beams.period, rasterise(world)
+    return traffic, lidar, rasterise(world)
+
+
+def drawn(seed: int, moments: int = MOMENTS, reach: float = REACH) -> Iterator[Moment]:
+    """Moments of one world."""
+    traffic, lidar, masks = scanned_world(seed)
+    period = lidar.spec.beams.period
     for i in range(moments):
         traffic.step((SETTLE if i == 0 else APART) - 2 * period)
         first = traffic.snapshot()
@@ -74,12 +80,8 @@ def drawn(seed: int, moments: int = MOMENTS, reach: float = REACH) -> Iterator[M
 def drawn_with_pictures(seed: int, fixed: bool, moments: int = PICTURED_MOMENTS) -> Iterator[Moment]:
     """Moments of the pictures that training.bevfusion.camera.generate draws of this world (`drawn` there): the traffic
     takes the same steps. fixed: as there."""
-    scenario = random_scenario(seed)
-    world = build_world(seed, scenario.style)
-    traffic = Traffic(world, seed, scenario, scenario.conditions)
-    rig = rig_by_name(RIGS[seed % 2], seed)
-    lidar = LidarSensor(world, rig.lidar, scenario.conditions, seed, hull=rig.hull, threads=1)
-    period, masks, specs = rig.lidar.beams.period, rasterise(world), cameras_of(seed, fixed)
+    traffic, lidar, masks = scanned_world(seed)
+    period, specs = lidar.spec.beams.period, cameras_of(seed, fixed)
     intrinsics = np.stack([spec.intrinsics for spec in specs])
     for before, now in steps_to_pictures(traffic, moments):
         first, middle = (between(before, now, now.time - turns * period) for turns in (2, 1))

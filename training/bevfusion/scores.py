@@ -71,20 +71,22 @@ class BevScorer:
 
 @torch.inference_mode()
 def score(
-    answer: Callable[[Moment], LiteOutputs],
+    answer: Callable[[Any], LiteOutputs],
     network: BevFusionLite,
-    worlds: Iterable[list[Moment]],
+    worlds: Iterable[Sequence[Any]],
     conditions: Sequence[Sequence[str]] = (),
+    moment_of: Callable[[Any], Moment] = lambda sample: sample,
 ) -> dict[str, Any]:
     """`BevScorer.summary` of a network in eval mode.
 
+    worlds: what `answer` takes, of each world · moment_of: the moment of one of them, by default itself ·
     conditions: of each world, e.g. ("night", "rain"); then `conditions` holds `BevScorer.brief` of each one.
     """
     whole, parts = BevScorer(), {name: BevScorer() for name in sorted({n for names in conditions for n in names})}
     for i, world in enumerate(worlds):
         scorers = [whole, *(parts[name] for name in (conditions[i] if conditions else ()))]
-        for moment in world:
-            found = answer(moment)
+        for sample in world:
+            found = answer(sample)
             said = decode_boxes(network.boxes.split(found.boxes), network.coarse, BOX_NAMES)
             names = [BOX_NAMES[i] for i in said.label]
             boxes = Detections3D.build(
@@ -92,7 +94,7 @@ def score(
             )
             percent = (found.map[0].sigmoid().numpy() * 100).round().astype(np.int8)
             for scorer in scorers:
-                scorer.add(moment, boxes, percent)
+                scorer.add(moment_of(sample), boxes, percent)
     out = whole.summary()
     return {**out, "conditions": {name: part.brief() for name, part in parts.items()}} if parts else out
 

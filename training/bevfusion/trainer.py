@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.bevfusion.lite.fused_build import build_network, config, facts_of
 from models.bevfusion.lite.network import BevFusionLite, LiteOutputs
@@ -81,7 +81,7 @@ class BevTrainer(loop.Trainer):
         self.paths = worlds_in(frames, "train")
         self.network = build_network(network_facts(settings.channels, settings.edge), settings.seed)
         self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for parameter in self.network.lift.parameters():
+        for parameter in self.frozen().parameters():
             parameter.requires_grad_(False)
         groups = decayed_groups(self.network, settings.optimiser.weight_decay)
         super().__init__(settings, [Trainee(NAME, self.network, settings.optimiser, groups=groups)], Process())
@@ -100,6 +100,10 @@ class BevTrainer(loop.Trainer):
         for row, (path, i) in enumerate(places):
             holds[row, self._labels[path][i]] = True
         return places, rare_weights(holds, self.config.rarity)
+
+    def frozen(self) -> nn.Module:
+        """The part of the network that keeps its weights: the camera branch."""
+        return self.network.lift
 
     def collect(self) -> bool:
         """Takes up worlds that were generated meanwhile, unless the schedule is in steps."""
@@ -172,8 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make(settings: BevTrainConfig, process: Process) -> BevTrainer:
-        if process.world > 1:
-            raise ModelError("bevfusion trains in one process: call it without torchrun")
+        process.alone("bevfusion trains")
         return BevTrainer(settings, options.frames)
 
     return launch(make, BevTrainConfig(), options)

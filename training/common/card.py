@@ -1,8 +1,17 @@
-"""The end of every CARD.md: limits, and how its figures were made."""
+"""What every CARD.md has: how the model was trained; its limits, and how its figures were made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from models.facts import ModelFacts
+
+
+def training_section(facts: ModelFacts, training: Mapping[str, Any]) -> list[str]:
+    """Lines of the section on the training, with an empty one at the end. training: as in metrics.json."""
+    rows = [f"- {key.replace('_', ' ')}: {value}" for key, value in training.items()]
+    return ["## Training", "", f"Data: {facts.training_data}", "", *rows, ""]
 
 
 def ending(limits: str, metrics: dict[str, Any], engine: str = "") -> str:

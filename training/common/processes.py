@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from models.errors import ModelError
+
 
 @dataclass(frozen=True)
 class Process:
@@ -33,6 +35,11 @@ class Process:
         """Leaves the group that `start` joined."""
         if self.world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+    def alone(self, who: str) -> None:
+        """Raises ModelError where several processes train. who: what cannot be trained so, a plural or a name."""
+        if self.world > 1:
+            raise ModelError(f"{who} in one process: call it without torchrun")
 
     def mean(self, value: float) -> float:
         """The mean of `value` over the processes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.facts import ModelFacts
 from perception_nodes.evaluation.detection2d import LEAST_SIZE, LEAST_VISIBLE, SPEEDS
-from training.common.card import ending
+from training.common.card import ending, training_section
 
 WEAK = 0.2
 
@@ -50,12 +50,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         f"Pictures of {width} x {height} px, classes {', '.join(facts.class_names)}. {metrics['params']:,} parameters,",
         f"caches of {metrics['cache_bytes']:,} bytes a camera. Licence {facts.licence}.",
         "",
-        "## Training",
-        "",
-        f"Data: {facts.training_data}",
-        "",
-        *[f"- {key.replace('_', ' ')}: {value}" for key, value in metrics["training"].items()],
-        "",
+        *training_section(facts, metrics["training"]),
         "Both twins had the same start, the same batches in the same order and the same number of steps.",
         "",
         f"## Held-out worlds ({metrics['drives']} drives, {metrics['clips']} clips, {metrics['frames']} frames)",

@@ -190,8 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make(config: DetectorTrainConfig, process: Process) -> Trainer:
-        if process.world > 1:
-            raise ValueError("the detectors train in one process: call it without torchrun")
+        process.alone("the detectors train")
         trainer = Trainer(ARCHITECTURES[options.arch], config, options.cache)
         if options.start:
             trainer.start(options.start)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.facts import ModelError, ModelFacts
+from models.facts import ModelFacts
 from models.gan.build import build_network, facts_of
 from models.gan.range_style import AIR, LOST, NEAREST, STAY, range_features
 from models.gan.styles import LIDAR, PREFIX
@@ -137,8 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make(config: RangeStyleConfig, process: Process) -> RangeStyleTrainer:
-        if process.world > 1:
-            raise ModelError("styles train in one process: call it without torchrun")
+        process.alone("styles train")
         return RangeStyleTrainer(config, options.pairs)
 
     return launch(make, RangeStyleConfig(), options)

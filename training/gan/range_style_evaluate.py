@@ -22,7 +22,7 @@ from models.facts import WEIGHTS, ModelError, ModelFacts
 from models.gan.range_session import RangeStyleSession
 from models.gan.range_style import AIR, LOST, STAY
 from models.gan.styles import LIDAR, PREFIX
-from training.common.card import ending
+from training.common.card import ending, training_section
 from training.common.config_files import merged
 from training.common.progress import Progress
 from training.common.release import Release, provenance, publish
@@ -112,12 +112,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         "change, by a network that looks at range and intensity of each echo.",
         f"{metrics['params']:,} parameters. Licence {facts.licence}.",
         "",
-        "## Training",
-        "",
-        f"Data: {facts.training_data}",
-        "",
-        *[f"- {key.replace('_', ' ')}: {value}" for key, value in metrics["training"].items()],
-        "",
+        *training_section(facts, metrics["training"]),
         f"## Held-out worlds ({metrics['worlds']} worlds)",
         "",
         "Share of the clear sweep's echoes.",

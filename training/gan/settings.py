@@ -111,8 +111,7 @@ class GanTrainer(Trainer):
     draws: torch.Generator
 
     def __init__(self, config: Any, trainees: list[Trainee], process: Process, facts: ModelFacts, data: str):
-        if process.world > 1:
-            raise ValueError("GANs train in one process: call it without torchrun")
+        process.alone("GANs train")
         config.augment.check()
         super().__init__(config, trainees, process)
         self.facts, self.data = facts, data

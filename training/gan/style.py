@@ -179,8 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make(config: StyleConfig, process: Process) -> StyleTrainer:
-        if process.world > 1:
-            raise ModelError("styles train in one process: call it without torchrun")
+        process.alone("styles train")
         return StyleTrainer(config, options.pairs)
 
     return launch(make, StyleConfig(), options)

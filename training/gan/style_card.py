@@ -6,7 +6,7 @@ from typing import Any
 
 from models.facts import ModelFacts
 from models.gan.styles import PREFIX
-from training.common.card import ending
+from training.common.card import ending, training_section
 
 LIMITS = """\
 - Trained on a simulator only. On real pictures light and colours follow, but nothing is added that colours and their
@@ -30,12 +30,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         "",
         "![clear day, restyled, true](sheet.jpg)",
         "",
-        "## Training",
-        "",
-        f"Data: {facts.training_data}",
-        "",
-        *[f"- {key.replace('_', ' ')}: {value}" for key, value in metrics["training"].items()],
-        "",
+        *training_section(facts, metrics["training"]),
         f"## Held-out worlds ({world['worlds']} worlds, {world['pictures']} pictures)",
         "",
         "Compared with the true picture of the same moment. The features are EfficientNet-Lite0's",

@@ -26,7 +26,7 @@ from perception_nodes.classes import IGNORE, POINT_CLASSES
 from perception_nodes.datasets.errors import DatasetError
 from perception_nodes.datasets.semantickitti import find_sequences, open_sequence
 from perception_nodes.evaluation.segmentation import common_mean, common_words
-from training.common.card import ending
+from training.common.card import ending, training_section
 from training.common.checkpoints import CHECKPOINT
 from training.common.progress import Progress
 from training.common.release import Release, kept_metrics, provenance, publish
@@ -120,12 +120,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         "One of three networks of equal multiply-accumulates that were trained on the same batches (pvcnn-lite,",
         "pointnet-lite, voxel-lite): made to be compared. To label whole sweeps take spvcnn-lite or spvnas-lite.",
         "",
-        "## Training",
-        "",
-        f"Data: {facts.training_data}",
-        "",
-        *[f"- {key}: {value}" for key, value in training.items()],
-        "",
+        *training_section(facts, training),
         "## Held-out simulated worlds",
         "",
         f"{crops['crops']} crops of the untouched split `test`: mIoU {crops['miou']:.3f}, accuracy "

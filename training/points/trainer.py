@@ -121,8 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make(config: PointTrainConfig, process: Process) -> PointTrainer:
-        if process.world > 1:
-            raise ValueError("the networks of this room train in one process: call it without torchrun")
+        process.alone("the networks of this room train")
         return PointTrainer(options.network, config, load(options.crops, "train"), load(options.crops, "val"))
 
     return launch(make, PointTrainConfig(), options)

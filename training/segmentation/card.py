@@ -6,7 +6,7 @@ from typing import Any
 
 from models.facts import ModelFacts
 from perception_nodes.evaluation.segmentation import common_words
-from training.common.card import ending
+from training.common.card import ending, training_section
 
 LIMITS = """\
 - Trained on a simulator only. Real streets hold things that it does not; the table of real data says how far that goes.
@@ -29,12 +29,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         f"{kind}, widths {list(facts.network['channels'])}, voxels of {facts.voxel_size} m,",
         f"{len(facts.classes)} classes of SemanticKITTI. Licence {facts.licence}.",
         "",
-        "## Training",
-        "",
-        f"Data: {facts.training_data}",
-        "",
-        *[f"- {key}: {value}" for key, value in training.items()],
-        "",
+        *training_section(facts, training),
         f"## Held-out simulated worlds (mIoU {sim['miou']:.3f})",
         "",
         f"{metrics['worlds']} worlds of the untouched split `{metrics['split']}`, seeds from {metrics['seed']}, "

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.bevfusion.lite.depth_bins import FOCAL
 from models.facts import ModelFacts
-from training.common.card import ending
+from training.common.card import ending, training_section
 
 LIMITS = """\
 - Trained on a simulator only. Real scores count vehicles of one street in daylight and of one moment; they say little
@@ -29,12 +29,7 @@ def card(facts: ModelFacts, metrics: dict[str, Any]) -> str:
         f"Depth: {count} bins from {nearest:g} to {farthest:g} m at a focal length of {FOCAL:g} px (in proportion at",
         f"others), and one class for what is beyond. Licence {facts.licence}.",
         "",
-        "## Training",
-        "",
-        f"Data: {facts.training_data}",
-        "",
-        *[f"- {key}: {value}" for key, value in metrics["training"].items()],
-        "",
+        *training_section(facts, metrics["training"]),
         f"## Held-out worlds ({metrics['worlds']} of the split `{metrics['split']}`, {sim['pictures']} pictures)",
         "",
         "| score | value |",

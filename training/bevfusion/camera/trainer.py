@@ -204,8 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.nice(options.nice)
 
     def make(config: CameraTrainConfig, process: Process) -> CameraTrainer:
-        if process.world > 1:
-            raise ModelError("the camera branch trains in one process: call it without torchrun")
+        process.alone("the camera branch trains")
         return CameraTrainer(config, options.pictures)
 
     return launch(make, CameraTrainConfig(), options)
