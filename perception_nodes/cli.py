@@ -334,6 +334,7 @@ def main() -> None:
         print(f"perception: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.exit(130)
 
 

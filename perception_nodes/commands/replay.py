@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.children import until_interrupted
 from perception_nodes.commands.words import say_next
 from perception_nodes.config import parameters_of
 from perception_nodes.streaming.bag_inputs import PICTURES
@@ -229,7 +230,7 @@ class Watch:
         """Wait for a key where somebody can press one, then end the viewer."""
         try:
             if sys.stdin.isatty():
-                with contextlib.suppress(EOFError, KeyboardInterrupt):  # the report follows all the same
+                with contextlib.suppress(EOFError), until_interrupted():  # the report follows all the same
                     input("press Enter to close the viewer ")
         finally:
             self._viewer.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.errors import ModelError
+from perception_nodes.children import until_interrupted
 from perception_nodes.commands.words import say_next
 
 if TYPE_CHECKING:
@@ -102,10 +103,9 @@ def _serve(session: EditSession, ws: Tensor, port: int) -> None:
         raise ModelError(f"port {port} cannot be used ({error}); give another: --port 0 takes a free one") from None
     print(f"{server.address} (Ctrl-C ends it)", flush=True)
     with server:
-        try:
+        with until_interrupted():
             server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        print()
 
 
 def _write(path: Path, rgb: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from perception_nodes.bags.reader import BagReader
+from perception_nodes.children import until_interrupted
 from perception_nodes.messages.cloud_fields import read_layout
 from perception_nodes.messages.point_cloud import decode_point_cloud2
 from perception_nodes.streaming.bag_calibration import bag_calibration
@@ -44,7 +45,7 @@ def view(file: Path, save: Path | None = None, panels: Sequence[Panel] = (), bes
     viewer = LiveViewer(file.name, panels=panels, **sensors_of(readers))
     try:
         _log_all(readers, viewer.log, panels, held)
-        with contextlib.suppress(EOFError, KeyboardInterrupt):
+        with contextlib.suppress(EOFError), until_interrupted():
             input("the whole bag is in the viewer; press Enter to close it ")
     finally:
         viewer.close()

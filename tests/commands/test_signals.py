@@ -86,6 +86,42 @@ def test_the_processes_of_up_end_with_it_however_that_ends(start, tmp_path):
     until(lambda: not alive(int(pid)))
 
 
+IMPORTS = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from perception_nodes.children import end_cleanly_on_signals
+end_cleanly_on_signals()
+try:
+    import slow_module
+    time.sleep(60)
+except (SystemExit, KeyboardInterrupt) as error:
+    print(type(error).__name__, slow_module.whole)
+"""
+CALLBACK = """
+import ctypes, time
+from perception_nodes.children import end_cleanly_on_signals
+end_cleanly_on_signals()
+code = "def called():\\n    print('in', flush=True)\\n    time.sleep(1.0)\\n    whole.append(True)"
+space = {"time": time, "whole": []}
+exec(compile(code, "/x/llvmlite/binding.py", "exec"), space)
+try:
+    ctypes.CFUNCTYPE(None)(space["called"])()
+    time.sleep(60)
+except (SystemExit, KeyboardInterrupt) as error:
+    print(type(error).__name__, bool(space["whole"]))
+"""
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, "Ended"), (signal.SIGINT, "KeyboardInterrupt")])
+@pytest.mark.parametrize("program", [IMPORTS, CALLBACK], ids=["import", "callback"])
+def test_a_signal_waits_for_the_end_of_an_import_and_of_a_compilers_callback(start, tmp_path, program, number, error):
+    (tmp_path / "slow_module.py").write_text("import time\nprint('in', flush=True)\ntime.sleep(1.0)\nwhole = True\n")
+    child = start("-c", program, tmp_path, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == "in\n"
+    child.send_signal(number)
+    assert child.communicate(timeout=60)[0] == f"{error} True\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_simulation_that_is_ended_says_so_and_leaves_nothing(start, tmp_path, number):
     child = start("-m", "perception_nodes.cli", "simulate", "--seconds", 600, "--no-cameras", "--rig", "vlp16", "--out",
